@@ -1,0 +1,1 @@
+//! reeld-codec.

@@ -1,0 +1,26 @@
+//! The nouns that two crates' signatures share: Sids, tracks, status and its legal steps,
+//! media time, statistics, and the commands that control gives to capture.
+//!
+//! Every crate may use this one; it uses none of ours. A type belongs here only when two crates'
+//! signatures name it; what one crate alone needs lives there.
+//!
+//! No I/O, no async, no clock: time and randomness arrive as arguments.
+
+pub mod control;
+pub mod recording;
+pub mod sid;
+pub mod stats;
+pub mod time;
+pub mod track;
+
+pub use control::{
+    Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
+    RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
+};
+pub use recording::{
+    EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,
+};
+pub use sid::{AccountSid, CallSid, RecordingSid, SidError};
+pub use stats::TrackStats;
+pub use time::{MediaPlace, Mono, SAMPLE_RATE};
+pub use track::{Channels, Track, TrackSelection};

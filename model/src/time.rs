@@ -1,0 +1,95 @@
+//! Two clocks: the machine's monotonic one, and a call's own in samples.
+//!
+//! Nobody reads a clock here. `ingest` reads CLOCK_MONOTONIC and hands it on as [`Mono`]; `capture`
+//! turns it into [`MediaPlace`]. A stepped wall clock therefore moves no sample.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Samples a second of every timeline until `capture.rate = "native"` is built: G.711's own rate.
+pub const SAMPLE_RATE: u32 = 8_000;
+
+/// An instant of the machine's monotonic clock, in nanoseconds since an arbitrary start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// Time from `earlier` to this instant; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Mono {
+    type Output = Self;
+
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Mono {
+    type Output = Self;
+
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A place on a call's timeline, in samples at [`SAMPLE_RATE`] since the call was opened. Signed,
+/// since the first packet carries sound from before it arrived.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct MediaPlace(pub i64);
+
+impl MediaPlace {
+    /// The place of the instant `at` on the timeline that began at `origin`, rounded down.
+    #[must_use]
+    pub fn of(at: Mono, origin: Mono) -> Self {
+        let nanos = i128::from(at.0) - i128::from(origin.0);
+        let samples = (nanos * i128::from(SAMPLE_RATE)).div_euclid(1_000_000_000);
+        Self(i64::try_from(samples).unwrap_or(i64::MAX))
+    }
+}
+
+impl Add<i64> for MediaPlace {
+    type Output = Self;
+
+    fn add(self, samples: i64) -> Self {
+        Self(self.0 + samples)
+    }
+}
+
+impl Sub for MediaPlace {
+    type Output = i64;
+
+    /// Samples from `other` to this place.
+    fn sub(self, other: Self) -> i64 {
+        self.0 - other.0
+    }
+}
+
+/// Samples at [`SAMPLE_RATE`] in `time`, rounded down.
+#[must_use]
+pub fn samples_in(time: Duration) -> i64 {
+    let samples = time.as_nanos() * u128::from(SAMPLE_RATE) / 1_000_000_000;
+    i64::try_from(samples).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_count_samples_from_the_origin_both_ways() {
+        let origin = Mono(1_000_000_000);
+        assert_eq!(MediaPlace::of(Mono(1_020_000_000), origin), MediaPlace(160));
+        assert_eq!(MediaPlace::of(Mono(980_000_000), origin), MediaPlace(-160));
+        assert_eq!(MediaPlace::of(Mono(999_999_999), origin), MediaPlace(-1));
+        assert_eq!(samples_in(Duration::from_millis(30)), 240);
+    }
+}
