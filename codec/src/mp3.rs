@@ -2,13 +2,13 @@
 //! files that nobody vouches for.
 //!
 //! Called by `api` (it serves `.mp3` while it is encoded) and the import. It calls LAME through
-//! [`lame`], the only module of the crate with `unsafe`, and symphonia through [`Decoder`]. Caches,
+//! its module `lame`, the only module of the crate with `unsafe`, and symphonia through [`Decoder`]. Caches,
 //! pools and files do not belong here.
 //!
 //! MPEG-2.5 layer III at 8 kHz and a constant bit rate: 32 kbit/s for one channel, 48 kbit/s for
 //! two, without padding bytes, so that each frame of 576 samples has one size. With the number of
 //! samples known, so are the number of frames and [`encoded_len`], before the first byte. The
-//! stream begins with an Info frame ([`info`]) that tells players the duration, and the delay and
+//! stream begins with an Info frame (module `info`) that tells players the duration, and the delay and
 //! padding to cut, so that a decoder gives back exactly the samples that went in.
 
 mod decode;
