@@ -17,6 +17,9 @@ pub enum Error {
         /// The caller's bound, in frames (one sample of each channel).
         limit: u64,
     },
+    /// Encoding failed: what has come out so far is all there is, so give up on that stream.
+    #[error("MP3 encoder: {0}")]
+    Encoder(&'static str),
     /// Reading failed, whatever is in the file.
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),

@@ -10,6 +10,7 @@
 mod error;
 pub mod g711;
 pub mod level;
+pub mod mp3;
 pub mod wav;
 
 pub use error::Error;
