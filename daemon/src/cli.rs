@@ -7,8 +7,10 @@
 mod account;
 mod check_config;
 mod source;
+mod status;
 mod verify;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +34,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
+    /// Says whether a daemon has the data folder, and how it is
+    Status(status::Status),
 }
 
 /// Runs the command that the process's arguments name.
@@ -41,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Status(status) => status.run(),
     };
     match done {
         Ok(code) => code,
@@ -54,5 +59,8 @@ pub fn main() -> ExitCode {
 
 /// An error and its causes in one line.
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -29,8 +29,13 @@ const MAX_TOKEN_FILE: u64 = 4096;
 /// A token file cannot be read or holds no token, or the store or the disk refuses.
 pub fn settle(store: &Store, config: &Config, data_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
     for account in &config.accounts {
-        let token = token(&account.auth_token_file)
-            .with_context(|| format!("account {}: {}", account.sid, account.auth_token_file.display()))?;
+        let token = token(&account.auth_token_file).with_context(|| {
+            format!(
+                "account {}: {}",
+                account.sid,
+                account.auth_token_file.display()
+            )
+        })?;
         store.put_account(account.sid, "", token)?;
     }
     if !store.accounts()?.is_empty() {
@@ -70,7 +75,11 @@ fn write(path: &Path, sid: AccountSid, token: &SecretString) -> std::io::Result<
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&part)?;
     let token = token.expose_secret();
     write!(
         file,
@@ -105,13 +114,22 @@ mod tests {
     fn the_file_is_for_its_owner_and_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        fs::write(folder.path().join("credentials.toml.part"), "left by a crash").unwrap();
+        fs::write(
+            folder.path().join("credentials.toml.part"),
+            "left by a crash",
+        )
+        .unwrap();
         let sid = AccountSid::from_bytes([1; 16]);
         write(&path, sid, &"first".into()).unwrap();
         write(&path, sid, &"second".into()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(&format!("account_sid = \"{sid}\"\nauth_token = \"second\"\n")));
+        assert!(text.contains(&format!(
+            "account_sid = \"{sid}\"\nauth_token = \"second\"\n"
+        )));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

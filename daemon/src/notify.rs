@@ -22,7 +22,9 @@ pub fn stopping() {
 /// none. When `alive` says no, nothing is fed, and systemd restarts the service after `WatchdogSec`:
 /// a restart recovers what was recorded, a hung thread records nothing more.
 pub async fn watchdog(mut alive: impl FnMut() -> bool) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     // Thrice in the time allowed, so that one late tick restarts nothing.
     let mut ticks = tokio::time::interval((limit / 3).max(Duration::from_millis(1)));
     loop {
@@ -30,7 +32,10 @@ pub async fn watchdog(mut alive: impl FnMut() -> bool) {
         if alive() {
             tell(&[NotifyState::Watchdog]);
         } else {
-            error!(?limit, "a part of the daemon has stopped; the watchdog is not fed");
+            error!(
+                ?limit,
+                "a part of the daemon has stopped; the watchdog is not fed"
+            );
         }
     }
 }

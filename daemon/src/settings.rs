@@ -29,5 +29,7 @@ fn disk_size(folder: &Path) -> u64 {
     folder
         .ancestors()
         .find_map(|folder| statvfs(folder).ok())
-        .map_or(u64::MAX, |disk| disk.blocks().saturating_mul(disk.fragment_size()))
+        .map_or(u64::MAX, |disk| {
+            disk.blocks().saturating_mul(disk.fragment_size())
+        })
 }

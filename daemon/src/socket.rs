@@ -35,7 +35,10 @@ pub fn path(data_dir: &Path) -> PathBuf {
 /// In `$RUNTIME_DIRECTORY`, which systemd sets.
 fn runtime_path() -> Option<PathBuf> {
     let folders = env::var("RUNTIME_DIRECTORY").ok()?;
-    let first = folders.split(':').next().filter(|folder| !folder.is_empty())?;
+    let first = folders
+        .split(':')
+        .next()
+        .filter(|folder| !folder.is_empty())?;
     Some(Path::new(first).join(NAME))
 }
 
@@ -54,6 +57,8 @@ fn fitting(path: &Path) -> io::Result<(Option<File>, PathBuf)> {
         return Ok((None, path.to_owned()));
     };
     let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    let short = Path::new("/proc/self/fd")
+        .join(folder.as_raw_fd().to_string())
+        .join(name);
     Ok((Some(folder), short))
 }

@@ -71,14 +71,27 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
             writeln!(stderr(), "The token is shown this once: keep it.")?;
         }
         Reply::Accounts { accounts } => {
-            for AccountLine { sid, name, created_ms, configured } in accounts {
+            for AccountLine {
+                sid,
+                name,
+                created_ms,
+                configured,
+            } in accounts
+            {
                 let made = Timestamp::from_millisecond(*created_ms)?;
-                let from = if *configured { "configuration" } else { "catalog" };
+                let from = if *configured {
+                    "configuration"
+                } else {
+                    "catalog"
+                };
                 writeln!(out, "{sid}  {made:.0}  {from:13}  {name}")?;
             }
         }
         Reply::Removed => writeln!(out, "removed")?,
-        Reply::Progress { .. } | Reply::Report { .. } | Reply::Status(_) | Reply::Refused { .. } => {
+        Reply::Progress { .. }
+        | Reply::Report { .. }
+        | Reply::Status(_)
+        | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")
         }
     }

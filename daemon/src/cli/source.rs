@@ -19,7 +19,10 @@ pub(super) struct Source {
 impl Source {
     /// The configuration, with this process's environment, and a listening address over it.
     pub(super) fn load(self, listen: Option<String>) -> anyhow::Result<Loaded> {
-        let flags = Flags { data_dir: self.data_dir, listen };
+        let flags = Flags {
+            data_dir: self.data_dir,
+            listen,
+        };
         Ok(load(self.config.as_deref(), std::env::vars_os(), &flags)?)
     }
 

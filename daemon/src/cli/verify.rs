@@ -32,7 +32,12 @@ impl Verify {
         let bar = Bar::new();
         let reply = reach(&config, false)?.ask(Request::Verify, &mut |reply| bar.show(&reply))?;
         bar.clear();
-        let Reply::Report { records, bytes, findings } = reply else {
+        let Reply::Report {
+            records,
+            bytes,
+            findings,
+        } = reply
+        else {
             bail!("the daemon answered something else than was asked");
         };
         let mut out = stdout().lock();
@@ -40,8 +45,16 @@ impl Verify {
             writeln!(out, "{finding}")?;
         }
         let size = ByteSize(bytes);
-        writeln!(out, "{records} recordings whole, {size} read, {} findings", findings.len())?;
-        Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        writeln!(
+            out,
+            "{records} recordings whole, {size} read, {} findings",
+            findings.len()
+        )?;
+        Ok(if findings.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -55,7 +68,9 @@ fn rebuild(source: Source) -> anyhow::Result<ExitCode> {
     }
     let folder = owner::enter(&config.data_dir)?;
     let bar = Bar::new();
-    let rebuilt = Store::rebuild(settings::store(&config, &folder), &mut |now| bar.show(&now.into()))?;
+    let rebuilt = Store::rebuild(settings::store(&config, &folder), &mut |now| {
+        bar.show(&now.into())
+    })?;
     bar.clear();
     let mut out = stdout().lock();
     for problem in &rebuilt.problems {
@@ -68,7 +83,11 @@ fn rebuild(source: Source) -> anyhow::Result<ExitCode> {
         rebuilt.kept,
         rebuilt.problems.len()
     )?;
-    Ok(if rebuilt.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if rebuilt.problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A progress bar on standard error; indicatif draws none where that is no terminal.

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use reeld_config::Config;
 use reeld_store::{Store, StoreError};
 
@@ -45,7 +45,10 @@ pub fn reach(config: &Config, may_make: bool) -> anyhow::Result<Reached> {
     let named = config.data_dir.display();
     let mut folder = None;
     loop {
-        match (daemon(folder.as_deref().unwrap_or(&config.data_dir)), &folder) {
+        match (
+            daemon(folder.as_deref().unwrap_or(&config.data_dir)),
+            &folder,
+        ) {
             (Ok(Some(stream)), _) => return Ok(Reached::Daemon(stream)),
             (Ok(None), _) => {}
             (Err(error), None) => return Err(error),
@@ -55,7 +58,9 @@ pub fn reach(config: &Config, may_make: bool) -> anyhow::Result<Reached> {
         let folder = match &mut folder {
             Some(folder) => folder,
             None if !may_make && !config.data_dir.exists() => {
-                bail!("there is no data folder {named}: name it with --data-dir or --config (a service's is /var/lib/reeld)")
+                bail!(
+                    "there is no data folder {named}: name it with --data-dir or --config (a service's is /var/lib/reeld)"
+                )
             }
             // Only now, as the socket may lie where root alone can pass.
             none => none.insert(owner::enter(&config.data_dir)?),
@@ -80,14 +85,19 @@ pub fn daemon(data_dir: &Path) -> anyhow::Result<Option<UnixStream>> {
         let connected = fitting(&path).and_then(|(_folder, short)| UnixStream::connect(short));
         match connected {
             Ok(stream) => return Ok(Some(stream)),
-            Err(error) => match error.kind() {
-                // No file, or one that a dead daemon has left.
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {}
-                _ => return Err(error).with_context(|| path.display().to_string()),
-            },
+            // No file, or one that a dead daemon has left.
+            Err(error) if is_nobody(error.kind()) => {}
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
     }
     Ok(None)
+}
+
+fn is_nobody(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory
+    )
 }
 
 impl Reached {
@@ -100,10 +110,10 @@ impl Reached {
             Self::Daemon(stream) => over(stream, &request, progress)?,
             Self::Folder(store) => work::carry_out(&store, request, progress),
         };
-        match reply {
-            Reply::Refused { reason } => Err(anyhow!(reason)),
-            reply => Ok(reply),
+        if let Reply::Refused { reason } = reply {
+            bail!(reason);
         }
+        Ok(reply)
     }
 }
 
@@ -122,8 +132,9 @@ fn over(
         if lines.by_ref().take(MAX_LINE).read_line(&mut line)? == 0 {
             bail!("the daemon went away before it answered");
         }
-        let reply: Reply = serde_json::from_str(&line)
-            .context("the daemon answered what this program does not know; are they one version?")?;
+        let reply: Reply = serde_json::from_str(&line).context(
+            "the daemon answered what this program does not know; are they one version?",
+        )?;
         if !reply.is_progress() {
             return Ok(reply);
         }

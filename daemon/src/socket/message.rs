@@ -149,21 +149,43 @@ impl From<VerifyProgress> for Reply {
 
 impl From<VerifyReport> for Reply {
     fn from(report: VerifyReport) -> Self {
-        let VerifyReport { records, bytes, findings } = report;
-        Self::Report { records, bytes, findings: findings.iter().map(sentence).collect() }
+        let VerifyReport {
+            records,
+            bytes,
+            findings,
+        } = report;
+        Self::Report {
+            records,
+            bytes,
+            findings: findings.iter().map(sentence).collect(),
+        }
     }
 }
 
 impl From<Account> for AccountLine {
     fn from(account: Account) -> Self {
-        let Account { sid, name, created_ms, configured } = account;
-        Self { sid, name, created_ms, configured }
+        let Account {
+            sid,
+            name,
+            created_ms,
+            configured,
+        } = account;
+        Self {
+            sid,
+            name,
+            created_ms,
+            configured,
+        }
     }
 }
 
 impl From<Health> for Status {
     fn from(health: Health) -> Self {
-        let Health { free_bytes, min_free_bytes, writable } = health;
+        let Health {
+            free_bytes,
+            min_free_bytes,
+            writable,
+        } = health;
         Self {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -190,7 +212,10 @@ mod tests {
     #[test]
     fn requests_read_as_they_are_meant() {
         let line = r#"{"do":"account-add","sid":null,"name":"main"}"#;
-        let request = Request::AccountAdd { sid: None, name: "main".to_owned() };
+        let request = Request::AccountAdd {
+            sid: None,
+            name: "main".to_owned(),
+        };
         assert_eq!(serde_json::to_string(&request).unwrap(), line);
         assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);
         assert!(serde_json::from_str::<Request>(r#"{"do":"format"}"#).is_err());
@@ -199,7 +224,10 @@ mod tests {
     #[test]
     fn a_token_goes_over_the_socket_and_into_no_log() {
         let sid = AccountSid::from_bytes([7; 16]);
-        let reply = Reply::Token { sid, token: Token("hunter2".to_owned().into()) };
+        let reply = Reply::Token {
+            sid,
+            token: Token("hunter2".to_owned().into()),
+        };
         assert!(!format!("{reply:?}").contains("hunter2"));
         let back: Reply = serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap();
         assert!(matches!(back, Reply::Token { token, .. } if token.0.expose_secret() == "hunter2"));

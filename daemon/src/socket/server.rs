@@ -68,7 +68,10 @@ pub fn bind(data_dir: &Path) -> anyhow::Result<Listener> {
     clear(&path)?;
     let (_folder, short) = fitting(&path).with_context(|| path.display().to_string())?;
     let listener = UnixListener::bind(&short).with_context(|| path.display().to_string())?;
-    let mut bound = Listener { listener, files: vec![path.clone()] };
+    let mut bound = Listener {
+        listener,
+        files: vec![path.clone()],
+    };
     fs::set_permissions(&short, fs::Permissions::from_mode(0o600))
         .with_context(|| path.display().to_string())?;
     let link = data_path(data_dir);
@@ -103,7 +106,10 @@ fn clear(path: &Path) -> anyhow::Result<()> {
 /// Answers clients until `shutdown` is done. Requests under way are then left to end by themselves:
 /// each is one call to the store.
 pub async fn serve(listener: Listener, store: Store, shutdown: impl Future<Output = ()> + Send) {
-    let shared = Arc::new(Shared { store, verify: Mutex::new(()) });
+    let shared = Arc::new(Shared {
+        store,
+        verify: Mutex::new(()),
+    });
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -121,13 +127,19 @@ pub async fn serve(listener: Listener, store: Store, shutdown: impl Future<Outpu
             }
         };
         let Ok(place) = Arc::clone(&clients).try_acquire_owned() else {
-            warn!(MAX_CLIENTS, "local socket: too many clients; one was turned away");
+            warn!(
+                MAX_CLIENTS,
+                "local socket: too many clients; one was turned away"
+            );
             continue;
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             if let Err(error) = answer(stream, &shared).await {
-                debug!(error = format!("{error:#}"), "local socket: a client was lost");
+                debug!(
+                    error = format!("{error:#}"),
+                    "local socket: a client was lost"
+                );
             }
             drop(place);
         });
@@ -150,7 +162,9 @@ async fn answer(mut stream: UnixStream, shared: &Shared) -> anyhow::Result<()> {
     }
     let mut line = String::new();
     let mut read = BufReader::new(read.take(MAX_LINE));
-    timeout(PATIENCE, read.read_line(&mut line)).await.context("no request came")??;
+    timeout(PATIENCE, read.read_line(&mut line))
+        .await
+        .context("no request came")??;
     let request = match serde_json::from_str::<Request>(&line) {
         Ok(request) => request,
         Err(error) => {
@@ -192,6 +206,8 @@ async fn answer(mut stream: UnixStream, shared: &Shared) -> anyhow::Result<()> {
 async fn send(write: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
-    timeout(PATIENCE, write.write_all(&line)).await.context("the client takes no reply")??;
+    timeout(PATIENCE, write.write_all(&line))
+        .await
+        .context("the client takes no reply")??;
     Ok(())
 }
