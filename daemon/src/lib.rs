@@ -1,1 +1,3 @@
 //! reeld, the daemon.
+
+pub mod caller;
