@@ -1,5 +1,6 @@
-//! reeld, the daemon: the command line, the local socket, what systemd is told.
+//! reeld, the daemon: wiring, the recorder, the command line.
 
+pub mod caller;
 pub mod cli;
 pub mod credentials;
 pub mod notify;
