@@ -16,10 +16,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::batch::{Batch, Datagram, FEW, MANY};
 use crate::clock::{Offset, monotonic};
 
-/// Batches of a socket on one tick: about 1,000 datagrams, 20,000 a second, 400 times a track's
-/// rate. What is left waits in the kernel for the next tick.
-const ROUNDS_A_TICK: usize = 16;
-
 /// Batches of a socket ahead of a command: more than a 4 MiB receive buffer can hold (a datagram
 /// takes 768 bytes of it or more). The time of the command ends such a drain long before.
 const ROUNDS_A_COMMAND: usize = 128;
@@ -57,16 +53,20 @@ impl Reader {
 /// How far a drain goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// A tick's share.
-    Tick,
+    /// So many batches.
+    Rounds(usize),
     /// All that came until this instant.
     Until(Mono),
 }
 
 impl Reach {
+    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate. What is
+    /// left waits in the kernel for the next tick.
+    pub(crate) const TICK: Self = Self::Rounds(16);
+
     const fn ends(self, rounds: usize, last: Mono) -> bool {
         match self {
-            Self::Tick => rounds >= ROUNDS_A_TICK,
+            Self::Rounds(most) => rounds >= most,
             Self::Until(instant) => last.0 > instant.0 || rounds >= ROUNDS_A_COMMAND,
         }
     }

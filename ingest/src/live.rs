@@ -78,7 +78,7 @@ impl LiveCall {
 
     /// A tick: takes in a tick's share of what came and settles what the reorder window has passed.
     pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
-        let cut_at = self.drain(reader, Reach::Tick, which);
+        let cut_at = self.drain(reader, Reach::TICK, which);
         // Where packets still wait in the kernel, time has only come as far as they have.
         self.ticked = self.ticked.max(cut_at.unwrap_or_else(monotonic));
         self.call.handle_tick(self.ticked);
