@@ -88,10 +88,6 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// Gives the output back when there is no room now. The thread keeps it (bounded) and tries
     /// again on the next tick.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the output itself comes back, unboxed, to be kept"
-    )]
     fn push(&mut self, output: Output) -> Result<(), Output>;
 }
 

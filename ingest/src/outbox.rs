@@ -149,23 +149,26 @@ impl Outbox {
 
     /// Audio that has no room becomes silence.
     fn fit(&mut self, output: Output, channels: Channels) -> Output {
-        match output {
-            Output::Audio {
-                recording,
-                samples,
-                keep_frames,
-            } if self.bytes + samples.len() * size_of::<i16>() > self.room => {
-                let frames = (samples.len() / usize::from(channels.count())) as u64;
-                self.overrun.frames += frames;
-                self.shared.count_overrun(frames);
-                self.complain();
-                Output::Silence {
-                    recording,
-                    frames,
-                    keep_frames,
-                }
-            }
-            fits => fits,
+        let bytes = audio_bytes(&output);
+        let Output::Audio {
+            recording,
+            keep_frames,
+            ..
+        } = output
+        else {
+            return output;
+        };
+        if self.bytes + bytes <= self.room {
+            return output;
+        }
+        let frames = (bytes / size_of::<i16>() / usize::from(channels.count())) as u64;
+        self.overrun.frames += frames;
+        self.shared.count_overrun(frames);
+        self.complain();
+        Output::Silence {
+            recording,
+            frames,
+            keep_frames,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::promise::Promise;
 use crate::quota::Quota;
 use crate::routes::{CallKey, NoRoute};
 use crate::shared::Shared;
-use crate::thread::{Job, MediaThread};
+use crate::thread::{self, Job};
 use crate::{IngestError, Settings, Sink};
 
 /// Requests that wait for one thread at most. Served in some 50 µs each, a full queue is done
@@ -92,7 +92,7 @@ impl Switchboard {
             // which stops the threads that run already.
             let handle = std::thread::Builder::new()
                 .name(format!("reeld-media-{index}"))
-                .spawn(move || MediaThread::new(index, shared, sink).run(jobs))
+                .spawn(move || thread::run(index, shared, sink, jobs))
                 .map_err(|source| IngestError::Thread { index, source })?;
             queues.push(queue);
             handles.push(handle);

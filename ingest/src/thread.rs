@@ -40,7 +40,7 @@ pub(crate) struct Job {
 }
 
 /// A media thread's state.
-pub(crate) struct MediaThread {
+struct MediaThread {
     index: usize,
     shared: Arc<Shared>,
     /// Boxed, since the table moves its entries when it grows.
@@ -52,26 +52,29 @@ pub(crate) struct MediaThread {
     ticks: u64,
 }
 
-impl MediaThread {
-    /// Thread number `index`, with no calls.
-    pub(crate) fn new(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>) -> Self {
-        Self {
-            index,
-            calls: HashMap::new(),
-            reader: Reader::new(),
-            outbox: Outbox::new(sink, Arc::clone(&shared)),
-            ended: TrackStats::default(),
-            ticks: 0,
-            shared,
-        }
+/// Runs thread number `index` until the daemon stops or nobody can send jobs any more; by then every
+/// recording has ended and the sink has it all.
+pub(crate) fn run(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>, jobs: Receiver<Job>) {
+    // Made first, so dropped last: when a panic is made known, what the thread held is free.
+    let _obituary = Obituary {
+        index,
+        shared: Arc::clone(&shared),
+    };
+    let jobs = jobs;
+    MediaThread {
+        index,
+        calls: HashMap::new(),
+        reader: Reader::new(),
+        outbox: Outbox::new(sink, Arc::clone(&shared)),
+        ended: TrackStats::default(),
+        ticks: 0,
+        shared,
     }
+    .work(&jobs);
+}
 
-    /// Works until the daemon stops or nobody can send jobs any more; then ends every recording.
-    pub(crate) fn run(mut self, jobs: Receiver<Job>) {
-        let _obituary = Obituary {
-            index: self.index,
-            shared: Arc::clone(&self.shared),
-        };
+impl MediaThread {
+    fn work(mut self, jobs: &Receiver<Job>) {
         let mut due = monotonic() + TICK;
         while !self.shared.is_stopping() {
             match jobs.recv_timeout(due.since(monotonic())) {
@@ -90,8 +93,9 @@ impl MediaThread {
                 due = (due + TICK).max(monotonic());
             }
         }
+        // Dropped, they are answered: nobody waits for the sink below.
+        jobs.try_iter().for_each(drop);
         self.finish();
-        // What is still in the queue is answered by its promise as the queue is dropped.
     }
 
     fn serve(&mut self, job: Job) {
@@ -278,7 +282,7 @@ impl MediaThread {
 }
 
 /// Says so when a thread panics: its calls are gone, no new one may come to it, and the watchdog
-/// has to know. The thread's state is dropped before this, which answers what waits in its queue.
+/// has to know.
 struct Obituary {
     index: usize,
     shared: Arc<Shared>,

@@ -71,7 +71,7 @@ fn ended(recording: RecordingSid, frames: u64) -> Output {
     Output::Ended {
         recording,
         at: Mono(1),
-        summary,
+        summary: Box::new(summary),
     }
 }
 

@@ -70,7 +70,7 @@ impl Collected {
                     let samples = usize::try_from(*frames).unwrap() * usize::from(channels.count());
                     recorded.samples.resize(recorded.samples.len() + samples, 0);
                 }
-                Output::Ended { summary, .. } => recorded.summary = Some(summary.clone()),
+                Output::Ended { summary, .. } => recorded.summary = Some(summary.as_ref().clone()),
             }
         }
         recorded
@@ -283,11 +283,13 @@ impl Sender {
 
     fn next_packet(&mut self) -> Vec<u8> {
         let codes: Vec<u8> = (0..PTIME)
-            .map(|at| (at * 7 + usize::from(self.sequence) * 13 + usize::from(self.to)) as u8)
+            .map(|at| at * 7 + usize::from(self.sequence) * 13 + usize::from(self.to))
+            .map(|code| code.to_le_bytes()[0])
             .collect();
         self.sound
             .extend(codes.iter().map(|code| decode_sample(Law::Mu, *code)));
-        let stamp = u32::from(self.sequence.wrapping_sub(65_500)) * PTIME as u32;
+        let packets = self.sequence.wrapping_sub(65_500);
+        let stamp = u32::from(packets) * u32::try_from(PTIME).unwrap();
         let mut packet = vec![0x80, 0];
         packet.extend(self.sequence.to_be_bytes());
         packet.extend(stamp.to_be_bytes());
