@@ -81,6 +81,31 @@ pub(crate) struct Drained {
     pub(crate) cut_at: Option<Mono>,
 }
 
+/// A non-blocking UDP socket for the family of `address`, not bound yet, with a receive buffer of
+/// `receive_buffer` bytes, kernel receive stamps and drop counts. One for `::` takes IPv4 as well.
+///
+/// Linux stamps packets only while some socket wants it, and begins some milliseconds after the
+/// first one does (`net_enable_timestamp` leaves it to a work queue); until then a stamp is the time
+/// of reading. Who needs stamps from a call's first packet on keeps one such socket all the time.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn media_socket(address: SocketAddr, receive_buffer: usize) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_recv_buffer_size(receive_buffer)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    Ok(socket)
+}
+
 /// A bound media socket.
 #[derive(Debug)]
 pub(crate) struct Inlet {
@@ -94,24 +119,12 @@ pub(crate) struct Inlet {
 }
 
 impl Inlet {
-    /// Binds a non-blocking UDP socket with a receive buffer of `receive_buffer` bytes, kernel
-    /// receive stamps and drop counts. `::` takes IPv4 as well.
+    /// Binds a media socket ([`media_socket`]) to `address`.
     ///
     /// # Errors
     /// What the kernel says; `AddrInUse` where somebody else holds the port.
     pub(crate) fn bind(address: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        socket.set_nonblocking(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(false)?;
-        }
-        socket.set_recv_buffer_size(receive_buffer)?;
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        let socket = media_socket(address, receive_buffer)?;
         let emptied = monotonic();
         socket.bind(&address.into())?;
         Ok(Self {

@@ -11,10 +11,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use reeld_model::{Command, Control, Gauges, Refusal, Request};
+use socket2::Socket;
 
 use crate::clock::monotonic;
 use crate::descriptors;
-use crate::inlet::Inlet;
+use crate::inlet::{Inlet, media_socket};
 use crate::leg::Binding;
 use crate::ports::Ports;
 use crate::promise::Promise;
@@ -39,6 +40,8 @@ struct Inner {
     shared: Arc<Shared>,
     queues: Vec<SyncSender<Job>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Never bound: it keeps the kernel stamping packets while no call is open.
+    _stamping: Socket,
 }
 
 impl Switchboard {
@@ -65,7 +68,8 @@ impl Switchboard {
             return Err(IngestError::NoPortPair(settings.ports));
         }
         descriptors::raise_limit();
-        probe(&settings).map_err(|source| IngestError::Socket { address, source })?;
+        let stamping =
+            probe(&settings).map_err(|source| IngestError::Socket { address, source })?;
 
         let threads = settings.threads.max(1);
         let binding = Binding {
@@ -101,6 +105,7 @@ impl Switchboard {
             shared,
             queues,
             threads: Mutex::new(handles),
+            _stamping: stamping,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -178,9 +183,11 @@ fn addressee(command: &Command) -> (CallKey, bool) {
     }
 }
 
-/// Sets up one socket as calls will and says if the kernel cuts its receive buffer.
-fn probe(settings: &Settings) -> std::io::Result<()> {
-    let inlet = Inlet::bind((settings.address, 0).into(), settings.receive_buffer)?;
+/// Binds one socket as calls will and says if the kernel cuts its receive buffer. Returns one that
+/// keeps the kernel stamping.
+fn probe(settings: &Settings) -> std::io::Result<Socket> {
+    let address = (settings.address, 0).into();
+    let inlet = Inlet::bind(address, settings.receive_buffer)?;
     let (asked, granted) = (settings.receive_buffer, inlet.receive_buffer()?);
     if granted < asked {
         tracing::warn!(
@@ -189,5 +196,5 @@ fn probe(settings: &Settings) -> std::io::Result<()> {
             "the kernel cuts media.receive_buffer: see net.core.rmem_max"
         );
     }
-    Ok(())
+    media_socket(address, settings.receive_buffer)
 }
