@@ -38,6 +38,9 @@ use crate::stored::{Stored, token_hash};
 use crate::take::Take;
 use crate::{Record, Stage, StoreError};
 
+#[cfg(test)]
+mod tests;
+
 /// What [`Store::begin`] came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Begun {

@@ -15,6 +15,9 @@ use crate::media::MediaReader;
 use crate::store::{Inner, Store};
 use crate::{Page, Query, Record, Stage, StoreError};
 
+#[cfg(test)]
+mod tests;
+
 /// What [`Store::delete`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {

@@ -18,6 +18,9 @@ use crate::store::Parts;
 use crate::verify::VerifyProgress;
 use crate::{MediaKind, Stage, Store, StoreConfig, StoreError};
 
+#[cfg(test)]
+mod tests;
+
 /// Records of the old table that are fetched at once.
 const BATCH: usize = 256;
 

@@ -8,6 +8,7 @@
 //! recordings from one name. Both names are durable before a recording is acknowledged.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -67,9 +68,12 @@ impl Spool {
     pub(crate) fn create(&self, stored: &Stored) -> Result<File, StoreError> {
         let sid = stored.record.sid;
         let path = self.take_path(sid);
-        let take = folder::create_new(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => StoreError::SidTaken { sid },
-            _ => StoreError::io("make", &path, e),
+        let take = folder::create_new(&path).map_err(|e| {
+            if e.kind() == io::ErrorKind::AlreadyExists {
+                StoreError::SidTaken { sid }
+            } else {
+                StoreError::io("make", &path, e)
+            }
         })?;
         let rest = || {
             take.write_all_at(&header(stored.record.channels, UNKNOWN_BYTES), 0)

@@ -14,16 +14,16 @@ use crate::locks::read;
 use crate::stored::Stored;
 use crate::{Stage, StoreError};
 
+/// Compares what a key and its value say with the records; the difference, if there is one.
+type Check = fn(&Table, &[u8], &Value) -> Result<Option<String>, StoreError>;
+
 /// Tells each difference, a sentence each.
 pub(crate) fn check(
     table: &Table,
     order: &RwLock<()>,
     tell: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let checks: [(
-        u8,
-        fn(&Table, &[u8], &Value) -> Result<Option<String>, StoreError>,
-    ); 6] = [
+    let checks: [(u8, Check); 6] = [
         (key::RECORD, of_record),
         (key::ACCOUNT_INDEX, of_index),
         (key::CALL_INDEX, of_index),
