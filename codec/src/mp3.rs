@@ -1,15 +1,15 @@
 //! MP3 of telephone sound: encoding in a stream whose length is known beforehand, and decoding of
 //! files that nobody vouches for.
 //!
-//! Called by `api` (it serves `.mp3` while it is encoded) and the import. It calls LAME through
-//! its module `lame`, the only module of the crate with `unsafe`, and symphonia through [`Decoder`]. Caches,
+//! Called by `api` (it serves `.mp3` while it is encoded) and the import. It calls LAME in the
+//! module `lame`, the only one of the crate with `unsafe`, and symphonia in [`Decoder`]. Caches,
 //! pools and files do not belong here.
 //!
 //! MPEG-2.5 layer III at 8 kHz and a constant bit rate: 32 kbit/s for one channel, 48 kbit/s for
 //! two, without padding bytes, so that each frame of 576 samples has one size. With the number of
 //! samples known, so are the number of frames and [`encoded_len`], before the first byte. The
-//! stream begins with an Info frame (module `info`) that tells players the duration, and the delay and
-//! padding to cut, so that a decoder gives back exactly the samples that went in.
+//! stream begins with an Info frame (module `info`) that tells players the duration, and the
+//! delay and padding to cut, so that a decoder gives back exactly as many samples as went in.
 
 mod decode;
 mod encode;
@@ -40,7 +40,7 @@ const DELAY: u64 = 576;
 enum Layout {
     Mono,
     /// Two channels that share bits and nothing else: the two sides of a call have nothing in
-    /// common that joint stereo could use, and its middle and side would leak one into the other.
+    /// common, and joint stereo's middle and side leak one into the other.
     Stereo,
 }
 

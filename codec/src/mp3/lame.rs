@@ -13,11 +13,13 @@ use lame_sys as ffi;
 use super::{Layout, RATE_HZ};
 use crate::Error;
 
-/// LAME's quality of noise shaping, 0 (slow) to 9.
-const QUALITY: i32 = 3;
+/// LAME's effort, 0 (most) to 9. At 7 it shapes no noise, which is made for music and hurts speech
+/// at 8 kHz: PESQ of two voices through G.711 is 3.60 and 3.97 at 7, 3.47 and 3.80 at 3, 3.20 and
+/// 3.33 at 0, and 7 is 1.6 and 9 times as fast (1,700 times real time, one channel).
+const QUALITY: u8 = 7;
 
-/// What the Info frame says of it: LAME's own scale, 100 less ten for each step, for no VBR.
-pub(super) const QUALITY_IN_TAG: u8 = 57;
+/// What the Info frame says of it: LAME's own scale, 100 less 40 for its default VBR setting.
+pub(super) const QUALITY_IN_TAG: u8 = 60 - QUALITY;
 
 /// LAME's presets for a constant bit rate multiply the sound by 0.95 (−0.45 dB, `presets.c`), as
 /// room for what quantisation adds to music mastered at full scale. A recording keeps its level,
@@ -69,7 +71,11 @@ impl Lame {
                 ffi::lame_set_out_samplerate(gfp, rate),
                 ffi::lame_set_VBR(gfp, ffi::vbr_mode::vbr_off),
                 ffi::lame_set_brate(gfp, i32::from(layout.kbps())),
-                ffi::lame_set_quality(gfp, QUALITY),
+                ffi::lame_set_quality(gfp, i32::from(QUALITY)),
+                // Each frame then decodes by itself, for a player that seeks or begins in the
+                // middle, and comes out at once; PESQ is the same within 0.05 (speech in frames of
+                // 72 ms has little to save up).
+                ffi::lame_set_disable_reservoir(gfp, 1),
                 ffi::lame_set_scale(gfp, SCALE),
                 ffi::lame_set_bWriteVbrTag(gfp, 0),
                 ffi::lame_set_findReplayGain(gfp, 0),
