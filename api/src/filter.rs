@@ -143,7 +143,7 @@ impl When {
             (parse_date(text).ok_or(WHEN)?, None)
         } else {
             let instant: Timestamp = text.parse().map_err(|_| WHEN)?;
-            let date = instant.to_zoned(zone.clone()).date();
+            let date = instant.to_zoned_datetime(zone.clone()).date();
             (date, Some(instant.as_millisecond()))
         };
         let day_start_ms = start_of(date, zone)?;
@@ -174,7 +174,7 @@ fn parse_date(text: &str) -> Option<Date> {
 
 /// The first instant of a day; where a zone skips midnight, the first that it has.
 fn start_of(date: Date, zone: &TimeZone) -> Result<i64, &'static str> {
-    date.to_zoned(zone.clone())
+    date.to_zoned_datetime(zone.clone())
         .map(|start| start.timestamp().as_millisecond())
         .map_err(|_| WHEN)
 }

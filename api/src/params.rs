@@ -78,6 +78,11 @@ impl Params {
         Ok(value)
     }
 
+    /// Whether `name` is given with exactly this value.
+    pub(crate) fn has(&self, name: &str, value: &str) -> bool {
+        self.0.iter().any(|(key, given)| key == name && given == value)
+    }
+
     /// The pairs as they came.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0

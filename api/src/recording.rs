@@ -8,7 +8,7 @@ use reeld_store::{Origin, Record, Stage};
 
 use crate::call::media_field;
 use crate::document::{Document, Field, Value};
-use crate::face::{Kind, Version};
+use crate::face::Version;
 use crate::fault::code;
 use crate::path::{Resource, path_of};
 
@@ -121,7 +121,7 @@ impl RecordingView<'_> {
         };
         // Written by us as JSON; were it ever damaged, its text would still be shown.
         let tags = match record.tags_json.as_str() {
-            "" => Value::Json(serde_json::Map::Field::new().into()),
+            "" => Value::Json(serde_json::Map::new().into()),
             text => Value::Json(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
         };
         vec![
@@ -195,7 +195,6 @@ pub(crate) fn stats_group(stats: &TrackStats) -> Value {
         comfort_noise,
         segments,
         kernel_dropped,
-        paused,
     } = *stats;
     Value::Group(
         [
@@ -214,7 +213,6 @@ pub(crate) fn stats_group(stats: &TrackStats) -> Value {
             ("ComfortNoise", comfort_noise),
             ("Segments", segments),
             ("KernelDropped", kernel_dropped),
-            ("Paused", paused),
         ]
         .map(|(name, count)| Field::own(name, Value::Number(count)))
         .into(),

@@ -1,7 +1,7 @@
 //! What the daemon decides for the API, already checked.
 //!
-//! `daemon` fills it from `config`; nothing here reads a file. Defaults of what configuration
-//! names are stated in `config` alone; those of [`Limits`] are here, since they are not keys.
+//! `daemon` fills it from `config`, which states the defaults of what it names; nothing here reads
+//! a file. [`Limits::default`] is for what `config` does not name, and for tests.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -232,14 +232,8 @@ fn mend_target(target: &str) -> Result<Vec<u8>, Refusal> {
 /// What the head says of its body (RFC 9112 §6.3); refuses whatever two readers could take two
 /// ways: both framings, a length that is repeated or not plain digits, codings beside `chunked`.
 fn framing(headers: &[httparse::Header<'_>], minor: u8) -> Result<State, Refusal> {
-    let values = |name: &str| {
-        headers
-            .iter()
-            .filter(move |header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value)
-    };
-    let mut lengths = values("content-length");
-    let mut codings = values("transfer-encoding");
+    let mut lengths = values(headers, "content-length");
+    let mut codings = values(headers, "transfer-encoding");
     match (lengths.next(), codings.next()) {
         (None, None) => Ok(State::Head),
         (Some(length), None) if lengths.next().is_none() => {
@@ -262,4 +256,14 @@ fn framing(headers: &[httparse::Header<'_>], minor: u8) -> Result<State, Refusal
         }
         (Some(_), _) | (None, Some(_)) => Err(Refusal::Malformed),
     }
+}
+
+fn values<'a>(
+    headers: &'a [httparse::Header<'a>],
+    name: &'static str,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
 }
