@@ -208,7 +208,10 @@ pub(crate) async fn update(
             "Status",
             code::INVALID,
             &[
-                (LiveStatus::Paused.as_str(), ChangeRecording::Pause(behavior)),
+                (
+                    LiveStatus::Paused.as_str(),
+                    ChangeRecording::Pause(behavior),
+                ),
                 (LiveStatus::InProgress.as_str(), ChangeRecording::Resume),
                 (
                     LiveStatus::Stopped.as_str(),
@@ -217,7 +220,10 @@ pub(crate) async fn update(
             ],
         )?
         .ok_or_else(|| {
-            Fault::invalid("Status", "it is needed: one of paused, in-progress, stopped")
+            Fault::invalid(
+                "Status",
+                "it is needed: one of paused, in-progress, stopped",
+            )
         })?;
     let account = asked.target.account;
     let command = Command::ChangeRecording {

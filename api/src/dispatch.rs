@@ -18,9 +18,9 @@ use crate::app::App;
 use crate::document::Listing;
 use crate::face::{Face, Version};
 use crate::fault::Fault;
+use crate::paging::Place;
 use crate::params::Params;
 use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
-use crate::paging::Place;
 use crate::settings::MediaAuth;
 use crate::{account, answer, calls, control, recordings};
 
@@ -196,11 +196,7 @@ fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
 }
 
 /// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
-fn verb(
-    resource: &Resource,
-    method: &Method,
-    query: Option<&mut Params>,
-) -> Result<Verb, Fault> {
+fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
     let (allow, verbs): (&'static str, &[Verb]) = match resource {
         Resource::Account | Resource::Recordings | Resource::Annex(..) => {
             ("GET, HEAD", &[Verb::Get, Verb::Head])
@@ -250,14 +246,11 @@ async fn form(asked: &Asked, query: Params, body: Body) -> Result<Params, Fault>
             }
         })?
         .to_bytes();
-    let is_form = asked
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_none_or(|value| {
-            let value = value.to_str().unwrap_or_default();
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
+    let is_form = asked.headers.get(header::CONTENT_TYPE).is_none_or(|value| {
+        let value = value.to_str().unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
     if !is_form && !bytes.is_empty() {
         return Err(Fault::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use blake3::Hasher;
 use reeld_codec::wav;
-use reeld_model::RecordingSid;
+use reeld_model::{Channels, RecordingSid};
 
 use crate::StoreError;
 use crate::error::is_full;
@@ -96,6 +96,12 @@ impl Take {
     #[must_use]
     pub const fn sid(&self) -> RecordingSid {
         self.owner.sid()
+    }
+
+    /// How its tracks lie in the file.
+    #[must_use]
+    pub const fn channels(&self) -> Channels {
+        self.begun.record.channels
     }
 
     /// Frames (one sample a channel) that are surely in the file.
