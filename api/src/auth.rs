@@ -102,7 +102,9 @@ impl Gate {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<IpAddr, Record>> {
         // Nothing panics while it is held, and a count that is off by one harms nobody.
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +120,10 @@ impl Record {
     /// The record with what has been earned back by `now_ms`.
     fn at(self, now_ms: i64) -> Self {
         let elapsed_ms = now_ms.saturating_sub(self.seen_ms).max(0);
-        #[expect(clippy::cast_precision_loss, reason = "only whether it is large matters")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "only whether it is large matters"
+        )]
         let earned = elapsed_ms as f64 / 1_000.0 * REFILL_PER_SECOND;
         Self {
             failures_left: (self.failures_left + earned).min(BURST),
@@ -168,14 +173,22 @@ mod tests {
 
     fn headers(user: &str, token: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let value = format!("basic {}", BASE64_STANDARD.encode(format!("{user}:{token}")));
+        let value = format!(
+            "basic {}",
+            BASE64_STANDARD.encode(format!("{user}:{token}"))
+        );
         headers.insert(header::AUTHORIZATION, HeaderValue::try_from(value).unwrap());
         headers
     }
 
     fn ask(gate: &Gate, token: &str, peer: &str, now_ms: i64) -> Result<AccountSid, StatusCode> {
-        gate.admit(&headers(AC, token), peer.parse().unwrap(), now_ms, |_, token| token == "a:b")
-            .map_err(|fault| fault.status)
+        gate.admit(
+            &headers(AC, token),
+            peer.parse().unwrap(),
+            now_ms,
+            |_, token| token == "a:b",
+        )
+        .map_err(|fault| fault.status)
     }
 
     #[test]
@@ -183,18 +196,34 @@ mod tests {
         let gate = Gate::new();
         assert_eq!(ask(&gate, "a:b", "192.0.2.1", 0), Ok(AC.parse().unwrap()));
         let fault = gate
-            .admit(&HeaderMap::new(), "192.0.2.1".parse().unwrap(), 0, |_, _| true)
+            .admit(
+                &HeaderMap::new(),
+                "192.0.2.1".parse().unwrap(),
+                0,
+                |_, _| true,
+            )
             .unwrap_err();
-        assert!(fault.headers.iter().any(|(name, _)| name == header::WWW_AUTHENTICATE));
+        assert!(
+            fault
+                .headers
+                .iter()
+                .any(|(name, _)| name == header::WWW_AUTHENTICATE)
+        );
     }
 
     #[test]
     fn failures_run_out_and_come_back_by_address() {
         let gate = Gate::new();
         for _ in 0..60 {
-            assert_eq!(ask(&gate, "x", "192.0.2.1", 0), Err(StatusCode::UNAUTHORIZED));
+            assert_eq!(
+                ask(&gate, "x", "192.0.2.1", 0),
+                Err(StatusCode::UNAUTHORIZED)
+            );
         }
-        assert_eq!(ask(&gate, "a:b", "192.0.2.1", 0), Err(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(
+            ask(&gate, "a:b", "192.0.2.1", 0),
+            Err(StatusCode::TOO_MANY_REQUESTS)
+        );
         assert!(ask(&gate, "a:b", "192.0.2.2", 0).is_ok());
         assert!(ask(&gate, "a:b", "192.0.2.1", 1_000).is_ok());
     }
@@ -211,7 +240,13 @@ mod tests {
 
     #[test]
     fn what_is_no_basic_header_proves_nothing() {
-        for value in ["Basic", "Basic ?", "Bearer QTpi", "Basic QTpi", "Basic /w=="] {
+        for value in [
+            "Basic",
+            "Basic ?",
+            "Bearer QTpi",
+            "Basic QTpi",
+            "Basic /w==",
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
             assert!(credentials(&headers).is_none(), "{value}");

@@ -129,7 +129,10 @@ fn stream_row(stream: &StreamView) -> Vec<Field> {
         Field::own("Track", Value::Text(stream.track.as_str().into())),
         Field::own("Address", Value::Text(stream.address.to_string())),
         Field::own("Port", Value::Number(stream.port.into())),
-        Field::own("Source", Value::text(stream.source.map(|source| source.to_string()))),
+        Field::own(
+            "Source",
+            Value::text(stream.source.map(|source| source.to_string())),
+        ),
         Field::own(
             "Ssrc",
             stream

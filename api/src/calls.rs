@@ -65,11 +65,7 @@ pub(crate) async fn open(asked: &Asked, mut form: Params) -> Result<Response<Bod
             .unwrap_or(TrackSelection::Both),
         ..call_parameters(asked, call, &mut form)?
     };
-    let view = asked
-        .app
-        .ask_call(Command::OpenCall(open))
-        .await
-        ?;
+    let view = asked.app.ask_call(Command::OpenCall(open)).await?;
     let mut response = respond(
         asked,
         StatusCode::CREATED,
@@ -212,10 +208,11 @@ fn source(form: &mut Params) -> Result<Option<SourceRule>, Fault> {
                     && !rule.address.is_multicast()
                     && rule.port != Some(0)
             })
-            .ok_or("it must be a sender's address, as 192.0.2.1, 192.0.2.1:4000 or [2001:db8::1]:4000")
+            .ok_or(
+                "it must be a sender's address, as 192.0.2.1, 192.0.2.1:4000 or [2001:db8::1]:4000",
+            )
     })
 }
-
 
 /// What the catalog has of a call that is not open, or 404.
 async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {

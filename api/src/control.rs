@@ -53,10 +53,8 @@ pub(crate) async fn start(
 ) -> Result<Response<Body>, Fault> {
     let app = &asked.app;
     let wanted = StartForm::read(&mut form, &app.settings.record)?;
-    let open = OpenCall {
-        tracks: wanted.track,
-        ..call_parameters(asked, call, &mut form)?
-    };
+    // A call that this opens gets both tracks, so that its next recording can have either.
+    let open = call_parameters(asked, call, &mut form)?;
     let new = NewRecording {
         sid: RecordingSid::from_bytes(random_bytes()?),
         account: asked.target.account,
@@ -208,7 +206,10 @@ pub(crate) async fn update(
             "Status",
             code::INVALID,
             &[
-                (LiveStatus::Paused.as_str(), ChangeRecording::Pause(behavior)),
+                (
+                    LiveStatus::Paused.as_str(),
+                    ChangeRecording::Pause(behavior),
+                ),
                 (LiveStatus::InProgress.as_str(), ChangeRecording::Resume),
                 (
                     LiveStatus::Stopped.as_str(),
@@ -217,7 +218,10 @@ pub(crate) async fn update(
             ],
         )?
         .ok_or_else(|| {
-            Fault::invalid("Status", "it is needed: one of paused, in-progress, stopped")
+            Fault::invalid(
+                "Status",
+                "it is needed: one of paused, in-progress, stopped",
+            )
         })?;
     let account = asked.target.account;
     let command = Command::ChangeRecording {

@@ -18,9 +18,9 @@ use crate::app::App;
 use crate::document::Listing;
 use crate::face::{Face, Version};
 use crate::fault::Fault;
+use crate::paging::Place;
 use crate::params::Params;
 use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
-use crate::paging::Place;
 use crate::settings::MediaAuth;
 use crate::{account, answer, calls, control, recordings};
 
@@ -136,26 +136,30 @@ async fn respond(
         headers: parts.headers,
         is_head: verb == Verb::Head,
     };
-    match verb {
-        Verb::Get | Verb::Head => get(&asked, query).await,
-        Verb::Delete => match target.resource {
-            Resource::Recording(sid) => recordings::delete(&asked, sid, None).await,
-            Resource::CallRecording(call, RecordingRef::Sid(sid)) => {
-                recordings::delete(&asked, sid, Some(call)).await
-            }
-            _ => Err(asked.not_found()),
-        },
-        Verb::Post => {
+    match (verb, target.resource) {
+        (Verb::Get | Verb::Head, _) => get(&asked, query).await,
+        (Verb::Delete, Resource::Recording(sid)) => recordings::delete(&asked, sid, None).await,
+        (Verb::Delete, Resource::CallRecording(call, RecordingRef::Sid(sid))) => {
+            recordings::delete(&asked, sid, Some(call)).await
+        }
+        (Verb::Post, resource) => {
             let form = form(&asked, query, body).await?;
-            match target.resource {
-                Resource::Calls => calls::open(&asked, form).await,
-                Resource::Call(call) => calls::update(&asked, call, form).await,
-                Resource::CallRecordings(call) => control::start(&asked, call, form).await,
-                Resource::CallRecording(call, recording) => {
-                    control::update(&asked, call, recording, form).await
-                }
-                _ => Err(asked.not_found()),
-            }
+            post(&asked, resource, form).await
+        }
+        (Verb::Delete, _) => Err(asked.not_found()),
+    }
+}
+
+async fn post(asked: &Asked, resource: Resource, form: Params) -> Result<Response<Body>, Fault> {
+    match resource {
+        Resource::Calls => calls::open(asked, form).await,
+        Resource::Call(call) => calls::update(asked, call, form).await,
+        Resource::CallRecordings(call) => control::start(asked, call, form).await,
+        Resource::CallRecording(call, recording) => {
+            control::update(asked, call, recording, form).await
+        }
+        Resource::Account | Resource::Recordings | Resource::Recording(_) | Resource::Annex(..) => {
+            Err(asked.not_found())
         }
     }
 }
@@ -196,11 +200,7 @@ fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
 }
 
 /// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
-fn verb(
-    resource: &Resource,
-    method: &Method,
-    query: Option<&mut Params>,
-) -> Result<Verb, Fault> {
+fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
     let (allow, verbs): (&'static str, &[Verb]) = match resource {
         Resource::Account | Resource::Recordings | Resource::Annex(..) => {
             ("GET, HEAD", &[Verb::Get, Verb::Head])
@@ -250,14 +250,11 @@ async fn form(asked: &Asked, query: Params, body: Body) -> Result<Params, Fault>
             }
         })?
         .to_bytes();
-    let is_form = asked
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_none_or(|value| {
-            let value = value.to_str().unwrap_or_default();
-            let essence = value.split(';').next().unwrap_or_default().trim();
-            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        });
+    let is_form = asked.headers.get(header::CONTENT_TYPE).is_none_or(|value| {
+        let value = value.to_str().unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
     if !is_form && !bytes.is_empty() {
         return Err(Fault::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

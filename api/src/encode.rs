@@ -27,8 +27,8 @@ use reeld_model::RecordingSid;
 use reeld_store::StoreError;
 
 use folder::Folder;
-pub(crate) use growing::Source;
 use growing::Growing;
+pub(crate) use growing::Source;
 
 /// The lowest priority there is (nice(2)).
 const NICENESS: i32 = 19;

@@ -97,7 +97,9 @@ impl Face {
 pub(crate) fn rfc_2822(ms: i64, zone: &TimeZone) -> String {
     Timestamp::from_millisecond(ms)
         .ok()
-        .and_then(|instant| strtime::format(RFC_2822, &instant.to_zoned_datetime(zone.clone())).ok())
+        .and_then(|instant| {
+            strtime::format(RFC_2822, &instant.to_zoned_datetime(zone.clone())).ok()
+        })
         .unwrap_or_default()
 }
 

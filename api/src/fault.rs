@@ -132,7 +132,10 @@ impl Fault {
 
     /// 400/20422: documented, and not built yet.
     pub(crate) fn not_built(name: &str, what: &str) -> Self {
-        Self::invalid(name, format_args!("{what} is not built yet, so it is refused rather than ignored"))
+        Self::invalid(
+            name,
+            format_args!("{what} is not built yet, so it is refused rather than ignored"),
+        )
     }
 
     /// 503 that says what is wanting.
@@ -155,10 +158,8 @@ impl Fault {
     }
 
     fn retry_later(mut self) -> Self {
-        self.headers.push((
-            header::RETRY_AFTER,
-            HeaderValue::from(RETRY_AFTER_SECONDS),
-        ));
+        self.headers
+            .push((header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS)));
         self
     }
 }
@@ -209,9 +210,7 @@ impl From<Refusal> for Fault {
                 Some(code::INVALID),
                 format!("Twilio.CURRENT: {refusal}"),
             ),
-            Refusal::IllegalStep { .. } => {
-                Self::parameter("Status", refusal, code::ILLEGAL_STEP)
-            }
+            Refusal::IllegalStep { .. } => Self::parameter("Status", refusal, code::ILLEGAL_STEP),
             Refusal::Sdp(_) => Self::invalid("Sdp", refusal),
             Refusal::TrackNotOpen(_) => Self::parameter("RecordingTrack", refusal, code::TRACK),
             Refusal::Source(_) => Self::invalid("RemoteAddress", refusal),

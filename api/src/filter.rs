@@ -100,13 +100,19 @@ struct Bounds {
 impl Bounds {
     fn read(params: &mut Params, zone: &TimeZone) -> Result<Self, Fault> {
         let mut bounds = Self::default();
-        if let Some(on) = params.read("DateCreated", code::INVALID, |text| When::parse(text, zone))? {
+        if let Some(on) =
+            params.read("DateCreated", code::INVALID, |text| When::parse(text, zone))?
+        {
             bounds.narrow(Some(on.day_start_ms), Some(on.day_end_ms));
         }
-        if let Some(from) = params.read("DateCreated>", code::INVALID, |text| When::parse(text, zone))? {
+        if let Some(from) = params.read("DateCreated>", code::INVALID, |text| {
+            When::parse(text, zone)
+        })? {
             bounds.narrow(Some(from.instant_ms), None);
         }
-        if let Some(until) = params.read("DateCreated<", code::INVALID, |text| When::parse(text, zone))? {
+        if let Some(until) = params.read("DateCreated<", code::INVALID, |text| {
+            When::parse(text, zone)
+        })? {
             bounds.narrow(None, Some(until.instant_ms));
         }
         match (bounds.from_ms, bounds.until_ms) {
@@ -135,7 +141,8 @@ struct When {
     day_end_ms: i64,
 }
 
-const WHEN: &str = "it must be a date that exists, as 2009-07-06, or an instant, as 2009-07-06T12:00:00Z";
+const WHEN: &str =
+    "it must be a date that exists, as 2009-07-06, or an instant, as 2009-07-06T12:00:00Z";
 
 impl When {
     fn parse(text: &str, zone: &TimeZone) -> Result<Self, &'static str> {

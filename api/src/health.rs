@@ -13,8 +13,8 @@ use reeld_store::Health;
 
 use crate::answer;
 use crate::app::App;
-use crate::fault::Fault;
 use crate::face::Format;
+use crate::fault::Fault;
 
 /// `GET /healthz`: requests are answered.
 pub(crate) async fn alive() -> Response<Body> {
@@ -83,10 +83,7 @@ fn wanting(gauges: &Gauges, health: &Health) -> String {
             health.free_bytes, health.min_free_bytes
         ),
     );
-    line(
-        !health.writable,
-        "the data folder takes no writes".into(),
-    );
+    line(!health.writable, "the data folder takes no writes".into());
     wanting
 }
 
@@ -102,7 +99,11 @@ fn exposition(gauges: &Gauges, health: &Health) -> String {
     };
     for (name, help, value) in [
         ("calls", "Calls open.", gauges.calls as u64),
-        ("recordings", "Recordings running.", gauges.recordings as u64),
+        (
+            "recordings",
+            "Recordings running.",
+            gauges.recordings as u64,
+        ),
         (
             "recordings_max",
             "Recordings that may run.",
@@ -119,14 +120,46 @@ fn exposition(gauges: &Gauges, health: &Health) -> String {
     }
     for (name, help, value) in [
         ("packets_total", "RTP packets taken.", totals.packets),
-        ("packets_lost_total", "RTP packets that never came.", totals.lost),
-        ("packets_late_total", "RTP packets too late to be heard.", totals.late),
-        ("packets_duplicate_total", "RTP packets that came twice.", totals.duplicates),
-        ("packets_foreign_total", "Packets from another source.", totals.foreign),
-        ("packets_malformed_total", "Datagrams that are not RTP.", totals.malformed),
-        ("packets_undecodable_total", "Packets without a known codec.", totals.undecodable),
-        ("packets_kernel_dropped_total", "Packets that the kernel dropped.", totals.kernel_dropped),
-        ("frames_overrun_total", "Frames lost between network and disk.", gauges.overrun_frames),
+        (
+            "packets_lost_total",
+            "RTP packets that never came.",
+            totals.lost,
+        ),
+        (
+            "packets_late_total",
+            "RTP packets too late to be heard.",
+            totals.late,
+        ),
+        (
+            "packets_duplicate_total",
+            "RTP packets that came twice.",
+            totals.duplicates,
+        ),
+        (
+            "packets_foreign_total",
+            "Packets from another source.",
+            totals.foreign,
+        ),
+        (
+            "packets_malformed_total",
+            "Datagrams that are not RTP.",
+            totals.malformed,
+        ),
+        (
+            "packets_undecodable_total",
+            "Packets without a known codec.",
+            totals.undecodable,
+        ),
+        (
+            "packets_kernel_dropped_total",
+            "Packets that the kernel dropped.",
+            totals.kernel_dropped,
+        ),
+        (
+            "frames_overrun_total",
+            "Frames lost between network and disk.",
+            gauges.overrun_frames,
+        ),
         (
             "ports_in_use_elsewhere_total",
             "Media ports that somebody else holds.",
@@ -168,7 +201,13 @@ mod tests {
         };
         let text = wanting(&full, &empty);
         assert_eq!(text.lines().count(), 5);
-        for word in ["stopping", "max_recordings", "media.ports", "min_free", "writes"] {
+        for word in [
+            "stopping",
+            "max_recordings",
+            "media.ports",
+            "min_free",
+            "writes",
+        ] {
             assert!(text.contains(word), "{word}");
         }
     }

@@ -118,12 +118,13 @@ impl Api {
             cache_dir,
         } = settings.encode.clone();
         let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
-        let encoder = Encoder::new(workers, queue, cache_bytes, cache_dir.clone()).map_err(
-            |source| ApiError::Cache {
-                dir: cache_dir,
-                source,
-            },
-        )?;
+        let encoder =
+            Encoder::new(workers, queue, cache_bytes, cache_dir.clone()).map_err(|source| {
+                ApiError::Cache {
+                    dir: cache_dir,
+                    source,
+                }
+            })?;
         Ok(Self {
             app: Arc::new(App {
                 settings,

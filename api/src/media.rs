@@ -74,7 +74,11 @@ pub(crate) async fn serve(
     };
     let validators = Validators::of(record, kind, channels);
     if validators.is_unchanged(&asked.headers) {
-        return Ok(respond(StatusCode::NOT_MODIFIED, &validators, Body::empty()));
+        return Ok(respond(
+            StatusCode::NOT_MODIFIED,
+            &validators,
+            Body::empty(),
+        ));
     }
     // RFC 9110 §14.2: a range is a matter of GET alone.
     let wanted = if asked.is_head || !validators.allow_range(&asked.headers) {
@@ -83,7 +87,13 @@ pub(crate) async fn serve(
         range::parse(&asked.headers, length)
     };
     let (status, span) = match wanted {
-        Wanted::Whole => (StatusCode::OK, Span { start: 0, end: length }),
+        Wanted::Whole => (
+            StatusCode::OK,
+            Span {
+                start: 0,
+                end: length,
+            },
+        ),
         Wanted::Part(span) => (StatusCode::PARTIAL_CONTENT, span),
         Wanted::Unsatisfiable => {
             let mut fault = Fault::new(

@@ -23,7 +23,11 @@ impl Place<'_> {
     pub(crate) fn paging(&self, total: u64, count: usize) -> Paging {
         let size = u64::from(self.page_size.max(1));
         let pages = total.div_ceil(size);
-        let start = if total == 0 { 0 } else { self.page.saturating_mul(size) };
+        let start = if total == 0 {
+            0
+        } else {
+            self.page.saturating_mul(size)
+        };
         let link = |page: u64| Some(self.link(page));
         let last = pages.checked_sub(1);
         Paging {
@@ -70,7 +74,10 @@ mod tests {
     fn place(page: u64, filters: &[(String, String)]) -> Place<'_> {
         Place {
             path: "/2008-08-01/Accounts/AC/Recordings",
-            face: Face { version: Version::V2008, format: Format::Xml },
+            face: Face {
+                version: Version::V2008,
+                format: Format::Xml,
+            },
             filters,
             page,
             page_size: 10,
@@ -83,7 +90,9 @@ mod tests {
         let paging = place(1, &filters).paging(25, 10);
         assert_eq!((paging.pages, paging.start, paging.end), (3, 10, 19));
         let link = |page| {
-            format!("/2008-08-01/Accounts/AC/Recordings?DateCreated%3E=2009-07-06&num=10&page={page}")
+            format!(
+                "/2008-08-01/Accounts/AC/Recordings?DateCreated%3E=2009-07-06&num=10&page={page}"
+            )
         };
         assert_eq!(paging.uri, link(1));
         assert_eq!(paging.first, Some(link(0)));

@@ -73,14 +73,19 @@ impl Params {
             false
         });
         if twice {
-            return Err(Fault::invalid(name, "given more than once, with different values"));
+            return Err(Fault::invalid(
+                name,
+                "given more than once, with different values",
+            ));
         }
         Ok(value)
     }
 
     /// Whether `name` is given with exactly this value.
     pub(crate) fn has(&self, name: &str, value: &str) -> bool {
-        self.0.iter().any(|(key, given)| key == name && given == value)
+        self.0
+            .iter()
+            .any(|(key, given)| key == name && given == value)
     }
 
     /// The pairs as they came.
@@ -159,7 +164,9 @@ impl Params {
     pub(crate) fn line(&mut self, name: &str, max: usize) -> Result<Option<String>, Fault> {
         self.read(name, code::INVALID, |value| {
             if value.is_empty() || value.len() > max || value.chars().any(char::is_control) {
-                Err(format!("it must be 1 to {max} bytes without control characters"))
+                Err(format!(
+                    "it must be 1 to {max} bytes without control characters"
+                ))
             } else {
                 Ok(value.to_owned())
             }
@@ -187,7 +194,12 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
 fn unknown(name: &str, known: &[Known]) -> Fault {
     let nearest = known
         .iter()
-        .map(|(other, _)| (strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase()), other))
+        .map(|(other, _)| {
+            (
+                strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase()),
+                other,
+            )
+        })
         .filter(|(likeness, _)| *likeness > LIKENESS)
         .max_by(|(a, _), (b, _)| a.total_cmp(b));
     let hint = nearest.map_or_else(String::new, |(_, other)| format!("; did you mean {other}?"));
@@ -207,13 +219,20 @@ fn excerpt(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const KNOWN: [Known; 2] = [("DateCreated>", Use::Read), ("Action", Use::Unbuilt("a callback"))];
+    const KNOWN: [Known; 2] = [
+        ("DateCreated>", Use::Read),
+        ("Action", Use::Unbuilt("a callback")),
+    ];
 
     #[test]
     fn pairs_are_taken_by_their_exact_name() {
-        let mut params = Params::parse("?DateCreated%3E=2009-07-06&&a=b%20c+d".trim_start_matches('?')).unwrap();
+        let mut params =
+            Params::parse("?DateCreated%3E=2009-07-06&&a=b%20c+d".trim_start_matches('?')).unwrap();
         assert_eq!(params.take("datecreated>").unwrap(), None);
-        assert_eq!(params.take("DateCreated>").unwrap().as_deref(), Some("2009-07-06"));
+        assert_eq!(
+            params.take("DateCreated>").unwrap().as_deref(),
+            Some("2009-07-06")
+        );
         assert_eq!(params.take("DateCreated>").unwrap(), None);
         assert_eq!(params.take("a").unwrap().as_deref(), Some("b c d"));
     }
@@ -221,12 +240,20 @@ mod tests {
     #[test]
     fn what_is_refused_is_named() {
         for (text, words) in [
-            ("DateCreated%3E2009-07-06", "DateCreated>2009-07-06: a parameter needs '='"),
-            ("datecreated>=1", "datecreated>: unknown parameter; did you mean DateCreated>?"),
+            (
+                "DateCreated%3E2009-07-06",
+                "DateCreated>2009-07-06: a parameter needs '='",
+            ),
+            (
+                "datecreated>=1",
+                "datecreated>: unknown parameter; did you mean DateCreated>?",
+            ),
             ("zzz=1", "zzz: unknown parameter"),
             ("Action=http://x", "Action: a callback is not built yet"),
         ] {
-            let fault = Params::parse(text).and_then(|params| params.check(&KNOWN)).unwrap_err();
+            let fault = Params::parse(text)
+                .and_then(|params| params.check(&KNOWN))
+                .unwrap_err();
             assert!(fault.message.starts_with(words), "{}", fault.message);
         }
         let mut twice = Params::parse("a=1&a=1&b=1&b=2").unwrap();
@@ -236,7 +263,14 @@ mod tests {
 
     #[test]
     fn numbers_are_digits() {
-        for (text, number) in [("0", Some(0)), ("007", Some(7)), ("", None), ("+1", None), ("1 ", None), ("٣", None)] {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("007", Some(7)),
+            ("", None),
+            ("+1", None),
+            ("1 ", None),
+            ("٣", None),
+        ] {
             assert_eq!(whole(text), number, "{text:?}");
         }
     }

@@ -126,7 +126,10 @@ impl RecordingView<'_> {
         };
         vec![
             Field::own("DurationMs", duration_ms),
-            Field::own("EndedBy", Value::text(record.ended_by.map(|by| by.as_str()))),
+            Field::own(
+                "EndedBy",
+                Value::text(record.ended_by.map(|by| by.as_str())),
+            ),
             Field::own("Digits", Value::Text(record.digits.clone())),
             Field::own("Recovered", Value::Flag(record.recovered)),
             Field::own("Tags", tags),
@@ -144,7 +147,10 @@ impl RecordingView<'_> {
     /// The status: in 2008 only where control answers, which has no other word for it.
     fn control_fields(&self) -> Vec<Field> {
         let Some(live) = &self.live else {
-            return vec![Field::own("Status", Value::Text(status(self.record.stage).into()))];
+            return vec![Field::own(
+                "Status",
+                Value::Text(status(self.record.stage).into()),
+            )];
         };
         let status = live
             .status

@@ -50,7 +50,11 @@ impl Sound {
         let header_bytes = wav::HEADER_BYTES as u64;
         let data_bytes = self.frames * u64::from(wav::SAMPLE_BYTES);
         if at < header_bytes {
-            let header = wav::header(1, SAMPLE_RATE, u32::try_from(data_bytes).unwrap_or(u32::MAX));
+            let header = wav::header(
+                1,
+                SAMPLE_RATE,
+                u32::try_from(data_bytes).unwrap_or(u32::MAX),
+            );
             let rest = usize::try_from(at).map_or(&header[..0], |at| &header[at..]);
             let count = rest.len().min(buf.len());
             buf[..count].copy_from_slice(&rest[..count]);

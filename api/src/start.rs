@@ -93,10 +93,8 @@ impl StartForm {
         let max_length = form.number("MaxLength", code::MAX_LENGTH, 2..=DAY_SECONDS)?;
         let finish_on_key = form.read("FinishOnKey", code::FINISH_ON_KEY, parse_keys)?;
 
-        let is_verb = beep.is_some()
-            || timeout.is_some()
-            || max_length.is_some()
-            || finish_on_key.is_some();
+        let is_verb =
+            beep.is_some() || timeout.is_some() || max_length.is_some() || finish_on_key.is_some();
         let started = RecordDefaults {
             rules: Rules::default(),
             trim: Trim::DoNotTrim,

@@ -20,8 +20,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-pub(crate) use mender::REFUSED_METHOD;
 use mender::Mender;
+pub(crate) use mender::REFUSED_METHOD;
 
 /// Bytes taken from the socket at a time.
 const READ_BYTES: usize = 8 * 1024;

@@ -95,14 +95,21 @@ async fn all_who_want_it_share_one_encoding_and_then_the_file() {
     let (wav, begun, leave) = held();
     let first = encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
-    let second = encoder.fetch(key(1), FRAMES, || unreachable!("it is being made")).unwrap();
+    let second = encoder
+        .fetch(key(1), FRAMES, || unreachable!("it is being made"))
+        .unwrap();
     leave.send(()).unwrap();
     let bytes = read_all(first, length).await.unwrap();
     assert_eq!(read_all(second, length).await.unwrap(), bytes);
     settle(&encoder);
-    let third = encoder.fetch(key(1), FRAMES, || unreachable!("it is kept")).unwrap();
+    let third = encoder
+        .fetch(key(1), FRAMES, || unreachable!("it is kept"))
+        .unwrap();
     assert_eq!(read_all(third, length).await.unwrap(), bytes);
-    assert_eq!(files(&dir), [format!("{}-{}-1.mp3", key(1).sid, "01".repeat(8))]);
+    assert_eq!(
+        files(&dir),
+        [format!("{}-{}-1.mp3", key(1).sid, "01".repeat(8))]
+    );
 }
 
 #[test]
@@ -112,15 +119,21 @@ fn a_full_queue_refuses_and_what_is_asked_for_already_does_not_count() {
     let (wav, begun, leave) = held();
     encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
-    encoder.fetch(key(2), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+    encoder
+        .fetch(key(2), FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
     assert!(matches!(
         encoder.fetch(key(3), FRAMES, || unreachable!("there is no room")),
         Err(FetchError::Full(1))
     ));
-    encoder.fetch(key(2), FRAMES, || unreachable!("it waits already")).unwrap();
+    encoder
+        .fetch(key(2), FRAMES, || unreachable!("it waits already"))
+        .unwrap();
     leave.send(()).unwrap();
     settle(&encoder);
-    encoder.fetch(key(3), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+    encoder
+        .fetch(key(3), FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
     settle(&encoder);
     assert_eq!(files(&dir).len(), 3);
 }
@@ -129,7 +142,9 @@ fn a_full_queue_refuses_and_what_is_asked_for_already_does_not_count() {
 async fn sound_that_ends_early_fails_its_readers_and_leaves_nothing() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
-    let source = encoder.fetch(key(1), FRAMES, || Ok(wav_of(FRAMES / 2))).unwrap();
+    let source = encoder
+        .fetch(key(1), FRAMES, || Ok(wav_of(FRAMES / 2)))
+        .unwrap();
     assert!(read_all(source, mp3::encoded_len(1, FRAMES)).await.is_err());
     settle(&encoder);
     assert_eq!(files(&dir), [""; 0]);
@@ -139,7 +154,9 @@ async fn sound_that_ends_early_fails_its_readers_and_leaves_nothing() {
 fn a_deleted_recording_leaves_the_cache_also_while_it_is_made() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
-    encoder.fetch(key(1), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+    encoder
+        .fetch(key(1), FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
     settle(&encoder);
     assert_eq!(files(&dir).len(), 1);
     encoder.forget(key(1).sid);
@@ -162,21 +179,37 @@ fn the_folder_keeps_within_its_bound_and_over_a_restart() {
     {
         let encoder = encoder(&dir, 4, 2 * length);
         for n in 1..=3 {
-            encoder.fetch(key(n), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+            encoder
+                .fetch(key(n), FRAMES, || Ok(wav_of(FRAMES)))
+                .unwrap();
             settle(&encoder);
         }
-        assert!(!files(&dir).iter().any(|name| name.contains(&key(1).sid.to_string())));
+        assert!(
+            !files(&dir)
+                .iter()
+                .any(|name| name.contains(&key(1).sid.to_string()))
+        );
     }
     std::fs::write(dir.path().join("half.part"), "x").unwrap();
     let encoder = encoder(&dir, 4, 2 * length);
     assert_eq!(files(&dir).len(), 4, "two of ours, two that are not");
-    encoder.fetch(key(2), FRAMES, || unreachable!("it is kept")).unwrap();
+    encoder
+        .fetch(key(2), FRAMES, || unreachable!("it is kept"))
+        .unwrap();
     // A file that was cut is made anew.
-    let name = files(&dir).into_iter().find(|name| name.contains(&key(3).sid.to_string())).unwrap();
+    let name = files(&dir)
+        .into_iter()
+        .find(|name| name.contains(&key(3).sid.to_string()))
+        .unwrap();
     std::fs::write(dir.path().join(&name), "x").unwrap();
-    encoder.fetch(key(3), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+    encoder
+        .fetch(key(3), FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
     settle(&encoder);
-    assert_eq!(std::fs::metadata(dir.path().join(name)).unwrap().len(), length);
+    assert_eq!(
+        std::fs::metadata(dir.path().join(name)).unwrap().len(),
+        length
+    );
 }
 
 #[tokio::test]
@@ -185,7 +218,9 @@ async fn the_pool_ends_in_the_middle_of_a_recording() {
     let encoder = encoder(&dir, 1, 1 << 20);
     let (wav, begun, leave) = held();
     let source = encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
-    let waiting = encoder.fetch(key(2), FRAMES, || Ok(wav_of(FRAMES))).unwrap();
+    let waiting = encoder
+        .fetch(key(2), FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
     leave.send(()).unwrap();
     drop(encoder);

@@ -6,7 +6,10 @@ use crate::face::Format;
 
 fn read(text: &str, version: Version, zone: &TimeZone) -> Result<ListQuery, Fault> {
     let account = "AC309475e5fede1b49e100272a8640f438".parse().unwrap();
-    let face = Face { version, format: Format::Xml };
+    let face = Face {
+        version,
+        format: Format::Xml,
+    };
     ListQuery::read(Params::parse(text)?, account, None, face, &face.zone(zone))
 }
 
@@ -23,11 +26,23 @@ fn bounds(text: &str, version: Version) -> (Option<i64>, Option<i64>) {
 #[test]
 fn days_are_the_zones_in_2008_and_utc_in_2010() {
     let (start, end) = (ms("2009-07-06T04:00:00Z"), ms("2009-07-07T04:00:00Z"));
-    assert_eq!(bounds("DateCreated=2009-07-06", Version::V2008), (start, end));
-    assert_eq!(bounds("DateCreated%3E=2009-07-06", Version::V2008), (start, None));
-    assert_eq!(bounds("DateCreated<=2009-07-06", Version::V2008), (None, start));
     assert_eq!(
-        bounds("DateCreated>=2009-07-04&DateCreated<=2009-07-06", Version::V2008),
+        bounds("DateCreated=2009-07-06", Version::V2008),
+        (start, end)
+    );
+    assert_eq!(
+        bounds("DateCreated%3E=2009-07-06", Version::V2008),
+        (start, None)
+    );
+    assert_eq!(
+        bounds("DateCreated<=2009-07-06", Version::V2008),
+        (None, start)
+    );
+    assert_eq!(
+        bounds(
+            "DateCreated>=2009-07-04&DateCreated<=2009-07-06",
+            Version::V2008
+        ),
         (ms("2009-07-04T04:00:00Z"), start)
     );
     assert_eq!(
@@ -78,13 +93,22 @@ fn bad_values_are_refused_with_their_code() {
         ("Page=-1", 20422),
     ] {
         let fault = read(text, Version::V2008, &TimeZone::UTC).unwrap_err();
-        assert_eq!((fault.status.as_u16(), fault.code), (400, Some(code)), "{text}");
+        assert_eq!(
+            (fault.status.as_u16(), fault.code),
+            (400, Some(code)),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn pages_and_filters_that_match_nothing() {
-    let query = read("num=10&page=3&PageToken=x&CallSid=CAcd420fcb3c4b86e360ea0cc27ebc8698", Version::V2008, &TimeZone::UTC).unwrap();
+    let query = read(
+        "num=10&page=3&PageToken=x&CallSid=CAcd420fcb3c4b86e360ea0cc27ebc8698",
+        Version::V2008,
+        &TimeZone::UTC,
+    )
+    .unwrap();
     assert_eq!((query.query.page, query.query.page_size), (3, 10));
     assert_eq!(query.filters.len(), 1);
     assert!(!query.matches_nothing);

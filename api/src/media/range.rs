@@ -95,10 +95,23 @@ mod tests {
         ] {
             assert_eq!(wanted(value), Wanted::Part(Span { start, end }), "{value}");
         }
-        for value in ["bytes=100-", "bytes=100-200", "bytes=-0", "bytes=99999999999999999999-"] {
+        for value in [
+            "bytes=100-",
+            "bytes=100-200",
+            "bytes=-0",
+            "bytes=99999999999999999999-",
+        ] {
             assert_eq!(wanted(value), Wanted::Unsatisfiable, "{value}");
         }
-        for value in ["bytes=0-1,5-6", "items=0-1", "bytes=5-4", "bytes=a-b", "bytes=-", "bytes", "bytes=+1-2"] {
+        for value in [
+            "bytes=0-1,5-6",
+            "items=0-1",
+            "bytes=5-4",
+            "bytes=a-b",
+            "bytes=-",
+            "bytes",
+            "bytes=+1-2",
+        ] {
             assert_eq!(wanted(value), Wanted::Whole, "{value}");
         }
     }

@@ -7,7 +7,10 @@ const CA: &str = "CAcd420fcb3c4b86e360ea0cc27ebc8698";
 const RE: &str = "RE41331862605f3d662488fdafda2e175f";
 
 fn parse(path: &str) -> Option<(Resource, Extension)> {
-    let path = path.replace("{AC}", AC).replace("{CA}", CA).replace("{RE}", RE);
+    let path = path
+        .replace("{AC}", AC)
+        .replace("{CA}", CA)
+        .replace("{RE}", RE);
     Target::parse(&path).map(|target| (target.resource, target.extension))
 }
 

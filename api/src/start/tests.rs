@@ -33,18 +33,27 @@ fn any_record_parameter_brings_the_verbs_defaults() {
         assert_eq!(form.track, TrackSelection::Inbound, "{text}");
         assert_eq!(form.trim, Trim::TrimSilence, "{text}");
     }
-    let form = read("Timeout=0&FinishOnKey=%23&RecordingTrack=both&RecordingChannels=dual&Trim=do-not-trim").unwrap();
+    let form = read(
+        "Timeout=0&FinishOnKey=%23&RecordingTrack=both&RecordingChannels=dual&Trim=do-not-trim",
+    )
+    .unwrap();
     assert_eq!(form.rules.timeout, None);
     assert_eq!(form.rules.finish_on_key, "#");
     assert_eq!(form.rules.max_length, Some(Duration::from_secs(3_600)));
-    assert_eq!((form.channels, form.track), (Channels::Dual, TrackSelection::Both));
+    assert_eq!(
+        (form.channels, form.track),
+        (Channels::Dual, TrackSelection::Both)
+    );
     assert_eq!(form.trim, Trim::DoNotTrim);
 }
 
 #[test]
 fn one_track_makes_a_mono_file() {
     let form = read("RecordingTrack=outbound&RecordingChannels=dual").unwrap();
-    assert_eq!((form.channels, form.track), (Channels::Mono, TrackSelection::Outbound));
+    assert_eq!(
+        (form.channels, form.track),
+        (Channels::Mono, TrackSelection::Outbound)
+    );
 }
 
 #[test]
@@ -72,7 +81,11 @@ fn each_bad_value_has_its_code_and_its_name() {
     ] {
         let fault = read(text).unwrap_err();
         let name = text.split('=').next().unwrap();
-        assert_eq!((fault.status.as_u16(), fault.code), (400, Some(code)), "{text}");
+        assert_eq!(
+            (fault.status.as_u16(), fault.code),
+            (400, Some(code)),
+            "{text}"
+        );
         assert!(fault.message.starts_with(name), "{}", fault.message);
     }
 }

@@ -53,7 +53,11 @@ impl Chunked {
                 out.extend_from_slice(&input[at..at + count]);
                 at += count;
                 let left = left - u32::try_from(count).unwrap_or(left);
-                self.0 = if left == 0 { Place::DataCr } else { Place::Data { left } };
+                self.0 = if left == 0 {
+                    Place::DataCr
+                } else {
+                    Place::Data { left }
+                };
                 continue;
             }
             at += 1;

@@ -125,8 +125,7 @@ impl Mender {
         }
         let room = MAX_HEAD_BYTES - self.head.len();
         let before = self.head.len();
-        self.head
-            .extend_from_slice(&input[..input.len().min(room)]);
+        self.head.extend_from_slice(&input[..input.len().min(room)]);
         let Some(end) = end_of_head(&self.head, self.searched) else {
             self.searched = self.head.len();
             if self.head.len() == MAX_HEAD_BYTES {

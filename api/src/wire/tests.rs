@@ -25,16 +25,24 @@ fn refused(input: &[u8]) -> Option<u16> {
 #[test]
 fn raw_angle_brackets_are_encoded_in_the_target_only() {
     assert_eq!(
-        mended(b"GET /x?DateCreated>=2009-07-06&DateCreated<=2009-07-08 HTTP/1.1\r\nX: <a>\r\n\r\n"),
+        mended(
+            b"GET /x?DateCreated>=2009-07-06&DateCreated<=2009-07-08 HTTP/1.1\r\nX: <a>\r\n\r\n"
+        ),
         "GET /x?DateCreated%3E=2009-07-06&DateCreated%3C=2009-07-08 HTTP/1.1\r\nX: <a>\r\n\r\n"
     );
-    assert_eq!(mended(b"GET //a? HTTP/1.0\r\n\r\n"), "GET //a? HTTP/1.0\r\n\r\n");
+    assert_eq!(
+        mended(b"GET //a? HTTP/1.0\r\n\r\n"),
+        "GET //a? HTTP/1.0\r\n\r\n"
+    );
 }
 
 #[test]
 fn each_request_of_a_pipeline_is_mended_and_no_body_is() {
     let body = "GET /<>?> HTTP/1.1\r\n\r\n";
-    let post = format!("POST /<1 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let post = format!(
+        "POST /<1 HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let chunked = format!(
         "POST /<2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{:X}\r\n{body}\r\n0\r\n\r\n",
         body.len()
@@ -57,7 +65,10 @@ fn framing_that_two_readers_could_take_two_ways_is_refused() {
         ("Content-Length: 99999999999999999999", 400),
         ("Content-Length: 1\r\n : 2", 400),
         ("Content-Length : 3", 400),
-        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", 400),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+            400,
+        ),
         ("Transfer-Encoding: gzip, chunked", 501),
         ("Transfer-Encoding: \x0bchunked", 400),
         ("X: 1\r\n folded", 400),
@@ -73,7 +84,10 @@ fn framing_that_two_readers_could_take_two_ways_is_refused() {
     assert_eq!(refused(b"REFUSED /200 HTTP/1.1\r\n\r\n"), Some(400));
     assert_eq!(refused(b"GET /a b HTTP/1.1\r\n\r\n"), Some(400));
     assert_eq!(refused(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Some(400));
-    assert_eq!(refused(b"GET /ok HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n"), None);
+    assert_eq!(
+        refused(b"GET /ok HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n"),
+        None
+    );
 }
 
 #[test]
@@ -100,7 +114,9 @@ fn an_odd_chunked_body_breaks_the_connection() {
         let request = format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         let mut out = Vec::new();
         assert!(
-            Mender::default().feed(request.as_bytes(), &mut out).is_err(),
+            Mender::default()
+                .feed(request.as_bytes(), &mut out)
+                .is_err(),
             "{body:?}"
         );
     }
