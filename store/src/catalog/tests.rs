@@ -72,7 +72,7 @@ fn time() -> impl Strategy<Value = i64> {
     prop_oneof![
         4 => (0_i64..3_000).prop_map(|by| T0 + by),
         4 => (-40_i64..40, prop::sample::select(vec![10_u32, 16, 22, 28, 34]), -1_i64..2)
-            .prop_map(|(by, shift, beside)| ((T0 >> shift) + by << shift) + beside),
+            .prop_map(|(by, shift, beside)| (((T0 >> shift) + by) << shift) + beside),
         1 => prop::sample::select(vec![i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX]),
     ]
 }

@@ -3,6 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
@@ -86,67 +87,59 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
     }
     let (begun, finished) = begun_and_finished(n, samples);
     drop(inner.spool.create(&begun).unwrap());
-    match point {
-        Point::B2 => {
-            fs::remove_file(take_path(store, n).with_extension("start")).unwrap();
-            return Then::Nothing;
-        }
-        Point::B3 => return Then::Nothing,
-        _ => assert_eq!(inner.catalog.insert(&begun).unwrap(), Insert::New),
+    let path = take_path(store, n);
+    if point == Point::B2 {
+        fs::remove_file(path.with_extension("start")).unwrap();
     }
+    if let Point::B2 | Point::B3 = point {
+        return Then::Nothing;
+    }
+    assert_eq!(inner.catalog.insert(&begun).unwrap(), Insert::New);
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
-        .open(take_path(store, n))
+        .open(&path)
         .unwrap();
-    // Held-back silence that the finished file is without.
     file.write_all(&bytes_of(samples)).unwrap();
+    // Held-back silence that the finished file is without.
     file.write_all(&[0; 400]).unwrap();
-    let path = take_path(store, n);
+    if point == Point::B4 {
+        return Then::Recovered(samples.len() / 2 + 100);
+    }
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
         .open(&path)
         .unwrap();
-    let whole = || Then::Finished(Box::new(finished.record.clone()));
-    let header = &file_of(Channels::Dual, samples)[..44];
-    let frame = finished.frame();
-    match point {
-        Point::B4 => return Then::Recovered(samples.len() / 2 + 100),
-        Point::F0Header => {
-            std::os::unix::fs::FileExt::write_all_at(&file, header, 0).unwrap();
-            return Then::Recovered(samples.len() / 2);
+    let end = 44 + frames * 4;
+    if let Point::F0Header | Point::F0Cut | Point::F0Torn | Point::F0Reordered = point {
+        if point != Point::F0Reordered {
+            file.write_all_at(&file_of(Channels::Dual, samples)[..44], 0)
+                .unwrap();
         }
-        Point::F0Cut => {
-            std::os::unix::fs::FileExt::write_all_at(&file, header, 0).unwrap();
-            file.set_len(44 + frames * 4).unwrap();
-            return Then::Recovered(samples.len() / 2);
+        if point != Point::F0Header {
+            file.set_len(end).unwrap();
         }
-        Point::F0Torn | Point::F0Reordered => {
-            if point == Point::F0Torn {
-                std::os::unix::fs::FileExt::write_all_at(&file, header, 0).unwrap();
-            }
-            file.set_len(44 + frames * 4).unwrap();
-            let torn = &frame[..frame.len() - 9];
-            std::os::unix::fs::FileExt::write_all_at(&file, torn, 44 + frames * 4).unwrap();
-            return Then::Recovered(samples.len() / 2);
+        if let Point::F0Torn | Point::F0Reordered = point {
+            let frame = finished.frame();
+            file.write_all_at(&frame[..frame.len() - 9], end).unwrap();
         }
-        _ => seal::seal(&mut file, &path, &finished).unwrap(),
+        return Then::Recovered(samples.len() / 2);
     }
-    match point {
-        Point::F1 => return whole(),
-        Point::A3 => {
-            let mut absent = begun;
-            absent.record.stage = Stage::Absent;
-            inner.catalog.put(&absent).unwrap();
-            return Then::Absent;
-        }
-        _ => inner.media.adopt(&finished, &path).unwrap(),
+    seal::seal(&mut file, &path, &finished).unwrap();
+    if point == Point::A3 {
+        let mut absent = begun;
+        absent.record.stage = Stage::Absent;
+        inner.catalog.put(&absent).unwrap();
+        return Then::Absent;
+    }
+    if let Point::F2 | Point::F3 = point {
+        inner.media.adopt(&finished, &path).unwrap();
     }
     if point == Point::F3 {
         inner.catalog.put(&finished).unwrap();
     }
-    whole()
+    Then::Finished(Box::new(finished.record))
 }
 
 fn begun_and_finished(n: u64, samples: &[i16]) -> (Stored, Stored) {
