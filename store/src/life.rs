@@ -204,7 +204,7 @@ impl Inner {
 
 impl Stored {
     /// A recording's record when it begins.
-    fn begun(new: NewRecording) -> Self {
+    pub(crate) fn begun(new: NewRecording) -> Self {
         let NewRecording {
             sid,
             account,

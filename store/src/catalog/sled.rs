@@ -397,3 +397,26 @@ impl Catalog for SledCatalog {
         self.kv.is_well()
     }
 }
+
+/// Damage, for tests.
+#[cfg(test)]
+impl SledCatalog {
+    pub(crate) fn overwrite(&self, key: &[u8], value: Option<&[u8]>) {
+        let mut changes = Changes::default();
+        match value {
+            Some(value) => changes.put(key.to_vec(), value),
+            None => changes.remove(key.to_vec()),
+        }
+        self.table.apply(changes).unwrap();
+    }
+
+    pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
+        self.overwrite(&key::of_sid(key::RECORD, sid), Some(bytes));
+    }
+
+    pub(crate) fn wipe(&self) {
+        for pair in self.table.range(..) {
+            self.overwrite(&pair.unwrap().0, None);
+        }
+    }
+}
