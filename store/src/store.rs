@@ -20,7 +20,7 @@ use crate::folder::{self, Held};
 use crate::kv::Kv;
 use crate::live::Live;
 use crate::locks::lock;
-use crate::media::{LocalMedia, Media, SledMedia};
+use crate::media::{LocalMedia, Media, Shelves, SledMedia};
 use crate::reserve::Reserve;
 use crate::spool::Spool;
 
@@ -75,7 +75,7 @@ pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
     pub(crate) accounts: Accounts,
     pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) media: Box<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) live: Live,
@@ -91,7 +91,7 @@ pub(crate) struct Parts {
     pub(crate) held: Held,
     pub(crate) spool: Arc<Spool>,
     pub(crate) catalog: SledCatalog,
-    pub(crate) media: Box<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
 }
 
 impl Parts {
@@ -103,10 +103,7 @@ impl Parts {
         let catalog_folder = data_dir.join("catalog");
         folder::make_folder(&catalog_folder)?;
         let kv = Arc::new(Kv::open(&catalog_folder, config.catalog_cache_bytes)?);
-        let media: Box<dyn Media> = match config.media {
-            MediaKind::Local => Box::new(LocalMedia::open(data_dir, Arc::clone(&spool))?),
-            MediaKind::Sled => Box::new(SledMedia::new(kv.table("media")?)),
-        };
+        let media = open_media(config, &kv, &spool)?;
         let catalog = SledCatalog::open(kv)?;
         folder::sync_folder(data_dir)?;
         Ok(Self {
@@ -116,6 +113,29 @@ impl Parts {
             media,
         })
     }
+}
+
+/// The configured kind of media, and the other one too where it may have been used before.
+fn open_media(
+    config: &StoreConfig,
+    kv: &Kv,
+    spool: &Arc<Spool>,
+) -> Result<Arc<dyn Media>, StoreError> {
+    let data_dir = &config.data_dir;
+    let local = || LocalMedia::open(data_dir, Arc::clone(spool)).map(Arc::new);
+    let sled = Arc::new(SledMedia::new(kv.table("media")?));
+    Ok(match config.media {
+        MediaKind::Local if sled.is_empty()? => local()?,
+        MediaKind::Local => Arc::new(Shelves {
+            chosen: local()?,
+            other: sled,
+        }),
+        MediaKind::Sled if LocalMedia::is_in(data_dir) => Arc::new(Shelves {
+            chosen: sled,
+            other: local()?,
+        }),
+        MediaKind::Sled => sled,
+    })
 }
 
 impl Store {
