@@ -11,12 +11,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
-
 use crate::StoreError;
 use crate::accounts::Accounts;
 use crate::catalog::{Catalog, SledCatalog};
-use crate::folder::{self, Held};
+use crate::folder::{self, Held, Room};
 use crate::kv::Kv;
 use crate::live::Live;
 use crate::locks::lock;
@@ -169,10 +167,7 @@ impl Store {
             held: Mutex::new(held),
             config,
         };
-        let (free, _) = inner.space()?;
-        if free >= inner.config.min_free_bytes {
-            inner.reserve.fill();
-        }
+        inner.reserve.fill();
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -182,14 +177,17 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         let inner = &self.inner;
-        let (free_bytes, is_read_only) = inner.space().unwrap_or_else(|error| {
+        let room = inner.room().unwrap_or_else(|error| {
             tracing::error!(%error, "the data folder's file system does not answer");
-            (0, true)
+            Room {
+                free_bytes: 0,
+                is_read_only: true,
+            }
         });
         Health {
-            free_bytes,
+            free_bytes: room.free_bytes,
             min_free_bytes: inner.config.min_free_bytes,
-            writable: !is_read_only && inner.catalog.is_well(),
+            writable: !room.is_read_only && inner.catalog.is_well(),
         }
     }
 
@@ -205,18 +203,18 @@ impl Store {
 }
 
 impl Inner {
-    /// Bytes free for this user, and whether the file system is read-only.
-    pub(crate) fn space(&self) -> Result<(u64, bool), StoreError> {
-        let stat: Statvfs = fstatvfs(&self.spool_folder)
-            .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        Ok((free, stat.flags().contains(FsFlags::ST_RDONLY)))
+    pub(crate) fn room(&self) -> Result<Room, StoreError> {
+        folder::room(&self.spool_folder)
+            .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))
     }
 
     /// Refuses where there is no room for one more recording.
     pub(crate) fn check_room(&self) -> Result<(), StoreError> {
         let min_free = self.config.min_free_bytes;
-        let (free, is_read_only) = self.space()?;
+        let Room {
+            free_bytes: free,
+            is_read_only,
+        } = self.room()?;
         if is_read_only {
             return Err(StoreError::ReadOnly {
                 path: self.config.data_dir.clone(),

@@ -144,6 +144,10 @@ impl Take {
             self.failed = Some(Failed::TooLarge);
             return Err(self.error(Failed::TooLarge));
         }
+        if !self.reserve.lets_takes_grow() {
+            self.failed = Some(Failed::Full);
+            return Err(self.error(Failed::Full));
+        }
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         wav::samples_to_bytes(samples, &mut bytes);

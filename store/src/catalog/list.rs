@@ -1,18 +1,16 @@
 //! Which recordings a page has, and how many all pages have together.
 //!
 //! Called by `catalog::sled` while it holds the catalog still. It reads the indices and the kept
-//! counts, no records. An account's page is found by the counts (`catalog::count`); a call's list
+//! counts, and says where the records lie. An account's page is found by the counts (`catalog::count`); a call's list
 //! is short, and walked.
-
-use reeld_model::RecordingSid;
 
 use super::count::{self, Counted};
 use super::key::{self, Scope, View};
 use crate::kv::Table;
 use crate::{Query, StoreError};
 
-/// The Sids of the page that is asked for, and the list's length.
-pub(super) fn page(table: &Table, query: &Query) -> Result<(Vec<RecordingSid>, u64), StoreError> {
+/// The keys of the records on the page that is asked for, and the list's length.
+pub(super) fn page(table: &Table, query: &Query) -> Result<(Vec<Vec<u8>>, u64), StoreError> {
     let view = if query.include_unfinished {
         View::All
     } else {
@@ -32,7 +30,7 @@ fn page_of_account(
     query: &Query,
     view: View,
     bounds: Bounds,
-) -> Result<(Vec<RecordingSid>, u64), StoreError> {
+) -> Result<(Vec<Vec<u8>>, u64), StoreError> {
     let counted = Counted {
         table,
         account: query.account,
@@ -50,17 +48,17 @@ fn page_of_account(
     } else {
         counted.select(first + offset)?.ok_or_else(count::damaged)?
     };
-    let mut sids = Vec::new();
+    let mut keys = Vec::new();
     for (place, entry) in (0_u64..).zip(table.range(start..bounds.end(view, scope))) {
-        if sids.len() as u64 >= u64::from(query.page_size) {
+        if keys.len() as u64 >= u64::from(query.page_size) {
             break;
         }
         let (key, _) = entry?;
         if place >= skip {
-            sids.push(key::sid_at_end(&key).ok_or_else(count::damaged)?);
+            keys.push(key::record_of(query.account, &key).ok_or_else(count::damaged)?);
         }
     }
-    Ok((sids, total))
+    Ok((keys, total))
 }
 
 fn page_of_call(
@@ -69,7 +67,7 @@ fn page_of_call(
     view: View,
     scope: Scope,
     bounds: Bounds,
-) -> Result<(Vec<RecordingSid>, u64), StoreError> {
+) -> Result<(Vec<Vec<u8>>, u64), StoreError> {
     let kept = match scope {
         Scope::Call(account, call) if bounds == Bounds::NONE => {
             Some(count::counts_at(table, &key::call_count(account, call))?[view.index()])
@@ -78,7 +76,7 @@ fn page_of_call(
     };
     let skip = query.page.saturating_mul(u64::from(query.page_size));
     let stop = skip.saturating_add(u64::from(query.page_size));
-    let mut sids = Vec::new();
+    let mut keys = Vec::new();
     let mut seen = 0;
     let start = key::index_from(view, scope, bounds.from);
     for entry in table.range(start..bounds.end(view, scope)) {
@@ -87,11 +85,11 @@ fn page_of_call(
         }
         let (key, _) = entry?;
         if (skip..stop).contains(&seen) {
-            sids.push(key::sid_at_end(&key).ok_or_else(count::damaged)?);
+            keys.push(key::record_of(query.account, &key).ok_or_else(count::damaged)?);
         }
         seen += 1;
     }
-    Ok((sids, kept.unwrap_or(seen)))
+    Ok((keys, kept.unwrap_or(seen)))
 }
 
 /// A span of creation times, turned round.

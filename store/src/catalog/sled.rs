@@ -90,11 +90,16 @@ impl SledCatalog {
     }
 
     fn read_record(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
-        let Some(bytes) = self.table.get(&key::of_sid(key::RECORD, sid))? else {
+        let Some(place) = self.table.get(&key::of_sid(key::PLACE, sid))? else {
             return Ok(None);
         };
-        Stored::decode(&bytes)
-            .map(Some)
+        self.read_at(&key::record_at(&place, sid), sid).map(Some)
+    }
+
+    fn read_at(&self, key: &[u8], sid: RecordingSid) -> Result<Stored, StoreError> {
+        let bytes = self.table.get(key)?;
+        bytes
+            .and_then(|bytes| Stored::decode(&bytes))
             .ok_or(StoreError::Corrupt { sid })
     }
 
@@ -131,7 +136,7 @@ impl Catalog for SledCatalog {
             {
                 return Ok(Insert::Repeated(Box::new(first)));
             }
-            if self.table.has(&key::of_sid(key::RECORD, sid))? || self.is_buried(sid)? {
+            if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
                 return Ok(Insert::Taken);
             }
             self.table
@@ -193,30 +198,31 @@ impl Catalog for SledCatalog {
 
     fn list(&self, query: &Query) -> Result<Page, StoreError> {
         let _order = read(&self.order);
-        let (sids, total) = list::page(&self.table, query)?;
-        let records = sids
+        let (keys, total) = list::page(&self.table, query)?;
+        let records = keys
             .into_iter()
-            .map(|sid| {
-                let stored = self.read_record(sid)?.ok_or(StoreError::Corrupt { sid })?;
-                Ok(stored.record)
+            .map(|key| {
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                Ok(self.read_at(&key, sid)?.record)
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Page { records, total })
     }
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
-        let all = key::all(key::RECORD);
+        let all = key::all(key::PLACE);
         let start = match sid {
             None => Bound::Included(all.start),
-            Some(sid) => Bound::Excluded(key::of_sid(key::RECORD, sid)),
+            Some(sid) => Bound::Excluded(key::of_sid(key::PLACE, sid)),
         };
         self.table
             .range((start, Bound::Excluded(all.end)))
             .take(limit)
             .map(|pair| {
-                let (key, bytes) = pair?;
+                let (key, place) = pair?;
                 let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
-                Ok((sid, Stored::decode(&bytes)))
+                let bytes = self.table.get(&key::record_at(&place, sid))?;
+                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
             })
             .collect()
     }
@@ -293,7 +299,11 @@ impl SledCatalog {
     }
 
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
-        self.overwrite(&key::of_sid(key::RECORD, sid), Some(bytes));
+        let sample = crate::stored::tests::sample().record;
+        let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();
+        let place = place.map_or_else(|| key::place(&sample), |place| place.to_vec());
+        self.overwrite(&key::of_sid(key::PLACE, sid), Some(&place));
+        self.overwrite(&key::record_at(&place, sid), Some(bytes));
     }
 
     pub(crate) fn wipe(&self) {
