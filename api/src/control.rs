@@ -53,10 +53,8 @@ pub(crate) async fn start(
 ) -> Result<Response<Body>, Fault> {
     let app = &asked.app;
     let wanted = StartForm::read(&mut form, &app.settings.record)?;
-    let open = OpenCall {
-        tracks: wanted.track,
-        ..call_parameters(asked, call, &mut form)?
-    };
+    // A call that this opens gets both tracks, so that its next recording can have either.
+    let open = call_parameters(asked, call, &mut form)?;
     let new = NewRecording {
         sid: RecordingSid::from_bytes(random_bytes()?),
         account: asked.target.account,

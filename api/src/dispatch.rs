@@ -136,26 +136,30 @@ async fn respond(
         headers: parts.headers,
         is_head: verb == Verb::Head,
     };
-    match verb {
-        Verb::Get | Verb::Head => get(&asked, query).await,
-        Verb::Delete => match target.resource {
-            Resource::Recording(sid) => recordings::delete(&asked, sid, None).await,
-            Resource::CallRecording(call, RecordingRef::Sid(sid)) => {
-                recordings::delete(&asked, sid, Some(call)).await
-            }
-            _ => Err(asked.not_found()),
-        },
-        Verb::Post => {
+    match (verb, target.resource) {
+        (Verb::Get | Verb::Head, _) => get(&asked, query).await,
+        (Verb::Delete, Resource::Recording(sid)) => recordings::delete(&asked, sid, None).await,
+        (Verb::Delete, Resource::CallRecording(call, RecordingRef::Sid(sid))) => {
+            recordings::delete(&asked, sid, Some(call)).await
+        }
+        (Verb::Post, resource) => {
             let form = form(&asked, query, body).await?;
-            match target.resource {
-                Resource::Calls => calls::open(&asked, form).await,
-                Resource::Call(call) => calls::update(&asked, call, form).await,
-                Resource::CallRecordings(call) => control::start(&asked, call, form).await,
-                Resource::CallRecording(call, recording) => {
-                    control::update(&asked, call, recording, form).await
-                }
-                _ => Err(asked.not_found()),
-            }
+            post(&asked, resource, form).await
+        }
+        (Verb::Delete, _) => Err(asked.not_found()),
+    }
+}
+
+async fn post(asked: &Asked, resource: Resource, form: Params) -> Result<Response<Body>, Fault> {
+    match resource {
+        Resource::Calls => calls::open(asked, form).await,
+        Resource::Call(call) => calls::update(asked, call, form).await,
+        Resource::CallRecordings(call) => control::start(asked, call, form).await,
+        Resource::CallRecording(call, recording) => {
+            control::update(asked, call, recording, form).await
+        }
+        Resource::Account | Resource::Recordings | Resource::Recording(_) | Resource::Annex(..) => {
+            Err(asked.not_found())
         }
     }
 }

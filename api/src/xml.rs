@@ -94,18 +94,16 @@ fn write_document(
 
 fn write_fields(xml: &mut Xml, fields: &[Field], face: Face, zone: &TimeZone) -> io::Result<()> {
     for field in fields.iter().filter(|field| face.shows(field.kind)) {
-        match &field.value {
-            Value::Group(fields) => {
-                xml.create_element(field.name)
-                    .write_inner_content(|xml| write_fields(xml, fields, face, zone))?;
-            }
-            Value::Rows { item, rows } => {
-                xml.create_element(field.name).write_inner_content(|xml| {
-                    rows.iter()
-                        .try_for_each(|row| write_row(xml, item, row, face, zone))
-                })?;
-            }
-            scalar => text(xml, field.name, &scalar_text(scalar, zone))?,
+        if let Value::Group(fields) = &field.value {
+            xml.create_element(field.name)
+                .write_inner_content(|xml| write_fields(xml, fields, face, zone))?;
+        } else if let Value::Rows { item, rows } = &field.value {
+            xml.create_element(field.name).write_inner_content(|xml| {
+                rows.iter()
+                    .try_for_each(|row| write_row(xml, item, row, face, zone))
+            })?;
+        } else {
+            text(xml, field.name, &scalar_text(&field.value, zone))?;
         }
     }
     Ok(())
@@ -122,12 +120,11 @@ fn write_row(
     let mut element = xml.create_element(item);
     let mut nested = false;
     for field in row.iter().filter(|field| face.shows(field.kind)) {
-        match &field.value {
-            Value::Group(_) | Value::Rows { .. } => nested = true,
-            scalar => {
-                let value = legal(&scalar_text(scalar, zone));
-                element = element.with_attribute((snake(field.name).as_str(), value.as_str()));
-            }
+        if let Value::Group(_) | Value::Rows { .. } = &field.value {
+            nested = true;
+        } else {
+            let value = legal(&scalar_text(&field.value, zone));
+            element = element.with_attribute((snake(field.name).as_str(), value.as_str()));
         }
     }
     if !nested {
