@@ -159,26 +159,36 @@ fn short_piece(rest: &[i16], played: &[i16], before: &[Piece]) -> Option<usize> 
         .map(|at| from + at)
 }
 
-/// How alike two sounds are, from -1 to 1, at the shift (up to `most` samples, `two` later than
-/// `one`) where they are most alike.
+/// Samples by which the shift of two sounds is found: two seconds.
+const SHIFT_WINDOW: usize = 16_000;
+
+/// How alike two sounds are, from -1 to 1, where `two` lies later than `one` by as many samples (up
+/// to `most`) as makes their first two seconds most alike; and that shift.
 #[must_use]
 pub fn correlation(one: &[i16], two: &[i16], most: usize) -> (f64, usize) {
-    let mut best = (-1.0, 0);
-    for shift in 0..=most.min(two.len().saturating_sub(1)) {
-        let pairs = one.iter().zip(&two[shift..]);
-        let (mut product, mut first, mut second) = (0.0, 0.0, 0.0);
-        for (&a, &b) in pairs {
-            let (a, b) = (f64::from(a), f64::from(b));
-            product += a * b;
-            first += a * a;
-            second += b * b;
-        }
-        let alike = product / (first * second).sqrt();
-        if alike > best.0 {
-            best = (alike, shift);
-        }
+    let window = &one[..one.len().min(SHIFT_WINDOW)];
+    let likeness = |shift: usize| alike(window, &two[shift.min(two.len())..]);
+    let shift = (0..=most)
+        .max_by(|&a, &b| likeness(a).total_cmp(&likeness(b)))
+        .unwrap_or(0);
+    (alike(one, &two[shift.min(two.len())..]), shift)
+}
+
+fn alike(one: &[i16], two: &[i16]) -> f64 {
+    // 2^30 a product: hours of them fit an i64.
+    let (mut product, mut first, mut second) = (0_i64, 0_i64, 0_i64);
+    for (&a, &b) in one.iter().zip(two) {
+        let (a, b) = (i64::from(a), i64::from(b));
+        product += a * b;
+        first += a * a;
+        second += b * b;
     }
-    best
+    let scale = (first as f64 * second as f64).sqrt();
+    if scale == 0.0 {
+        0.0
+    } else {
+        product as f64 / scale
+    }
 }
 
 #[cfg(test)]

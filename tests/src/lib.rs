@@ -21,6 +21,7 @@ pub mod port_block;
 pub mod reference;
 pub mod script;
 pub mod sender;
+pub mod span;
 pub mod tape;
 pub mod wav;
 
@@ -28,6 +29,7 @@ pub use client::{Client, Reply, Started};
 pub use daemon::{Daemon, MediaKind, Setup};
 pub use script::{Law, Script, Voice};
 pub use sender::Sender;
+pub use span::Span;
 pub use tape::Tape;
 pub use wav::Wav;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::patience::wait_for;
 
 /// Debian packages of the peers that the tests call, as `make test` installs them.
-pub const DEBIAN_PACKAGES: [&str; 5] = ["ffmpeg", "sip-tester", "sox", "curl", "libsox-fmt-mp3"];
+pub const DEBIAN_PACKAGES: [&str; 4] = ["ffmpeg", "sip-tester", "sox", "curl"];
 
 /// A finished run.
 #[derive(Debug)]
