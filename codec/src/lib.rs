@@ -1,1 +1,16 @@
-//! reeld-codec.
+//! Bytes to samples and back: G.711, WAV, MP3, and the level of a frame.
+//!
+//! Called by `capture` (decode, levels), `store` (WAV headers), `api` (MP3) and the import. It
+//! calls no other crate of ours. A conversion between bytes and samples belongs here; where the
+//! samples lie in time, and which file they go to, does not.
+//!
+//! Samples are 16-bit signed, interleaved by channel. No sockets, clocks or files: readers and
+//! buffers arrive as arguments. The only `unsafe` is around LAME, in one module of its own.
+
+mod error;
+pub mod g711;
+pub mod level;
+pub mod mp3;
+pub mod wav;
+
+pub use error::Error;

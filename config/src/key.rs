@@ -1,0 +1,214 @@
+//! Every key of the configuration, once: name, default, unit, meaning.
+//!
+//! `file` and `environment` look names up here, `check` takes defaults from here, and a test writes
+//! `systemd/reeld.toml` and `docs/ref/config.md` from here. A flat table, so it may be long.
+//!
+//! Invariant: each default passes the check of its key (held by `Config::default`, which has no
+//! other source).
+
+/// How a value is written in TOML, and so how the text of an environment variable is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A string.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Integer,
+    /// An array of strings; comma-separated in the environment.
+    List,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its table, empty for the top level.
+    pub table: &'static str,
+    /// Its name in the table.
+    pub name: &'static str,
+    /// How its value is written.
+    pub form: Form,
+    /// Its default, written in TOML.
+    pub default: &'static str,
+    /// What its value is: unit, choices, bounds.
+    pub unit: &'static str,
+    /// What it does, a sentence or two.
+    pub meaning: &'static str,
+}
+
+impl Key {
+    /// Its full name, as messages and flags of check use it: `capture.max_length`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.table.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{}.{}", self.table, self.name)
+        }
+    }
+
+    /// The environment variable that sets it: `REELD_CAPTURE__MAX_LENGTH`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("REELD_{}", self.path().replace('.', "__").to_uppercase())
+    }
+}
+
+/// The table of accounts, the one that is an array: `[[accounts]]`.
+pub const ACCOUNTS: &str = "accounts";
+
+/// The keys of one `[[accounts]]` entry and what they mean. Both are required in an entry, and no
+/// environment variable sets them.
+pub const ACCOUNT_KEYS: &[(&str, &str)] = &[
+    ("sid", "The account's Sid: AC and 32 hexadecimal digits."),
+    (
+        "auth_token_file",
+        "The file that holds the account's token, one line. A path that is not absolute starts at the folder of this file.",
+    ),
+];
+
+/// The tables in the order of the example, with what each is about. The first is the top level.
+pub const TABLES: &[(&str, &str)] = &[
+    ("", ""),
+    ("api", "The HTTP API."),
+    ("media", "Where RTP comes in."),
+    ("capture", "From packets to takes."),
+    (
+        "record",
+        "A <Record> verb's defaults, where a recording is started with any of its parameters. One that is merely started has Twilio's other defaults: do-not-trim, no timeout, no key.",
+    ),
+    ("encode", "MP3 and Opus, made on demand."),
+    (
+        "callbacks",
+        "Where reeld may POST. Checked now, used once callbacks are built.",
+    ),
+    ("store", "Records and audio."),
+    ("sip", "SIPREC recording server."),
+    ("rtpengine", "Taking calls from an rtpengine."),
+    ("log", "Logs go to standard error."),
+];
+
+macro_rules! keys {
+    ($($table:literal . $name:literal : $form:ident = $default:literal, $unit:literal, $meaning:literal;)*) => {
+        /// Every key outside `[[accounts]]`, in the order of the example. A static, because a key is
+        /// known by its address.
+        pub static KEYS: &[Key] = &[$(Key {
+            table: $table, name: $name, form: Form::$form, default: $default, unit: $unit, meaning: $meaning,
+        }),*];
+    };
+}
+
+keys! {
+    "" . "data_dir": Text = r#""./reeld-data""#, "path",
+        "Where everything is kept. Under systemd the default is $STATE_DIRECTORY, which is /var/lib/reeld.";
+
+    "api" . "listen": Text = r#""127.0.0.1:8080""#, "address:port",
+        "Where the API is served.";
+    "api" . "public_url": Text = r#""""#, "http(s) URL, or empty",
+        "How clients reach the API from outside, if not by the Host they ask for; used where a full URL is handed out.";
+    "api" . "media_auth": Text = r#""public""#, r#""public" or "required""#,
+        "Whether audio and the 2008 XML of a recording are open to whoever knows its Sid, or need credentials too.";
+    "api" . "start_unknown_call": Bool = "true", "boolean",
+        "Whether starting a recording on a call that is not open opens it; false answers 400/21220, as Twilio does.";
+    "api" . "timezone": Text = r#""UTC""#, "IANA name",
+        "The time zone of days and dates under 2008-08-01. 2010-04-01 is UTC always.";
+    "api" . "max_connections": Integer = "1024", "connections, 1 to 100000",
+        "Connections served at once; more wait in the kernel's backlog.";
+    "api" . "max_body": Text = r#""256KiB""#, "size, 1KiB to 16MiB",
+        "The largest request body; more is answered with 413.";
+    "api" . "header_timeout": Text = r#""10s""#, "duration, 1s to 1h",
+        "How long a connection may take to send the head of a request, or stay silent between two.";
+    "api" . "request_timeout": Text = r#""30s""#, "duration, 1s to 1h",
+        "How long a request may take until its answer begins; sending media may take as long as it makes progress.";
+    "api" . "tls_cert": Text = r#""""#, "path, or empty",
+        "Not built yet: TLS. Put a TLS proxy in front.";
+    "api" . "tls_key": Text = r#""""#, "path, or empty",
+        "Not built yet: TLS.";
+
+    "media" . "address": Text = r#""127.0.0.1""#, "IP address",
+        "Where RTP is received.";
+    "media" . "ports": Text = r#""20000-32767""#, "first-last, 1024 to 65535",
+        "The ports of calls, a pair for each track: RTP on the even one, RTCP on the odd one. A port that somebody else holds is skipped and counted.";
+    "media" . "advertise": Text = r#""""#, "IP address, or empty",
+        "The address that callers are told to send to; empty is media.address.";
+    "media" . "allow": List = r#"["loopback"]"#, r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,
+        "From which networks a track may come. With media.address off loopback it must not be empty.";
+    "media" . "receive_buffer": Text = r#""208KiB""#, "size, 4KiB to 64MiB",
+        "The kernel's buffer of each RTP socket; net.core.rmem_max caps it. 208KiB holds 5 s of G.711.";
+
+    "capture" . "max_recordings": Integer = "1000", "recordings, 1 to 100000",
+        "Recordings that may run at once; more are refused with 503.";
+    "capture" . "max_length": Text = r#""12h""#, "duration, 1s to 7days",
+        "The longest recording; it ends there in order.";
+    "capture" . "first_packet": Text = r#""60s""#, "duration, 1s to 7days",
+        "How long a call may wait for its first packet. Off for calls whose end is signalled.";
+    "capture" . "inactivity": Text = r#""5m""#, "duration, 1s to 7days",
+        "How long a call may go without packets before it ends. Off for calls whose end is signalled.";
+    "capture" . "reorder_window": Text = r#""200ms""#, "duration, 0s to 2s",
+        "How long a late packet is waited for. A crash costs this much too (reeld check-config).";
+    "capture" . "fsync": Text = r#""1s""#, "duration, 100ms to 1m",
+        "How often running recordings are made safe against loss of power.";
+    "capture" . "conceal": Bool = "false", "boolean",
+        "Not built yet: filling what was lost with more than silence. False until it is; then true.";
+    "capture" . "threads": Integer = "0", "threads, 0 to 256",
+        "Media threads; 0 is one for each core.";
+
+    "record" . "timeout": Integer = "5", "seconds, 0 to 86400",
+        "Ends the recording after this much received silence; 0 is off.";
+    "record" . "max_length": Integer = "3600", "seconds, 1 to 86400",
+        "Ends the recording at this length.";
+    "record" . "trim": Text = r#""trim-silence""#, r#""trim-silence" or "do-not-trim""#,
+        "Whether leading and trailing silence goes.";
+    "record" . "finish_on_key": Text = r#""1234567890*#""#, "keys, or empty",
+        "Ends the recording when one of these is pressed; empty is off.";
+
+    "encode" . "workers": Integer = "1", "threads, 1 to 256",
+        "Encoders at work at once, on threads of low priority.";
+    "encode" . "queue": Integer = "16", "requests, 0 to 10000",
+        "Requests that wait for an encoder; more are answered with 503 and Retry-After.";
+    "encode" . "cache_bytes": Text = r#""1GiB""#, "size",
+        "What is kept of encoded files; the longest unused goes first. 0B keeps none.";
+
+    "callbacks" . "allow": List = r#"["public"]"#, r#""loopback", "private", "public", or networks"#,
+        "To which networks callbacks may go.";
+
+    "store" . "catalog": Text = r#""sled""#, r#""sled""#,
+        "Where records are kept. Not built yet: a postgres:// URL.";
+    "store" . "media": Text = r#""local""#, r#""local" or "sled""#,
+        "Where finished audio is kept: as files that any tool can play, or in sled with the records. sled gives little back of what is deleted. Not built yet: an s3:// URL.";
+    "store" . "retention": Text = r#""""#, "empty",
+        "Not built yet: deleting recordings by age.";
+    "store" . "min_free": Text = r#""1GiB""#, "size",
+        "New recordings are refused with less free disk than this. The default is lowered to a tenth of a disk smaller than 10GiB.";
+    "store" . "cache": Text = r#""64MiB""#, "size, 1MiB to 1TiB",
+        "Memory that the catalog may use as its cache.";
+
+    "sip" . "listen": Text = r#""""#, "address:port, or empty",
+        "Not built yet: the SIPREC recording server.";
+
+    "rtpengine" . "ng": Text = r#""""#, "address:port, or empty",
+        "Not built yet: the control socket of an rtpengine.";
+
+    "log" . "level": Text = r#""info""#, "level, or target=level, comma-separated",
+        "What is logged: error, warn, info, debug, trace, or off; also by module, such as info,reeld_ingest=debug.";
+    "log" . "format": Text = r#""auto""#, r#""auto", "human" or "json""#,
+        "How it is logged; auto is json under systemd and human elsewhere.";
+}
+
+/// The key at a path, if there is one.
+#[must_use]
+pub fn find(table: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.table == table && key.name == name)
+}
+
+/// Of some names the one that a misspelt one may have meant.
+#[must_use]
+pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .into_iter()
+        .map(|name| (strsim::normalized_damerau_levenshtein(wrong, name), name))
+        .filter(|(likeness, _)| *likeness >= 0.4)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}

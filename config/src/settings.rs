@@ -1,0 +1,197 @@
+//! The configuration as it is checked: plain data. Made by `check` alone, so each value is within
+//! its bounds and no two contradict each other.
+//!
+//! What a key means in full stands in [`crate::key::KEYS`]; here stand the types and units.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use reeld_model::{AccountSid, Trim};
+
+/// All of it. [`Config::default`] is the embedded defaults: what an empty file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The folder of everything.
+    pub data_dir: PathBuf,
+    /// `[api]`.
+    pub api: Api,
+    /// `[media]`.
+    pub media: Media,
+    /// `[capture]`.
+    pub capture: Capture,
+    /// `[record]`.
+    pub record: Record,
+    /// `[encode]`.
+    pub encode: Encode,
+    /// `[callbacks]`.
+    pub callbacks: Callbacks,
+    /// `[store]`.
+    pub store: Store,
+    /// `[log]`.
+    pub log: Log,
+    /// `[[accounts]]`.
+    pub accounts: Vec<AccountFile>,
+}
+
+/// `[api]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Api {
+    /// Where it is served; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// An http or https URL without a trailing slash.
+    pub public_url: Option<String>,
+    /// Who may fetch audio.
+    pub media_auth: MediaAuth,
+    /// Whether a recording may open its call.
+    pub start_unknown_call: bool,
+    /// Of days and dates under 2008-08-01.
+    pub timezone: TimeZone,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Bytes of a request's body.
+    pub max_body: usize,
+    /// Until the head of a request is there.
+    pub header_timeout: Duration,
+    /// Until an answer begins.
+    pub request_timeout: Duration,
+}
+
+/// `api.media_auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaAuth {
+    /// Whoever knows the Sid.
+    Public,
+    /// Whoever has the account's credentials.
+    Required,
+}
+
+/// `[media]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// Where RTP is received.
+    pub address: IpAddr,
+    /// Even first, odd last: whole pairs.
+    pub ports: RangeInclusive<u16>,
+    /// What callers are told; `None` is `address`, which is then a definite one.
+    pub advertise: Option<IpAddr>,
+    /// From where a track may come; never empty off loopback.
+    pub allow: Vec<IpNet>,
+    /// Bytes of each socket's receive buffer.
+    pub receive_buffer: usize,
+}
+
+/// `[capture]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Recordings at once.
+    pub max_recordings: usize,
+    /// The longest recording.
+    pub max_length: Duration,
+    /// How long a call waits for its first packet.
+    pub first_packet: Duration,
+    /// How long a call goes without packets.
+    pub inactivity: Duration,
+    /// How long a late packet is waited for.
+    pub reorder_window: Duration,
+    /// Between two times that takes are made durable.
+    pub fsync: Duration,
+    /// Media threads, at least 1.
+    pub threads: usize,
+}
+
+/// `[record]`: where a `<Record>` parameter is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Received silence that ends it; `None` is off.
+    pub timeout: Option<Duration>,
+    /// The length that ends it.
+    pub max_length: Duration,
+    /// Whether silence at its ends goes.
+    pub trim: Trim,
+    /// Keys of `0`–`9`, `*`, `#` that end it; empty is off.
+    pub finish_on_key: String,
+}
+
+/// `[encode]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encode {
+    /// Encoders at once, at least 1.
+    pub workers: usize,
+    /// Requests that wait for one.
+    pub queue: usize,
+    /// Bytes of encoded files that are kept.
+    pub cache_bytes: u64,
+}
+
+/// `[callbacks]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callbacks {
+    /// To where callbacks may go.
+    pub allow: Vec<IpNet>,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Store {
+    /// Where finished audio is kept.
+    pub media: MediaKind,
+    /// Bytes of disk that stay free; see [`Store::min_free_on`].
+    pub min_free: u64,
+    /// Bytes of the catalog's cache.
+    pub cache: u64,
+}
+
+impl Store {
+    /// The bytes that stay free on a disk of `total` bytes: `store.min_free`, whose default is
+    /// lowered to a tenth of the disk, so that reeld runs unconfigured on a small one too.
+    #[must_use]
+    pub fn min_free_on(&self, total: u64) -> u64 {
+        if self.min_free == Config::default().store.min_free {
+            self.min_free.min(total / 10)
+        } else {
+            self.min_free
+        }
+    }
+}
+
+/// `store.media`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// Plain files.
+    Local,
+    /// Values of the catalog's database.
+    Sled,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or targets with levels, as `tracing_subscriber::EnvFilter` reads them.
+    pub level: String,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON under systemd, human elsewhere.
+    Auto,
+    /// Lines for a person.
+    Human,
+    /// A JSON object a line.
+    Json,
+}
+
+/// One `[[accounts]]` entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFile {
+    /// Whose.
+    pub sid: AccountSid,
+    /// The file that holds its token.
+    pub auth_token_file: PathBuf,
+}
