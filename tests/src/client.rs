@@ -3,113 +3,21 @@
 //! Every answer comes back whole as a [`Reply`], whatever its status: a test says what it expects
 //! with [`Reply::expect`].
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::blocking::Response;
 use serde_json::Value;
 
 use crate::patience::wait_for;
 use crate::peer;
+use crate::reply::Reply;
 use crate::wav::Wav;
 
 /// Long against any answer, short against a test that hangs.
 const ANSWER_BOUND: Duration = Duration::from_secs(30);
 /// From the end of a recording to its file: one fsync on a slow disk of a busy machine.
 const COMPLETION_BOUND: Duration = Duration::from_secs(30);
-
-/// An answer.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// HTTP status.
-    pub status: u16,
-    /// Header lines, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Body.
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    /// The first header of this name.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
-    }
-
-    /// The body as text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Panics
-    /// When it is none.
-    #[must_use]
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in {}: {}", self.status, self.text()))
-    }
-
-    /// This answer, when it has this status.
-    ///
-    /// # Panics
-    /// When it has another.
-    #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{:?}: {}", self.headers, self.text());
-        self
-    }
-
-    /// Holds the answer to a Twilio error in JSON: this HTTP status and code. Returns its message.
-    ///
-    /// # Panics
-    /// When it is another.
-    #[track_caller]
-    pub fn expect_error(self, status: u16, code: u64) -> String {
-        let reply = self.expect(status);
-        let json = reply.json();
-        assert_eq!(json["code"].as_u64(), Some(code), "{json}");
-        assert_eq!(json["status"].as_u64(), Some(u64::from(status)), "{json}");
-        let link = format!("https://www.twilio.com/docs/errors/{code}");
-        assert_eq!(json["more_info"].as_str(), Some(link.as_str()), "{json}");
-        json["message"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no message: {json}"))
-            .to_owned()
-    }
-
-    fn of(response: Response) -> Self {
-        let status = response.status().as_u16();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect();
-        let body = response
-            .bytes()
-            .expect("an answer's body can be read")
-            .to_vec();
-        Self {
-            status,
-            headers,
-            body,
-        }
-    }
-}
 
 /// A recording that was started, and where its call takes RTP.
 #[derive(Debug, Clone)]
@@ -255,7 +163,7 @@ impl Client {
         let response = request
             .send()
             .unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"));
-        Reply::of(response)
+        Reply::of_response(response)
     }
 
     /// GET with credentials.
@@ -271,7 +179,7 @@ impl Client {
     #[track_caller]
     pub fn get_public(&self, path: &str) -> Reply {
         let response = self.http.get(format!("{}{path}", self.base)).send();
-        Reply::of(response.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}")))
+        Reply::of_response(response.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}")))
     }
 
     /// POST of a form with credentials.
@@ -356,6 +264,14 @@ impl Client {
             .json()
     }
 
+    /// The HTTP status with which the recording's 2010 JSON is answered.
+    #[must_use]
+    #[track_caller]
+    pub fn recording_status(&self, sid: &str) -> u16 {
+        self.get(&self.path(&format!("/Recordings/{sid}.json")))
+            .status
+    }
+
     /// Waits until the recording has this status; its JSON then.
     ///
     /// # Panics
@@ -429,18 +345,6 @@ impl Client {
         )
     }
 
-    /// A download that has begun: its status and header are there, its body is still to be read.
-    ///
-    /// # Panics
-    /// When no answer comes.
-    #[must_use]
-    pub fn begin_download(&self, path: &str) -> impl Read + use<> {
-        let response = self.http.get(format!("{}{path}", self.base)).send();
-        let response = response.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"));
-        assert_eq!(response.status().as_u16(), 200, "{path}");
-        response
-    }
-
     /// curl as the client: `args` and the URL exactly as given, byte for byte.
     ///
     /// # Panics
@@ -461,7 +365,7 @@ impl Client {
         ];
         let all = fixed.iter().chain(args).copied().chain([url.as_str()]);
         let run = peer::run("curl", all, &[], ANSWER_BOUND + Duration::from_secs(10)).success();
-        parse_curl(&run.stdout)
+        Reply::of_curl(&run.stdout)
     }
 
     /// curl with this account's credentials.
@@ -476,47 +380,9 @@ impl Client {
     }
 }
 
-/// Splits what `curl -i` prints into status, headers and body; `100 Continue` is skipped.
-fn parse_curl(mut output: &[u8]) -> Reply {
-    loop {
-        let end = output
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .unwrap_or_else(|| panic!("no head: {}", String::from_utf8_lossy(output)));
-        let head = String::from_utf8_lossy(&output[..end]).into_owned();
-        output = &output[end + 4..];
-        let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1));
-        let status = status.and_then(|text| text.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no status: {head}"));
-        if status == 100 {
-            continue;
-        }
-        let headers = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        return Reply {
-            status,
-            headers,
-            body: output.to_vec(),
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn curls_output_is_taken_apart() {
-        let output = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nAllow: GET\r\nX: a: b\r\n\r\nbody\r\n\r\nmore";
-        let reply = parse_curl(output);
-        assert_eq!(reply.status, 404);
-        assert_eq!(reply.header("allow"), Some("GET"));
-        assert_eq!(reply.header("x"), Some("a: b"));
-        assert_eq!(reply.body, b"body\r\n\r\nmore");
-    }
 
     #[test]
     fn media_addresses_are_read() {

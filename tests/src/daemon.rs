@@ -1,14 +1,13 @@
 //! A daemon of a test's own: the binary `reeld serve` on a temporary folder and ports of its own.
 //!
-//! [`Setup`] says how it is configured and starts it; [`Daemon`] is the running process. What it
-//! writes to stderr is kept, printed when the test fails, and searched at the end: a panic of any
-//! of its threads, or a token in the log, fails every test.
+//! [`crate::setup`] says how it is configured and starts it. What it writes to stderr is kept,
+//! printed when the test fails, and searched at the end: a panic of any of its threads, or a token
+//! in the log, fails every test.
 
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use toml::{Table, Value};
 
+use crate::binary::reeld;
 use crate::client::Client;
 use crate::patience::wait_for;
 use crate::peer::{self, Finished};
@@ -28,147 +28,13 @@ const STOP_BOUND: Duration = Duration::from_secs(60);
 /// A command line that talks to the daemon or opens the folder itself.
 const COMMAND_BOUND: Duration = Duration::from_secs(120);
 
-/// `store.media`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MediaKind {
-    /// Plain files.
-    Local,
-    /// In sled.
-    Sled,
-}
-
-impl MediaKind {
-    /// Its name in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Sled => "sled",
-        }
-    }
-}
-
-/// How a daemon is configured: what a test says, over defaults that keep tests apart.
-#[derive(Debug)]
-pub struct Setup {
-    folder: Arc<TempDir>,
-    ports: PortBlock,
-    table: Table,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Setup {
-    /// A daemon with room for 16 calls of two tracks, and time for their ports to rest.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::with_ports(128)
-    }
-
-    /// A daemon with so many media ports: four a call.
-    ///
-    /// # Panics
-    /// When there is no temporary folder or no free ports.
-    #[must_use]
-    pub fn with_ports(count: u16) -> Self {
-        let folder = tempfile::Builder::new().prefix("reeld-test-").tempdir();
-        let ports = PortBlock::take(count);
-        let mut setup = Self {
-            folder: Arc::new(folder.expect("the temporary folder can be written")),
-            ports,
-            table: Table::new(),
-        };
-        let listen = format!("{}:{}", Ipv4Addr::LOCALHOST, setup.ports.first());
-        let range = setup.ports.range();
-        let data = setup.data_dir().display().to_string();
-        setup = setup
-            .set("data_dir", data)
-            .set("api.listen", listen)
-            .set("media.ports", range);
-        setup
-    }
-
-    /// With this media store.
-    #[must_use]
-    pub fn media(self, kind: MediaKind) -> Self {
-        self.set("store.media", kind.as_str())
-    }
-
-    /// With this value at this key (`capture.max_recordings`).
-    ///
-    /// # Panics
-    /// When a part of the key before the last names a value.
-    #[must_use]
-    pub fn set(mut self, key: &str, value: impl Into<Value>) -> Self {
-        let mut parts: Vec<&str> = key.split('.').collect();
-        let last = parts.pop().unwrap_or(key);
-        let mut table = &mut self.table;
-        for part in parts {
-            let entry = table
-                .entry(part)
-                .or_insert_with(|| Value::Table(Table::new()));
-            table = entry
-                .as_table_mut()
-                .unwrap_or_else(|| panic!("{key}: {part} is no table"));
-        }
-        table.insert(last.to_owned(), value.into());
-        self
-    }
-
-    /// Where its data lies.
-    #[must_use]
-    pub fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    /// The ports that it may use; the API listens on the first, over TCP.
-    #[must_use]
-    pub const fn ports(&self) -> &PortBlock {
-        &self.ports
-    }
-
-    /// The configuration file as it would be written.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.table.to_string()
-    }
-
-    /// Starts it and waits until it is ready.
-    ///
-    /// # Panics
-    /// When it ends or is not ready in time.
-    #[must_use]
-    pub fn start(self) -> Daemon {
-        let config = self.folder.path().join("reeld.toml");
-        fs::write(&config, self.text()).expect("the temporary folder can be written");
-        let data_dir = self.data_dir();
-        let log = self.folder.path().join("stderr.log");
-        let base = format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.ports.first());
-        let child = serve(&config, &log);
-        let mut daemon = Daemon {
-            folder: self.folder,
-            _ports: self.ports,
-            config,
-            data_dir,
-            log,
-            child: Some(child),
-            client: Client::new(&base, "", ""),
-        };
-        daemon.wait_ready();
-        let (account, token) = daemon.credentials();
-        daemon.client = Client::new(&base, &account, &token);
-        daemon
-    }
-}
+/// The data folder's name in the test's own folder.
+pub(crate) const DATA: &str = "data";
 
 /// A running daemon. Dropping it stops it.
 #[derive(Debug)]
 pub struct Daemon {
-    folder: Arc<TempDir>,
+    folder: TempDir,
     _ports: PortBlock,
     config: PathBuf,
     data_dir: PathBuf,
@@ -178,6 +44,28 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts one with this configuration and waits until `path` is answered with 200.
+    pub(crate) fn start(folder: TempDir, ports: PortBlock, text: &str, path: &str) -> Self {
+        let config = folder.path().join("reeld.toml");
+        fs::write(&config, text).expect("the temporary folder can be written");
+        let log = folder.path().join("stderr.log");
+        let base = format!("http://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
+        let child = serve(&config, &log);
+        let mut daemon = Self {
+            data_dir: folder.path().join(DATA),
+            folder,
+            _ports: ports,
+            config,
+            log,
+            child: Some(child),
+            client: Client::new(&base, "", ""),
+        };
+        daemon.wait_answer(path);
+        let (account, token) = daemon.credentials();
+        daemon.client = Client::new(&base, &account, &token);
+        daemon
+    }
+
     /// A client with the credentials that the first start made.
     #[must_use]
     pub const fn client(&self) -> &Client {
@@ -237,7 +125,7 @@ impl Daemon {
     pub fn kill_nine(&mut self) {
         let mut child = self.child.take().expect("the daemon runs");
         child.kill().expect("our own child can be killed");
-        let _ = peer::bounded_wait("reeld", &mut child, STOP_BOUND);
+        peer::bounded_wait("reeld", &mut child, STOP_BOUND);
     }
 
     /// Asks it to stop, as systemd does, and waits for its end.
@@ -261,7 +149,7 @@ impl Daemon {
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
         self.child = Some(serve(&self.config, &self.log));
-        self.wait_ready();
+        self.wait_answer("/readyz");
     }
 
     /// `reeld ARGS --config FILE`, run to its end beside (or without) the daemon.
@@ -294,8 +182,8 @@ impl Daemon {
         (field("account_sid"), field("auth_token"))
     }
 
-    fn wait_ready(&mut self) {
-        let url = format!("{}/readyz", self.client.base());
+    fn wait_answer(&mut self, path: &str) {
+        let url = format!("{}{path}", self.client.base());
         let http = reqwest::blocking::Client::builder()
             .no_proxy()
             .timeout(READY_BOUND)
@@ -365,84 +253,4 @@ fn serve(config: &Path, log: &Path) -> Child {
         .stdout(Stdio::null())
         .stderr(file);
     peer::spawn("reeld", command)
-}
-
-/// The binary under test, with nothing of the test's own environment that would configure it.
-#[must_use]
-pub fn reeld() -> Command {
-    let mut command = Command::new(binary());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("REELD_") {
-            command.env_remove(&name);
-        }
-    }
-    for name in [
-        "RUNTIME_DIRECTORY",
-        "STATE_DIRECTORY",
-        "NOTIFY_SOCKET",
-        "RUST_LOG",
-    ] {
-        command.env_remove(name);
-    }
-    command.env("RUST_BACKTRACE", "1");
-    command
-}
-
-/// Where the binary is: `REELD_BIN`, or beside this test, built now if it is not fresh.
-///
-/// `cargo test` builds no binary of another package, so the first use in each process asks cargo,
-/// which answers at once when there is nothing to do.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("REELD_BIN") {
-            return path.into();
-        }
-        let test = std::env::current_exe().expect("Linux knows the running program");
-        // target/<profile>/deps/<test>
-        let folder = test
-            .ancestors()
-            .nth(2)
-            .expect("cargo puts tests three folders deep");
-        let profile = folder
-            .file_name()
-            .map_or("debug".into(), |name| name.to_string_lossy());
-        let profile = if profile == "debug" {
-            "dev".into()
-        } else {
-            profile
-        };
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--workspace", "--bin", "reeld"]);
-        cargo
-            .arg("--profile")
-            .arg(profile.as_ref())
-            .arg("--manifest-path")
-            .arg(manifest);
-        if let Some(target) = folder.parent() {
-            cargo.arg("--target-dir").arg(target);
-        }
-        let _ = peer::finish("cargo", cargo, &[], Duration::from_secs(1_800)).success();
-        folder.join("reeld")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_become_tables() {
-        let setup = Setup::new()
-            .set("capture.max_recordings", 3)
-            .media(MediaKind::Sled);
-        let table: Table = setup.text().parse().unwrap();
-        assert_eq!(table["capture"]["max_recordings"].as_integer(), Some(3));
-        assert_eq!(table["store"]["media"].as_str(), Some("sled"));
-        assert_eq!(
-            table["media"]["ports"].as_str(),
-            Some(setup.ports().range().as_str())
-        );
-    }
 }

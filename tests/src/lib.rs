@@ -11,6 +11,7 @@
 //! Time: senders are paced by the clock, since real time is what is tested. Nothing else sleeps for
 //! a fixed time; waiting is polling with a bound ([`patience`]).
 
+pub mod binary;
 pub mod capture_file;
 pub mod client;
 pub mod daemon;
@@ -19,16 +20,20 @@ pub mod patience;
 pub mod peer;
 pub mod port_block;
 pub mod reference;
+pub mod reply;
 pub mod script;
 pub mod sender;
+pub mod setup;
 pub mod span;
 pub mod tape;
 pub mod wav;
 
-pub use client::{Client, Reply, Started};
-pub use daemon::{Daemon, MediaKind, Setup};
+pub use client::{Client, Started};
+pub use daemon::Daemon;
+pub use reply::Reply;
 pub use script::{Law, Script, Voice};
 pub use sender::Sender;
+pub use setup::{MediaKind, Setup};
 pub use span::Span;
 pub use tape::Tape;
 pub use wav::Wav;

@@ -49,7 +49,7 @@ fn call(folder: &Path, port: u16, filter: &str, flags: &[&str]) -> Vec<u8> {
         "mulaw",
         &copy_name,
     ]);
-    let _ = peer::run("ffmpeg", args, &[], Duration::from_secs(60)).success();
+    peer::run("ffmpeg", args, &[], Duration::from_secs(60)).success();
     let sent = fs::read(copy).expect("ffmpeg wrote its copy");
     assert_eq!(sent.len(), SECONDS * 8_000);
     sent

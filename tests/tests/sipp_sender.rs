@@ -178,7 +178,7 @@ fn sipp_sends_its_call(media: MediaKind) {
     let mut caller = sipp(folder, "caller", &scenario, caller_port, ports.first() + 8);
     caller.arg(format!("127.0.0.1:{callee_port}"));
     let begun = Instant::now();
-    let _ = peer::finish("sipp", caller, &[], Duration::from_secs(50)).success();
+    peer::finish("sipp", caller, &[], Duration::from_secs(50)).success();
     let status = peer::bounded_wait("sipp", &mut callee, Duration::from_secs(50));
     assert!(status.success(), "the callee: {status}");
     client.stop(&started);
