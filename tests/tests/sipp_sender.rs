@@ -127,8 +127,7 @@ fn sipp(folder: &Path, name: &str, scenario: &str, port: u16, media_port: u16) -
         "40s",
     ]);
     command.args(["-timeout_error", "-p", &port.to_string()]);
-    command.args(["-min_rtp_port", &media_port.to_string()]);
-    command.args(["-max_rtp_port", &(media_port + 3).to_string()]);
+    command.args(["-mp", &media_port.to_string()]);
     command
 }
 
