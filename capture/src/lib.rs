@@ -1,1 +1,39 @@
-//! reeld-capture.
+//! The sans-IO heart of reeld: packets, commands and times in; samples and events out.
+//!
+//! `ingest` owns sockets and clocks and calls this crate; the daemon's recorder takes what comes
+//! out to the store. Data flows one way:
+//!
+//! ```text
+//! datagram ─ packet ▸ source ▸ track (payload, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
+//! ```
+//!
+//! Contract of [`Call`]: one input (`handle_*`, `start`, `change`, `complete`), then one full drain
+//! of [`Call::poll_output`]. Inputs carry their time; no clock is read, nothing blocks, nothing is
+//! allocated for a packet once its track is locked to its source.
+//!
+//! The timeline's convention: **a packet's samples end at the instant it arrived**, for a sender
+//! sends what it has just finished packing. What was received before an instant therefore lies
+//! before that instant, which is what makes a stop complete and a pause tight.
+
+mod call;
+mod event;
+mod frames;
+mod mix;
+mod output;
+mod packet;
+mod pause;
+mod payload;
+mod recording;
+mod sdp;
+mod segment;
+mod sequence;
+mod settings;
+mod silence;
+mod source;
+mod timeline;
+mod track;
+mod window;
+
+pub use call::{Call, Port};
+pub use output::Output;
+pub use settings::Settings;

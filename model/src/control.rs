@@ -37,7 +37,9 @@ pub type Reply = Box<dyn FnOnce(Result<Answer, Refusal>) + Send>;
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("command", &self.command).finish_non_exhaustive()
+        f.debug_struct("Request")
+            .field("command", &self.command)
+            .finish_non_exhaustive()
     }
 }
 

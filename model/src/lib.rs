@@ -17,9 +17,7 @@ pub use control::{
     Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
-pub use recording::{
-    EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,
-};
+pub use recording::{EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim};
 pub use sid::{AccountSid, CallSid, RecordingSid, SidError};
 pub use stats::TrackStats;
 pub use time::{MediaPlace, Mono, SAMPLE_RATE};

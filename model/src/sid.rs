@@ -135,8 +135,16 @@ mod tests {
         let upper: RecordingSid = "RE41331862605F3D662488FDAFDA2E175F".parse().unwrap();
         assert_eq!(lower, upper);
         assert_eq!(upper.to_string(), "RE41331862605f3d662488fdafda2e175f");
-        assert!("re41331862605f3d662488fdafda2e175f".parse::<RecordingSid>().is_err());
-        assert!("RE41331862605f3d662488fdafda2e175".parse::<RecordingSid>().is_err());
+        assert!(
+            "re41331862605f3d662488fdafda2e175f"
+                .parse::<RecordingSid>()
+                .is_err()
+        );
+        assert!(
+            "RE41331862605f3d662488fdafda2e175"
+                .parse::<RecordingSid>()
+                .is_err()
+        );
         assert!("../../etc/passwd".parse::<RecordingSid>().is_err());
     }
 
@@ -144,10 +152,19 @@ mod tests {
     fn a_foreign_id_names_a_call_of_its_account() {
         let one: AccountSid = "AC00000000000000000000000000000001".parse().unwrap();
         let two: AccountSid = "AC00000000000000000000000000000002".parse().unwrap();
-        assert_eq!(CallSid::from_external(one, "x"), CallSid::from_external(one, "x"));
-        assert_ne!(CallSid::from_external(one, "x"), CallSid::from_external(two, "x"));
+        assert_eq!(
+            CallSid::from_external(one, "x"),
+            CallSid::from_external(one, "x")
+        );
+        assert_ne!(
+            CallSid::from_external(one, "x"),
+            CallSid::from_external(two, "x")
+        );
         let hash = blake3::hash(b"reeld-call\0AC00000000000000000000000000000001\0x").to_hex();
-        assert_eq!(CallSid::from_external(one, "x").to_string(), format!("CA{}", &hash[..32]));
+        assert_eq!(
+            CallSid::from_external(one, "x").to_string(),
+            format!("CA{}", &hash[..32])
+        );
     }
 
     proptest! {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Counts of one track, over a recording or over a call. Every packet that came to the track's
-/// ports is in exactly one of `packets` and the reasons below it.
+/// Counts of one track, over a recording or over a call. Every datagram that came to the
+/// track's ports is in one of `packets`, `duplicates`, `late`, `foreign`, `malformed`, `stun` and
+/// `rtcp`; `reordered`, `undecodable`, `events` and `comfort_noise` say what was among `packets`.
 ///
 /// A record on disk holds this in postcard's order: add fields at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,8 +39,6 @@ pub struct TrackStats {
     pub segments: u64,
     /// Packets that the kernel dropped for want of room in the receive buffer (SO_RXQ_OVFL).
     pub kernel_dropped: u64,
-    /// Packets that came while every recording of the call was paused; nothing of them was kept.
-    pub paused: u64,
 }
 
 impl TrackStats {
@@ -74,7 +73,6 @@ impl TrackStats {
             comfort_noise,
             segments,
             kernel_dropped,
-            paused,
         } = self;
         for (mine, theirs) in [
             (packets, other.packets),
@@ -92,7 +90,6 @@ impl TrackStats {
             (comfort_noise, other.comfort_noise),
             (segments, other.segments),
             (kernel_dropped, other.kernel_dropped),
-            (paused, other.paused),
         ] {
             *mine = op(*mine, theirs);
         }

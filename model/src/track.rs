@@ -53,9 +53,7 @@ impl TrackSelection {
     pub const fn has(self, track: Track) -> bool {
         matches!(
             (self, track),
-            (Self::Both, _)
-                | (Self::Inbound, Track::Inbound)
-                | (Self::Outbound, Track::Outbound)
+            (Self::Both, _) | (Self::Inbound, Track::Inbound) | (Self::Outbound, Track::Outbound)
         )
     }
 

@@ -1,0 +1,461 @@
+//! One call: its tracks, its timeline, its recordings.
+//!
+//! Called by `ingest` (and by tests and fuzzers, with no socket); calls everything else here.
+//! Contract: one input, then one full drain of [`Call::poll_output`]. Time only comes in as
+//! arguments; `now` of a command or a tick is not before the arrival of any datagram given before
+//! it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reeld_model::{
+    CallState, CallView, ChangeRecording, EndedBy, Mono, OpenCall, RecordingRef, RecordingView,
+    Refusal, SourceRule, StartRecording, StreamView, Track, TrackStats,
+};
+
+use crate::output::Output;
+use crate::packet::{self, Datagram, RtpPacket};
+use crate::payload::{MAX_SAMPLES, PayloadMap};
+use crate::recording::Recording;
+use crate::sdp::{Line, Offer};
+use crate::settings::Settings;
+use crate::source::Admission;
+use crate::timeline::{Sound, Timeline};
+use crate::track::{Content, TrackState};
+
+/// How long after a trusted BYE no RTP may come for it to be believed (contract.md, "Control").
+const BYE_DOUBT: Duration = Duration::from_secs(2);
+
+/// Audio flows while the last packet is not older than this.
+const FLOWING: Duration = Duration::from_secs(1);
+
+/// How long a packet may be held for its source to be trusted before its place is settled.
+const MOST_HELD: Duration = Duration::from_secs(1);
+
+/// The port of a track that a datagram came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// The even one.
+    Rtp,
+    /// The odd one.
+    Rtcp,
+}
+
+/// An open call.
+#[derive(Debug)]
+pub struct Call {
+    open: OpenCall,
+    settings: Arc<Settings>,
+    opened_at_ms: i64,
+    tracks: [Option<TrackState>; 2],
+    timeline: Timeline,
+    scratch: Box<[i16; MAX_SAMPLES]>,
+    /// When a packet of a source that is heard last came, on each track.
+    last_sound: [Option<Mono>; 2],
+    /// When anything last happened that keeps the call open.
+    last_sign: Mono,
+    /// When a trusted BYE came that is still in doubt.
+    bye: Option<Mono>,
+    answers: u64,
+    answer: Option<String>,
+    over: bool,
+}
+
+impl Call {
+    /// Opens a call whose tracks listen on these RTP ports, indexed by [`Track::index`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Sdp`] for an offer that cannot be recorded, [`Refusal::Source`] where nothing says
+    /// which source may be heard.
+    pub fn open(
+        open: OpenCall,
+        ports: [Option<u16>; 2],
+        settings: Arc<Settings>,
+        now: Mono,
+        now_unix_ms: i64,
+    ) -> Result<Self, Refusal> {
+        let track = |port| TrackState::new(port, PayloadMap::default());
+        let mut call = Self {
+            opened_at_ms: now_unix_ms,
+            tracks: ports.map(|port| port.map(track)),
+            timeline: Timeline::new(now),
+            scratch: Box::new([0; MAX_SAMPLES]),
+            last_sound: [None; 2],
+            last_sign: now,
+            bye: None,
+            answers: 0,
+            answer: None,
+            over: false,
+            settings,
+            open,
+        };
+        let (sdp, source) = (call.open.sdp.take(), call.open.source);
+        if sdp.is_some() || source.is_some() {
+            call.update(sdp.as_deref(), source)?;
+        }
+        let unknown = |track: &TrackState| !track.source.has_rule();
+        if call.settings.allow.is_empty() && call.tracks.iter().flatten().any(unknown) {
+            return Err(Refusal::Source(
+                "neither Sdp nor RemoteAddress says where RTP comes from, and media.allow is empty"
+                    .to_owned(),
+            ));
+        }
+        Ok(call)
+    }
+
+    /// Takes a new offer (a re-INVITE) or a new source. The call's first audio line is its first
+    /// track's; where the offer has fewer lines than the call has tracks, the last line stands for
+    /// the rest, without its source.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Sdp`]; nothing is changed then.
+    pub fn update(&mut self, sdp: Option<&str>, source: Option<SourceRule>) -> Result<(), Refusal> {
+        let offer = sdp.map(Offer::read).transpose().map_err(Refusal::Sdp)?;
+        if let Some(offer) = &offer {
+            let ports: Vec<u16> = self
+                .tracks
+                .iter()
+                .flatten()
+                .map(|track| track.port)
+                .collect();
+            self.answers += 1;
+            self.answer = Some(offer.answer(self.settings.advertise, &ports, self.answers));
+        }
+        let lines = offer.as_ref().map_or(&[][..], |offer| &offer.lines);
+        let mut lines = lines.iter();
+        let mut last: Option<&Line> = None;
+        for track in self.tracks.iter_mut().flatten() {
+            let line = lines.next();
+            last = line.or(last);
+            if let Some(last) = last {
+                track.payloads = last.payloads.clone();
+            }
+            if let Some(rule) = source.or_else(|| line?.source) {
+                track.source.set_rule(Some(rule));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a datagram that came to a port of a track.
+    pub fn handle_datagram(
+        &mut self,
+        track: Track,
+        port: Port,
+        from: SocketAddr,
+        arrival: Mono,
+        datagram: &[u8],
+    ) {
+        let Some(state) = &mut self.tracks[track.index()] else {
+            return;
+        };
+        let packet = match packet::read(datagram) {
+            Datagram::Rtp(packet) if port == Port::Rtp => packet,
+            Datagram::Rtp(_) | Datagram::Malformed => {
+                state.counts().malformed += 1;
+                return;
+            }
+            Datagram::Stun => {
+                state.counts().stun += 1;
+                return;
+            }
+            Datagram::Rtcp(compound) => {
+                state.counts().rtcp += 1;
+                let heard = state.source.heard();
+                if heard.is_some_and(|heard| {
+                    heard.address.ip() == from.ip() && packet::says_bye(compound, heard.ssrc)
+                }) {
+                    self.bye.get_or_insert(arrival);
+                }
+                return;
+            }
+        };
+        match state
+            .source
+            .admit(from, arrival, &packet, &self.settings.allow)
+        {
+            Admission::Heard => self.take(track, arrival, &packet),
+            Admission::Foreign => state.counts().foreign += 1,
+            Admission::Begins { held, continues } => {
+                // What was held was counted as foreign until now.
+                let counts = state.counts();
+                counts.foreign = counts.foreign.saturating_sub(held.len() as u64);
+                let reread = |datagram| match packet::read(datagram) {
+                    Datagram::Rtp(packet) => Some(packet),
+                    Datagram::Rtcp(_) | Datagram::Stun | Datagram::Malformed => None,
+                };
+                let first = held.first().and_then(|first| reread(&first.datagram));
+                if !continues {
+                    state.begin_stream(first.unwrap_or(packet).sequence);
+                }
+                for held in &held {
+                    if let Some(packet) = reread(&held.datagram) {
+                        self.take(track, held.arrival, &packet);
+                    }
+                }
+                self.take(track, arrival, &packet);
+            }
+        }
+    }
+
+    /// Counts datagrams that the kernel dropped for want of room (SO_RXQ_OVFL) since the last call.
+    pub fn handle_kernel_drops(&mut self, track: Track, dropped: u32) {
+        if let Some(state) = &mut self.tracks[track.index()] {
+            state.counts().kernel_dropped += u64::from(dropped);
+        }
+    }
+
+    /// Starts a recording.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TrackNotOpen`].
+    pub fn start(&mut self, now: Mono, start: StartRecording) -> Result<RecordingView, Refusal> {
+        let wanted = |track: &Track| start.track.has(*track);
+        for track in Track::ALL.into_iter().filter(wanted) {
+            if self.tracks[track.index()].is_none() {
+                return Err(Refusal::TrackNotOpen(track));
+            }
+        }
+        self.last_sign = now;
+        let flows = Track::ALL.into_iter().filter(wanted).any(|track| {
+            self.last_sound[track.index()].is_some_and(|last| now.since(last) < FLOWING)
+        });
+        let mut recording = Recording::new(start, &self.settings, now, self.stats());
+        if flows {
+            let place = self.timeline.place(now).max(self.timeline.mixer.base());
+            recording.begin_at_request(place, self.timeline.instant(place));
+        }
+        let view = recording.view();
+        self.timeline.recordings.push(recording);
+        Ok(view)
+    }
+
+    /// Changes a recording.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::RecordingUnknown`] (also for one that has ended), [`Refusal::CurrentIsAmbiguous`],
+    /// [`Refusal::IllegalStep`].
+    pub fn change(
+        &mut self,
+        now: Mono,
+        which: RecordingRef,
+        change: ChangeRecording,
+    ) -> Result<RecordingView, Refusal> {
+        let at = self.find(which)?;
+        self.last_sign = now;
+        let stats = self.stats();
+        let place = match change {
+            ChangeRecording::Stop(ended_by) => {
+                let to = self.timeline.end_place(now);
+                return Ok(self.timeline.finish(at, to, ended_by, now, stats));
+            }
+            ChangeRecording::Pause(_) => self.timeline.place(now).max(self.timeline.mixer.base()),
+            // What was received before the resume was said before it.
+            ChangeRecording::Resume => self.timeline.end_place(now),
+        };
+        let recording = &mut self.timeline.recordings[at];
+        recording.change(change, place, now, stats)?;
+        Ok(recording.view())
+    }
+
+    /// Ends the call: every recording ends, and nothing is taken any more.
+    pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
+        let (to, stats) = (self.timeline.end_place(now), self.stats());
+        self.timeline.finish_all(to, ended_by, now, stats);
+        self.over = true;
+    }
+
+    /// Settles what the reorder window has passed, and looks to the deadlines.
+    pub fn handle_tick(&mut self, now: Mono) {
+        let mut open_from = now;
+        for held in self
+            .tracks
+            .iter()
+            .flatten()
+            .filter_map(|track| track.source.oldest_held())
+        {
+            if now.since(held) < MOST_HELD {
+                open_from = open_from.min(held);
+            }
+        }
+        let timeline = &mut self.timeline;
+        let settled = timeline.place(open_from - self.settings.reorder_window);
+        let settled = settled.min(timeline.mixer.written_end());
+        timeline.settle(settled, now, &|| stats(&self.tracks));
+        for recording in &mut timeline.recordings {
+            recording.handle_tick(now, &mut timeline.out);
+        }
+        self.look_to_deadlines(now);
+    }
+
+    /// The next output, if there is one.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.timeline.out.pop_front()
+    }
+
+    /// Whether nothing is to be expected of the call any more: its ports can be freed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Recordings that run.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.timeline.recordings.len()
+    }
+
+    /// Counts of each track since the call was opened, indexed by [`Track::index`].
+    #[must_use]
+    pub fn stats(&self) -> [TrackStats; 2] {
+        stats(&self.tracks)
+    }
+
+    /// The call as it is.
+    #[must_use]
+    pub fn view(&self) -> CallView {
+        let stream = |track: Track| {
+            let state = self.tracks[track.index()].as_ref()?;
+            let heard = state.source.heard();
+            Some(StreamView {
+                track,
+                address: self.settings.advertise,
+                port: state.port,
+                source: heard.map(|heard| heard.address),
+                ssrc: heard.map(|heard| heard.ssrc),
+                codec: state.codec,
+                stats: state.stats(),
+            })
+        };
+        CallView {
+            account: self.open.account,
+            call: self.open.call,
+            external_id: self.open.external_id.clone(),
+            from: self.open.from.clone(),
+            to: self.open.to.clone(),
+            state: if self.over {
+                CallState::Completed
+            } else {
+                CallState::InProgress
+            },
+            opened_at_ms: self.opened_at_ms,
+            streams: Track::ALL.into_iter().filter_map(stream).collect(),
+            recordings: self
+                .timeline
+                .recordings
+                .iter()
+                .map(Recording::view)
+                .collect(),
+            sdp: self.answer.clone(),
+        }
+    }
+
+    /// Takes a packet of the source that is heard.
+    fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
+        let Some(state) = &mut self.tracks[track.index()] else {
+            return;
+        };
+        self.last_sign = self.last_sign.max(arrival);
+        self.bye = None;
+        let arrived = self.timeline.place(arrival);
+        let content = state.take(packet, arrived, &mut self.scratch);
+        let (place, samples, length) = match content {
+            Content::Sound(place, samples) => (
+                place,
+                samples,
+                i64::try_from(samples.len()).expect("at most MAX_SAMPLES"),
+            ),
+            Content::Unknown(place, length) => (place, &[][..], length),
+            Content::Nothing => return,
+            Content::Key(key) => return self.press(track, key, arrival),
+        };
+        self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
+        let open_from = self.timeline.place(arrival - self.settings.reorder_window);
+        let sound = Sound {
+            track,
+            place,
+            samples,
+            length,
+            open_from,
+        };
+        let late = self
+            .timeline
+            .write(&sound, arrival, &|| stats(&self.tracks));
+        if late && let Some(state) = &mut self.tracks[track.index()] {
+            state.note_late();
+        }
+    }
+
+    /// A key of the caller's or the callee's.
+    fn press(&mut self, track: Track, key: char, arrival: Mono) {
+        let stats = self.stats();
+        let mut at = 0;
+        while at < self.timeline.recordings.len() {
+            if self.timeline.recordings[at].note_key(track, key) {
+                let to = self.timeline.place(arrival);
+                self.timeline.finish(at, to, EndedBy::Key, arrival, stats);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Ends what nothing came for.
+    fn look_to_deadlines(&mut self, now: Mono) {
+        let stats = self.stats();
+        let mut at = 0;
+        while at < self.timeline.recordings.len() {
+            let waits = self.timeline.recordings[at].waits_since();
+            if waits.is_some_and(|since| now.since(since) >= self.settings.first_packet) {
+                let to = self.timeline.place(now);
+                self.timeline.finish(at, to, EndedBy::NoPackets, now, stats);
+            } else {
+                at += 1;
+            }
+        }
+        if let Some(bye) = self.bye
+            && now.since(bye) >= BYE_DOUBT
+        {
+            self.bye = None;
+            let to = self.timeline.end_place(bye);
+            self.timeline.finish_all(to, EndedBy::Bye, now, stats);
+        }
+        if now.since(self.last_sign) >= self.settings.inactivity {
+            let to = self.timeline.mixer.written_end();
+            self.timeline
+                .finish_all(to, EndedBy::Inactivity, now, stats);
+            self.over = true;
+        }
+    }
+
+    /// The recording's place in the list.
+    fn find(&self, which: RecordingRef) -> Result<usize, Refusal> {
+        let recordings = &self.timeline.recordings;
+        match which {
+            RecordingRef::Sid(sid) => recordings
+                .iter()
+                .position(|recording| recording.start().sid == sid)
+                .ok_or(Refusal::RecordingUnknown),
+            RecordingRef::Current => match recordings.len() {
+                0 => Err(Refusal::RecordingUnknown),
+                1 => Ok(0),
+                several => Err(Refusal::CurrentIsAmbiguous(several)),
+            },
+        }
+    }
+}
+
+/// Counts of each track, indexed by [`Track::index`].
+fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
+    let of = |track: &Option<TrackState>| {
+        track
+            .as_ref()
+            .map_or_else(TrackStats::default, TrackState::stats)
+    };
+    [of(&tracks[0]), of(&tracks[1])]
+}

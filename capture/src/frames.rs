@@ -1,0 +1,305 @@
+//! The frames of one recording's file: cut into blocks, trimmed, held to their limit.
+//!
+//! Called by [`crate::recording`] with the mixed samples in order; calls [`crate::silence`]; makes
+//! the outputs. A frame is one sample of each channel.
+//!
+//! Trimming writes no leading silence at all, and writes trailing silence with a `keep_frames` that
+//! stays behind it, so that nothing is held in memory and nothing is read again at the end.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use reeld_model::{EndedBy, Mono, RecordingSid, SAMPLE_RATE};
+
+use crate::output::Output;
+use crate::silence::{FRAME, HANGOVER, Judge, Verdict};
+
+/// Frames of a whole block: 750 ms, so that with the reorder window, a tick and the writer's delay
+/// a kill costs less than 1.5 s.
+pub(crate) const BLOCK: usize = 6_000;
+
+/// A block that is not whole is written after this, so that a call that falls silent leaves nothing
+/// in memory.
+const BLOCK_AGE: Duration = Duration::from_secs(1);
+
+/// What the frames of a recording obey.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameRules {
+    /// Frames of the recording's time at which it ends, and why then.
+    pub(crate) limit: (u64, EndedBy),
+    /// Samples of received silence at which it ends.
+    pub(crate) timeout: Option<u64>,
+    /// Whether leading and trailing silence goes.
+    pub(crate) trim: bool,
+}
+
+/// The frames of a file that is being recorded.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    recording: RecordingSid,
+    channels: usize,
+    rules: FrameRules,
+    /// When the recording's time begins.
+    begun_at: Mono,
+    /// Frames of the recording's time so far, those that were trimmed included.
+    taken: u64,
+    /// Frames of the file so far, those in `block` included.
+    total: u64,
+    /// Frames of the file up to the end of the last voice.
+    voice_end: u64,
+    /// Whether `Started` went out.
+    started: bool,
+    block: Vec<i16>,
+    block_since: Option<Mono>,
+    judge: Judge,
+    /// The samples that wait to be judged, and whether a packet covered any of them.
+    frame: Vec<i16>,
+    frame_covered: bool,
+    /// Leading silence that may turn out to be an onset.
+    lead: VecDeque<i16>,
+    lead_trimmed: u64,
+    voiced: bool,
+}
+
+impl Frames {
+    pub(crate) fn new(
+        recording: RecordingSid,
+        channels: usize,
+        rules: FrameRules,
+        begun_at: Mono,
+    ) -> Self {
+        Self {
+            recording,
+            channels,
+            rules,
+            begun_at,
+            taken: 0,
+            total: 0,
+            voice_end: 0,
+            started: false,
+            block: Vec::new(),
+            block_since: None,
+            judge: Judge::default(),
+            frame: Vec::new(),
+            frame_covered: false,
+            lead: VecDeque::new(),
+            lead_trimmed: 0,
+            voiced: false,
+        }
+    }
+
+    /// Frames of the file so far.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether each frame is judged, and so must be appended with its own coverage.
+    pub(crate) fn judges(&self) -> bool {
+        self.rules.trim || self.rules.timeout.is_some()
+    }
+
+    /// Appends whole frames; says so when that ends the recording.
+    pub(crate) fn append(
+        &mut self,
+        samples: &[i16],
+        covered: bool,
+        out: &mut VecDeque<Output>,
+    ) -> Option<EndedBy> {
+        let (frames, ended) = self.allowed(samples.len() / self.channels);
+        let mut samples = &samples[..frames * self.channels];
+        self.taken += frames as u64;
+        if !self.judges() {
+            self.push(samples, out);
+            return ended;
+        }
+        while !samples.is_empty() {
+            let missing = FRAME * self.channels - self.frame.len();
+            let (part, rest) = samples.split_at(missing.min(samples.len()));
+            self.frame.extend_from_slice(part);
+            self.frame_covered |= covered;
+            samples = rest;
+            if part.len() == missing && self.close_frame(out) {
+                return Some(EndedBy::Timeout);
+            }
+        }
+        ended
+    }
+
+    /// Appends frames of digital silence that no packet covers.
+    pub(crate) fn append_silence(
+        &mut self,
+        frames: u64,
+        out: &mut VecDeque<Output>,
+    ) -> Option<EndedBy> {
+        let (mut frames, ended) = self.allowed(usize::try_from(frames).unwrap_or(usize::MAX));
+        self.taken += frames as u64;
+        if self.judges() {
+            // The frame that waits is filled up; whole frames of nothing need no judge; the rest
+            // waits for its frame.
+            while frames > 0 && !self.frame.is_empty() {
+                self.frame.resize(self.frame.len() + self.channels, 0);
+                frames -= 1;
+                if self.frame.len() == FRAME * self.channels && self.close_frame(out) {
+                    return Some(EndedBy::Timeout);
+                }
+            }
+            let rest = frames % FRAME;
+            frames -= rest;
+            self.frame
+                .resize(self.frame.len() + rest * self.channels, 0);
+        }
+        if self.rules.trim && !self.voiced {
+            self.hold_silence(frames);
+        } else {
+            self.push_silence(frames as u64, out);
+        }
+        ended
+    }
+
+    /// Gives out a block that has waited long enough.
+    pub(crate) fn handle_tick(&mut self, now: Mono, out: &mut VecDeque<Output>) {
+        if self.block.is_empty() {
+            return;
+        }
+        let since = *self.block_since.get_or_insert(now);
+        if now.since(since) >= BLOCK_AGE {
+            self.give_block(out);
+        }
+    }
+
+    /// Gives out what is left; the frames that the file has.
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Output>) -> u64 {
+        if !self.frame.is_empty() {
+            self.close_frame(out);
+        }
+        self.give_block(out);
+        self.keep()
+    }
+
+    /// How many of `frames` the limit allows, and the end if it is reached with them.
+    fn allowed(&self, frames: usize) -> (usize, Option<EndedBy>) {
+        let (limit, by) = self.rules.limit;
+        let left = usize::try_from(limit.saturating_sub(self.taken)).unwrap_or(usize::MAX);
+        if frames >= left {
+            (left, Some(by))
+        } else {
+            (frames, None)
+        }
+    }
+
+    /// Judges the frame that waits and gives it on; whether the silence has lasted too long.
+    fn close_frame(&mut self, out: &mut VecDeque<Output>) -> bool {
+        let frame = std::mem::take(&mut self.frame);
+        let verdict = self
+            .judge
+            .judge(&frame, std::mem::take(&mut self.frame_covered));
+        if self.rules.trim && !self.voiced && verdict != Verdict::Voice {
+            self.lead.extend(&frame);
+            let most = HANGOVER * FRAME * self.channels;
+            let over = self.lead.len().saturating_sub(most);
+            self.lead.drain(..over);
+            self.lead_trimmed += (over / self.channels) as u64;
+        } else {
+            if !self.voiced {
+                self.voiced = true;
+                let lead: Vec<i16> = std::mem::take(&mut self.lead).into();
+                self.push(&lead, out);
+            }
+            if verdict == Verdict::Voice {
+                // Before the push, since a push may give out a block, which states what to keep.
+                self.voice_end = self.total + (frame.len() / self.channels) as u64;
+            }
+            self.push(&frame, out);
+        }
+        self.frame = frame;
+        self.frame.clear();
+        self.rules
+            .timeout
+            .is_some_and(|timeout| self.judge.silent_samples() >= timeout)
+    }
+
+    /// Leading silence of digital zeros: of it, what an onset may need is held back.
+    fn hold_silence(&mut self, frames: usize) {
+        let most = HANGOVER * FRAME;
+        self.lead
+            .extend(std::iter::repeat_n(0, frames.min(most) * self.channels));
+        let over = self.lead.len().saturating_sub(most * self.channels);
+        self.lead.drain(..over);
+        self.lead_trimmed += (over / self.channels + frames.saturating_sub(most)) as u64;
+    }
+
+    fn push(&mut self, mut samples: &[i16], out: &mut VecDeque<Output>) {
+        while !samples.is_empty() {
+            if self.block.capacity() == 0 {
+                self.block.reserve_exact(BLOCK * self.channels);
+            }
+            let room = BLOCK * self.channels - self.block.len();
+            let (part, rest) = samples.split_at(room.min(samples.len()));
+            self.block.extend_from_slice(part);
+            self.total += (part.len() / self.channels) as u64;
+            samples = rest;
+            if part.len() == room {
+                self.give_block(out);
+            }
+        }
+    }
+
+    fn push_silence(&mut self, frames: u64, out: &mut VecDeque<Output>) {
+        if frames < BLOCK as u64 {
+            let zeros = [0; 2 * FRAME];
+            let mut left = usize::try_from(frames).expect("less than a block") * self.channels;
+            while left > 0 {
+                let part = left.min(zeros.len());
+                self.push(&zeros[..part], out);
+                left -= part;
+            }
+            return;
+        }
+        self.give_block(out);
+        self.state_start(out);
+        self.total += frames;
+        let keep_frames = self.keep();
+        out.push_back(Output::Silence {
+            recording: self.recording,
+            frames,
+            keep_frames,
+        });
+    }
+
+    fn give_block(&mut self, out: &mut VecDeque<Output>) {
+        self.block_since = None;
+        if self.block.is_empty() {
+            return;
+        }
+        self.state_start(out);
+        let keep_frames = self.keep();
+        let samples = std::mem::take(&mut self.block);
+        out.push_back(Output::Audio {
+            recording: self.recording,
+            samples,
+            keep_frames,
+        });
+    }
+
+    fn state_start(&mut self, out: &mut VecDeque<Output>) {
+        if !self.started {
+            self.started = true;
+            let lead =
+                Duration::from_nanos(self.lead_trimmed * 1_000_000_000 / u64::from(SAMPLE_RATE));
+            out.push_back(Output::Started {
+                recording: self.recording,
+                at: self.begun_at + lead,
+            });
+        }
+    }
+
+    /// Frames of the file that stay if it ends now: all, or for a trimmed file those up to the
+    /// hangover behind the last voice.
+    fn keep(&self) -> u64 {
+        if self.rules.trim {
+            (self.voice_end + (HANGOVER * FRAME) as u64).min(self.total)
+        } else {
+            self.total
+        }
+    }
+}

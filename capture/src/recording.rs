@@ -1,0 +1,333 @@
+//! One recording of a call: its status and legal steps, its pauses, its keys, its counts.
+//!
+//! Called by [`crate::call`]; reads [`crate::mix`], calls [`crate::frames`] and [`crate::pause`].
+//!
+//! A recording begins at its first audio packet, or at the request where audio already flows, and
+//! ends where the call says. While it is paused nothing of that time reaches it: sound by its place,
+//! keys and counts by their arrival.
+
+use std::collections::VecDeque;
+
+use reeld_codec::wav;
+use reeld_model::time::samples_in;
+use reeld_model::{
+    ChangeRecording, EndedBy, LiveStatus, MediaPlace, Mono, RecordingView, Refusal, SAMPLE_RATE,
+    StartRecording, Summary, Track, TrackStats, Trim,
+};
+
+use crate::frames::{FrameRules, Frames};
+use crate::mix::Mixer;
+use crate::output::Output;
+use crate::pause::{Pauses, Stretch};
+use crate::settings::Settings;
+use crate::silence::FRAME;
+
+/// Keys that a recording remembers: more than anyone presses, less than a flood.
+const MOST_DIGITS: usize = 256;
+
+/// Samples read from the mix at once where no frame is judged.
+const READ: usize = 10 * FRAME;
+
+/// A recording that runs.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    start: StartRecording,
+    rules: FrameRules,
+    status: LiveStatus,
+    /// When it was started, or resumed while it still waited for a packet.
+    waiting_since: Mono,
+    /// Its time so far; `None` while it waits for its first packet.
+    running: Option<Running>,
+    pauses: Pauses,
+    digits: String,
+    /// What was counted in its time, up to the last pause.
+    counted: [TrackStats; 2],
+    /// The call's counts when it was started or resumed; `None` while it is paused.
+    counting_from: Option<[TrackStats; 2]>,
+}
+
+#[derive(Debug)]
+struct Running {
+    frames: Frames,
+    /// The first place that is not taken yet.
+    cursor: MediaPlace,
+    /// Whether anything was taken.
+    touched: bool,
+}
+
+impl Recording {
+    pub(crate) fn new(
+        start: StartRecording,
+        settings: &Settings,
+        now: Mono,
+        stats: [TrackStats; 2],
+    ) -> Self {
+        let rules = frame_rules(&start, settings);
+        Self {
+            start,
+            rules,
+            status: LiveStatus::InProgress,
+            waiting_since: now,
+            running: None,
+            pauses: Pauses::default(),
+            digits: String::new(),
+            counted: [TrackStats::default(); 2],
+            counting_from: Some(stats),
+        }
+    }
+
+    pub(crate) fn start(&self) -> &StartRecording {
+        &self.start
+    }
+
+    /// Since when it waits for its first packet; `None` if it does not wait.
+    pub(crate) fn waits_since(&self) -> Option<Mono> {
+        let waits = self.running.is_none() && self.status == LiveStatus::InProgress;
+        waits.then_some(self.waiting_since)
+    }
+
+    /// Whether it takes what comes.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.status == LiveStatus::InProgress
+    }
+
+    /// Begins its time at `place`, which is at `at`.
+    pub(crate) fn begin(&mut self, place: MediaPlace, at: Mono) {
+        if self.running.is_none() {
+            let channels = usize::from(self.start.channels.count());
+            let frames = Frames::new(self.start.sid, channels, self.rules, at);
+            self.running = Some(Running {
+                frames,
+                cursor: place,
+                touched: false,
+            });
+        }
+    }
+
+    /// Notes a packet of sound of one of its tracks: the first one begins it, and one that was
+    /// overtaken by the first one moves the beginning back.
+    pub(crate) fn note_sound(&mut self, track: Track, place: MediaPlace, at: Mono) {
+        if !self.start.track.has(track) || !self.is_in_progress() {
+            return;
+        }
+        let begins = match &self.running {
+            None => true,
+            Some(running) => !running.touched && place < running.cursor,
+        };
+        // A recording that was begun by the request has `touched` set, so that it is never moved.
+        if begins {
+            self.running = None;
+            self.begin(place, at);
+        }
+    }
+
+    /// Begins its time at the request, where audio flows already.
+    pub(crate) fn begin_at_request(&mut self, place: MediaPlace, at: Mono) {
+        self.begin(place, at);
+        if let Some(running) = &mut self.running {
+            running.touched = true;
+        }
+    }
+
+    /// Takes what lies before `to`; says so when that ends it.
+    pub(crate) fn take(
+        &mut self,
+        mixer: &Mixer,
+        to: MediaPlace,
+        out: &mut VecDeque<Output>,
+    ) -> Option<EndedBy> {
+        let running = self.running.as_mut()?;
+        while running.cursor < to {
+            running.touched = true;
+            let (stretch, end) = self.pauses.stretch(running.cursor, to);
+            let ended = match stretch {
+                Stretch::Running => running.read(mixer, &self.start, end, out),
+                Stretch::Paused(reeld_model::PauseBehavior::Skip) => None,
+                Stretch::Paused(reeld_model::PauseBehavior::Silence) => running
+                    .frames
+                    .append_silence(distance(running.cursor, end), out),
+            };
+            running.cursor = end;
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        self.pauses.forget(running.cursor);
+        None
+    }
+
+    /// Gives out what has waited long enough.
+    pub(crate) fn handle_tick(&mut self, now: Mono, out: &mut VecDeque<Output>) {
+        if let Some(running) = &mut self.running {
+            running.frames.handle_tick(now, out);
+        }
+    }
+
+    /// Pauses or resumes at `place`, which nothing that was received before `now` lies beyond when
+    /// it resumes. A stop is the call's to carry out.
+    pub(crate) fn change(
+        &mut self,
+        change: ChangeRecording,
+        place: MediaPlace,
+        now: Mono,
+        stats: [TrackStats; 2],
+    ) -> Result<(), Refusal> {
+        let to = change.target();
+        if !self.status.allows(to) {
+            return Err(Refusal::IllegalStep {
+                from: self.status,
+                to,
+            });
+        }
+        match (self.status, change) {
+            (LiveStatus::InProgress, ChangeRecording::Pause(behavior)) => {
+                self.stop_counting(stats);
+                if self.running.is_some() {
+                    self.pauses.begin(place, behavior);
+                }
+            }
+            (LiveStatus::Paused, ChangeRecording::Resume) => {
+                self.counting_from = Some(stats);
+                self.pauses.end(place);
+                self.waiting_since = now;
+            }
+            _ => {}
+        }
+        self.status = to;
+        Ok(())
+    }
+
+    /// Notes a key; whether it is one that ends the recording.
+    pub(crate) fn note_key(&mut self, track: Track, key: char) -> bool {
+        if !self.is_in_progress() || !self.start.track.has(track) {
+            return false;
+        }
+        if self.digits.len() < MOST_DIGITS {
+            self.digits.push(key);
+        }
+        self.start.rules.finish_on_key.contains(key)
+    }
+
+    /// Ends it at `to`; nothing follows.
+    pub(crate) fn finish(
+        mut self,
+        mixer: &Mixer,
+        to: MediaPlace,
+        ended_by: EndedBy,
+        now: Mono,
+        stats: [TrackStats; 2],
+        out: &mut VecDeque<Output>,
+    ) -> RecordingView {
+        // Where the last stretch reaches a limit, the limit is why it ended.
+        let ended_by = self.take(mixer, to, out).unwrap_or(ended_by);
+        self.stop_counting(stats);
+        let frames = self
+            .running
+            .as_mut()
+            .map_or(0, |running| running.frames.finish(out));
+        self.status = LiveStatus::Stopped;
+        let view = RecordingView {
+            frames,
+            ..self.view()
+        };
+        out.push_back(Output::Ended {
+            recording: self.start.sid,
+            at: now,
+            summary: Box::new(Summary {
+                ended_by,
+                frames,
+                digits: self.digits,
+                tracks: self.counted,
+            }),
+        });
+        view
+    }
+
+    pub(crate) fn view(&self) -> RecordingView {
+        RecordingView {
+            sid: self.start.sid,
+            status: self.status,
+            channels: self.start.channels,
+            track: self.start.track,
+            frames: self
+                .running
+                .as_ref()
+                .map_or(0, |running| running.frames.total()),
+        }
+    }
+
+    fn stop_counting(&mut self, stats: [TrackStats; 2]) {
+        if let Some(from) = self.counting_from.take() {
+            for track in Track::ALL
+                .into_iter()
+                .filter(|track| self.start.track.has(*track))
+            {
+                let at = track.index();
+                self.counted[at].add(&stats[at].since(&from[at]));
+            }
+        }
+    }
+}
+
+impl Running {
+    /// Takes the mix from the cursor to `end`.
+    fn read(
+        &mut self,
+        mixer: &Mixer,
+        start: &StartRecording,
+        end: MediaPlace,
+        out: &mut VecDeque<Output>,
+    ) -> Option<EndedBy> {
+        let channels = usize::from(start.channels.count());
+        let at_once = if self.frames.judges() { FRAME } else { READ };
+        let mut samples = [0; 2 * READ];
+        let mut place = self.cursor;
+        let sound_end = end.min(mixer.written_end());
+        while place < sound_end {
+            let frames = usize::try_from(sound_end - place).unwrap_or(0).min(at_once);
+            let samples = &mut samples[..frames * channels];
+            samples.fill(0);
+            let covered = mixer.read(place, samples, start.channels, start.track);
+            let ended = self.frames.append(samples, covered, out);
+            if ended.is_some() {
+                return ended;
+            }
+            place = place + i64::try_from(frames).expect("at most READ");
+        }
+        self.frames.append_silence(distance(place, end), out)
+    }
+}
+
+/// Samples from `from` to `to`, none if `to` is not behind it.
+fn distance(from: MediaPlace, to: MediaPlace) -> u64 {
+    u64::try_from(to - from).unwrap_or(0)
+}
+
+/// The rules of the file: the nearest of the verb's maximum length, the configuration's and RIFF's.
+fn frame_rules(start: &StartRecording, settings: &Settings) -> FrameRules {
+    let length = start
+        .rules
+        .max_length
+        .unwrap_or(settings.max_length)
+        .min(settings.max_length);
+    let by_length = (frames_in(length), EndedBy::MaxLength);
+    let by_size = (
+        u64::from(wav::MAX_DATA_BYTES) / (2 * u64::from(start.channels.count())),
+        EndedBy::MaxSize,
+    );
+    FrameRules {
+        limit: if by_length.0 <= by_size.0 {
+            by_length
+        } else {
+            by_size
+        },
+        timeout: start.rules.timeout.map(frames_in),
+        trim: start.trim == Trim::TrimSilence,
+    }
+}
+
+fn frames_in(time: std::time::Duration) -> u64 {
+    u64::try_from(samples_in(time))
+        .unwrap_or(u64::MAX)
+        .max(u64::from(SAMPLE_RATE) / 1_000)
+}

@@ -1,0 +1,281 @@
+//! SDP offers read, and answers made (RFC 8866, RFC 3264).
+//!
+//! Called by [`crate::call`]; calls sdp-types. An offer that cannot be recorded is refused by what
+//! is wrong with it: noise in a file is worse than no file.
+
+use std::net::IpAddr;
+
+use reeld_model::SourceRule;
+use sdp_types::{Attribute, Connection, Media, Origin, Session};
+
+use crate::payload::{Payload, PayloadMap};
+
+/// The largest offer that is read, in bytes.
+const MOST_BYTES: usize = 64 * 1024;
+
+/// What one audio line of an offer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) payloads: PayloadMap,
+    /// Where its RTP comes from, if it says so.
+    pub(crate) source: Option<SourceRule>,
+}
+
+/// An offer that can be recorded.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    session: Session,
+    /// Its audio lines that are in use, in order.
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Offer {
+    /// Reads an offer. The error says what is wrong with it.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        if text.len() > MOST_BYTES {
+            return Err(format!("Sdp is longer than {MOST_BYTES} bytes"));
+        }
+        let session = Session::parse(text.as_bytes())
+            .map_err(|error| format!("Sdp cannot be read: {error}"))?;
+        let mut lines = Vec::new();
+        for media in session.medias.iter().filter(|media| is_used_audio(media)) {
+            lines.push(read_line(&session, media)?);
+        }
+        if lines.is_empty() {
+            return Err("Sdp has no audio line that is in use".to_owned());
+        }
+        Ok(Self { session, lines })
+    }
+
+    /// The answer: each line in its order, the audio lines on `ports`, the rest refused.
+    pub(crate) fn answer(&self, address: IpAddr, ports: &[u16], version: u64) -> String {
+        // Our own session id, as RFC 3264 §6 has it: the port is ours alone while the call lasts.
+        let id = ports.first().copied().unwrap_or(0);
+        let mut answer = Session::new(Origin::with_ip_addr(id, version, address), "reeld");
+        answer.add_time(sdp_types::Time::new(0, 0));
+        answer.set_connection(Connection::from_ip_addr(address));
+        let mut ports = ports.iter();
+        for offered in &self.session.medias {
+            let port = if is_used_audio(offered) {
+                ports.next().copied()
+            } else {
+                None
+            };
+            answer.medias.push(answer_line(offered, port));
+        }
+        let mut text = Vec::new();
+        // Writing into memory cannot fail.
+        if answer.write(&mut text).is_err() {
+            text.clear();
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+fn is_used_audio(media: &Media) -> bool {
+    media.media == "audio" && media.port != 0
+}
+
+fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
+    let attributes = || media.attributes.iter().chain(&session.attributes);
+    for (needed, what) in [
+        ("crypto", "SRTP keys (a=crypto)"),
+        ("fingerprint", "DTLS (a=fingerprint)"),
+        ("ice-ufrag", "ICE (a=ice-ufrag)"),
+    ] {
+        if attributes().any(|attribute| attribute.attribute == needed) {
+            return Err(format!("Sdp asks for {what}, which is not built yet"));
+        }
+    }
+    if !matches!(media.proto.as_str(), "RTP/AVP" | "RTP/AVPF") {
+        return Err(format!(
+            "Sdp asks for {}, and only RTP/AVP is built",
+            media.proto
+        ));
+    }
+    let mut payloads = PayloadMap::default();
+    let mut names = Vec::new();
+    let mut heard = false;
+    for format in media.fmt.split_ascii_whitespace() {
+        let Ok(payload_type) = format.parse::<u8>() else {
+            return Err(format!("Sdp has {format:?} for a payload type"));
+        };
+        let (payload, name) = meaning(media, payload_type);
+        heard |= payload.is_some_and(Payload::is_audio);
+        names.push(name.map_or_else(|| format.to_owned(), str::to_owned));
+        payloads.set(payload_type, payload);
+    }
+    if !heard {
+        return Err(format!(
+            "Sdp offers no codec that is built: {}",
+            names.join(", ")
+        ));
+    }
+    let address = media
+        .connections
+        .first()
+        .or(session.connection.as_ref())
+        .and_then(address);
+    Ok(Line {
+        payloads,
+        source: address.map(|address| SourceRule {
+            address,
+            port: None,
+        }),
+    })
+}
+
+/// What a line means by a payload type, and the name it gives it: by its `rtpmap`, else by RFC 3551
+/// for a static one.
+fn meaning(media: &Media, payload_type: u8) -> (Option<Payload>, Option<&str>) {
+    let mapped = values(media, "rtpmap").find_map(|value| {
+        let (number, encoding) = value.split_once(' ')?;
+        (number.parse() == Ok(payload_type)).then_some(encoding.trim())
+    });
+    let Some(encoding) = mapped else {
+        let usual = PayloadMap::default().get(payload_type);
+        return (usual.filter(|_| payload_type < 96), None);
+    };
+    let mut parts = encoding.split('/');
+    let name = parts.next();
+    let clock_hz = parts.next().and_then(|clock| clock.parse().ok());
+    (
+        name.zip(clock_hz)
+            .and_then(|(name, clock_hz)| Payload::by_name(name, clock_hz)),
+        name,
+    )
+}
+
+/// The values that a line has for an attribute.
+fn values<'a>(media: &'a Media, name: &'a str) -> impl Iterator<Item = &'a str> {
+    media
+        .attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute == name)
+        .filter_map(|attribute| attribute.value.as_deref())
+}
+
+/// The address of a connection line; none where it is a name or the unspecified address, which
+/// says hold (RFC 3264 §8.4) and not whence.
+fn address(connection: &Connection) -> Option<IpAddr> {
+    let text = connection.connection_address.split('/').next()?;
+    text.parse()
+        .ok()
+        .filter(|address: &IpAddr| !address.is_unspecified())
+}
+
+fn answer_line(offered: &Media, port: Option<u16>) -> Media {
+    let mut line = offered.clone();
+    line.connections.clear();
+    line.bandwidths.clear();
+    line.key = None;
+    line.num_ports = None;
+    line.port = port.unwrap_or(0);
+    line.attributes.clear();
+    let Some(port) = port else {
+        return line;
+    };
+    let mut kept = Vec::new();
+    for format in offered.fmt.split_ascii_whitespace() {
+        let payload_type = format.parse().unwrap_or(u8::MAX);
+        if let (Some(payload), _) = meaning(offered, payload_type) {
+            kept.push(format);
+            let map = format!("{format} {}/8000", payload.name());
+            line.attributes.push(Attribute::with_value("rtpmap", map));
+        }
+    }
+    line.fmt = kept.join(" ");
+    let stopped = ["inactive", "recvonly"];
+    let is_stopped = offered
+        .attributes
+        .iter()
+        .any(|said| stopped.contains(&&*said.attribute));
+    let direction = if is_stopped { "inactive" } else { "recvonly" };
+    for kept in ["label", "mid"] {
+        let said = offered
+            .attributes
+            .iter()
+            .find(|said| said.attribute == kept);
+        line.attributes.extend(said.cloned());
+    }
+    line.attributes.push(Attribute::new(direction));
+    line.attributes
+        .push(Attribute::with_value("rtcp", port + 1));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use reeld_codec::g711::Law;
+
+    const OFFER: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
+        m=audio 30026 RTP/AVP 96 8 101 107\r\na=rtpmap:96 pcmu/8000\r\na=label:1\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\na=sendonly\r\n\
+        m=video 4000 RTP/AVP 97\r\n";
+
+    #[test]
+    fn an_offer_maps_payload_types_and_names_the_source() {
+        let offer = Offer::read(OFFER).unwrap();
+        let line = &offer.lines[0];
+        assert_eq!(line.payloads.get(96), Some(Payload::G711(Law::Mu)));
+        assert_eq!(line.payloads.get(8), Some(Payload::G711(Law::A)));
+        assert_eq!(line.payloads.get(107), None);
+        let source = SourceRule {
+            address: "192.0.2.7".parse().unwrap(),
+            port: None,
+        };
+        assert_eq!(line.source, Some(source));
+    }
+
+    #[test]
+    fn the_answer_keeps_the_lines_and_refuses_what_is_no_audio() {
+        let offer = Offer::read(OFFER).unwrap();
+        let text = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2);
+        let answer = Session::parse(text.as_bytes()).unwrap();
+        assert_eq!(answer.medias.len(), 2);
+        assert_eq!((answer.medias[0].port, answer.medias[1].port), (20_000, 0));
+        assert_eq!(answer.medias[0].fmt, "96 8 101");
+        for said in [
+            "a=recvonly",
+            "a=label:1",
+            "a=rtpmap:96 PCMU/8000",
+            "a=rtcp:20001",
+        ] {
+            assert!(text.contains(said), "{said} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_refused_by_name() {
+        for (from, to, said) in [
+            ("RTP/AVP 96 8 101 107", "RTP/SAVP 0", "RTP/SAVP"),
+            (
+                "a=label:1",
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
+                "a=crypto",
+            ),
+            ("a=label:1", "a=fingerprint:sha-256 00", "a=fingerprint"),
+            ("a=label:1", "a=ice-ufrag:x", "a=ice-ufrag"),
+            ("96 8 101 107", "107", "opus"),
+            ("m=audio", "m=text", "no audio line"),
+            ("audio 30026", "audio 0", "no audio line"),
+            ("v=0", "w=0", "cannot be read"),
+        ] {
+            let error = Offer::read(&OFFER.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(said), "{error:?} names {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String, lines in proptest::collection::vec("[a-z]=[ -~]{0,40}", 0..12)) {
+            for text in [text, format!("v=0\r\n{}", lines.join("\r\n"))] {
+                if let Ok(offer) = Offer::read(&text) {
+                    offer.answer("::1".parse().unwrap(), &[2], 1);
+                }
+            }
+        }
+    }
+}

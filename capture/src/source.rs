@@ -1,0 +1,266 @@
+//! The source lock: whom a track listens to (RTP bleed, design.md, "Let no one in").
+//!
+//! Called by [`crate::call`] for each RTP packet. A track listens to one source and one SSRC at a
+//! time. A new one must show itself: until it has, its packets are held, and when it has, they are
+//! heard from the first on.
+//!
+//! | whose packet | heard |
+//! | --- | --- |
+//! | from the address that a rule names (SDP, `RemoteAddress`), while nobody is heard | at once |
+//! | from an allowed network, while nobody is heard | after [`STRANGER`] packets of one SSRC |
+//! | of the source that is heard | at once |
+//! | of its address, but a new SSRC or a jump in sequence | after [`KNOWN`] packets |
+//! | from another allowed address, the old one silent for 2 s | at once if it continues, else after [`STRANGER`] |
+//!
+//! Bounds: [`MOST_CANDIDATES`] candidates of [`MOST_HELD`] packets each. Only holding allocates.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reeld_model::{Mono, SourceRule};
+
+use crate::packet::RtpPacket;
+
+/// Packets of one SSRC that an unknown source must show.
+const STRANGER: usize = 5;
+
+/// Packets that a known address must show for a new SSRC or after a jump (RFC 3550 §A.1,
+/// MIN_SEQUENTIAL).
+const KNOWN: usize = 2;
+
+/// How long the old source must be silent before another address is listened to.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// A step in sequence beyond this is a jump (RFC 3550 §A.1, MAX_DROPOUT).
+const MOST_DROPPED: i64 = 3_000;
+
+/// A step back beyond this is a jump: 4 s of 20 ms packets, more than any window keeps open.
+const MOST_BACK: i64 = 200;
+
+/// How far packets of a candidate may lie apart in sequence to be of one stream.
+const NEAR: i64 = 16;
+
+const MOST_CANDIDATES: usize = 4;
+const MOST_HELD: usize = 16;
+
+/// What becomes of a packet.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is of the source that is heard.
+    Heard,
+    /// It begins a new stream, or continues the old one from a new address: what was held comes
+    /// first, then this packet.
+    Begins {
+        /// Packets of the stream that came before, in the order of their arrival.
+        held: Vec<Held>,
+        /// Whether sequence and stamps go on where the old source was.
+        continues: bool,
+    },
+    /// It is not heard. It may be held, to be given back once its source is trusted.
+    Foreign,
+}
+
+/// A packet that waits for its source to be trusted.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) arrival: Mono,
+    pub(crate) datagram: Box<[u8]>,
+}
+
+/// The lock of one track.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    rule: Option<SourceRule>,
+    heard: Option<Heard>,
+    candidates: Vec<Candidate>,
+}
+
+/// Who is heard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard {
+    pub(crate) address: SocketAddr,
+    pub(crate) ssrc: u32,
+    pub(crate) last_arrival: Mono,
+    sequence: u16,
+    timestamp: u32,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    address: SocketAddr,
+    ssrc: u32,
+    sequence: u16,
+    held: Vec<Held>,
+}
+
+impl Source {
+    /// Who is heard.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        self.heard
+    }
+
+    /// Whether something names the source.
+    pub(crate) fn has_rule(&self) -> bool {
+        self.rule.is_some()
+    }
+
+    /// Names the source. One that is heard and does not fit is not heard any more.
+    pub(crate) fn set_rule(&mut self, rule: Option<SourceRule>) {
+        self.rule = rule;
+        if self
+            .heard
+            .is_some_and(|heard| rule.is_some_and(|rule| !fits(rule, heard.address)))
+        {
+            self.heard = None;
+        }
+        self.candidates.clear();
+    }
+
+    /// When the oldest packet came that is still held.
+    pub(crate) fn oldest_held(&self) -> Option<Mono> {
+        self.candidates
+            .iter()
+            .filter_map(|candidate| Some(candidate.held.first()?.arrival))
+            .min()
+    }
+
+    /// Decides about one packet.
+    pub(crate) fn admit(
+        &mut self,
+        from: SocketAddr,
+        arrival: Mono,
+        packet: &RtpPacket<'_>,
+        allow: &[IpNet],
+    ) -> Admission {
+        if let Some(heard) = &mut self.heard
+            && heard.address == from
+            && heard.ssrc == packet.ssrc
+            && is_step(heard.sequence, packet.sequence)
+        {
+            heard.last_arrival = arrival.max(heard.last_arrival);
+            if packet.sequence.wrapping_sub(heard.sequence) < 1 << 15 {
+                heard.sequence = packet.sequence;
+                heard.timestamp = packet.timestamp;
+            }
+            return Admission::Heard;
+        }
+        let allowed = match self.rule {
+            Some(rule) => fits(rule, from),
+            None => allow
+                .iter()
+                .any(|network| network.contains(&unmapped(from.ip()))),
+        };
+        if !allowed {
+            return Admission::Foreign;
+        }
+        let needed = match &self.heard {
+            None if self.rule.is_some() => 1,
+            None => STRANGER,
+            Some(heard) if heard.address == from => KNOWN,
+            Some(heard) if arrival.since(heard.last_arrival) < SILENT => {
+                return Admission::Foreign;
+            }
+            Some(heard) if heard.continues(packet) => {
+                self.listen(from, arrival, packet);
+                return Admission::Begins {
+                    held: Vec::new(),
+                    continues: true,
+                };
+            }
+            Some(_) => STRANGER,
+        };
+        self.show(from, arrival, packet, needed)
+    }
+
+    /// A packet of a source that must show itself.
+    fn show(
+        &mut self,
+        from: SocketAddr,
+        arrival: Mono,
+        packet: &RtpPacket<'_>,
+        needed: usize,
+    ) -> Admission {
+        let known = self
+            .candidates
+            .iter()
+            .position(|candidate| candidate.address == from && candidate.ssrc == packet.ssrc);
+        let mut candidate = match known {
+            Some(at) => self.candidates.remove(at),
+            None => Candidate {
+                address: from,
+                ssrc: packet.ssrc,
+                sequence: packet.sequence,
+                held: Vec::new(),
+            },
+        };
+        let step = steps(candidate.sequence, packet.sequence);
+        if !candidate.held.is_empty() && step.abs() > NEAR {
+            candidate.held.clear();
+        }
+        candidate.sequence = packet.sequence;
+        // A packet that came twice shows nothing new.
+        let repeated = !candidate.held.is_empty() && step == 0;
+        if !repeated && candidate.held.len() + 1 >= needed {
+            self.listen(from, arrival, packet);
+            return Admission::Begins {
+                held: candidate.held,
+                continues: false,
+            };
+        }
+        if !repeated && candidate.held.len() < MOST_HELD {
+            candidate.held.push(Held {
+                arrival,
+                datagram: packet.datagram.into(),
+            });
+        }
+        if self.candidates.len() == MOST_CANDIDATES {
+            self.candidates.remove(0);
+        }
+        self.candidates.push(candidate);
+        Admission::Foreign
+    }
+
+    fn listen(&mut self, address: SocketAddr, arrival: Mono, packet: &RtpPacket<'_>) {
+        self.heard = Some(Heard {
+            address,
+            ssrc: packet.ssrc,
+            last_arrival: arrival,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+        });
+        self.candidates.clear();
+    }
+}
+
+impl Heard {
+    /// Whether a packet from another address goes on where this source was: the same SSRC, and
+    /// sequence and stamp a little later.
+    fn continues(&self, packet: &RtpPacket<'_>) -> bool {
+        let ahead = packet.timestamp.wrapping_sub(self.timestamp);
+        self.ssrc == packet.ssrc
+            && (1..=MOST_DROPPED).contains(&steps(self.sequence, packet.sequence))
+            && (1..1 << 31).contains(&ahead)
+    }
+}
+
+fn fits(rule: SourceRule, from: SocketAddr) -> bool {
+    unmapped(rule.address) == unmapped(from.ip())
+        && rule.port.is_none_or(|port| port == from.port())
+}
+
+/// An IPv4 address that came in IPv6's clothes, without them.
+fn unmapped(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn is_step(last: u16, next: u16) -> bool {
+    (-MOST_BACK..=MOST_DROPPED).contains(&steps(last, next))
+}
+
+/// Steps from one sequence number to another, by the shorter way round.
+fn steps(from: u16, to: u16) -> i64 {
+    #[expect(clippy::cast_possible_wrap, reason = "a half turn back is negative")]
+    let steps = to.wrapping_sub(from) as i16;
+    i64::from(steps)
+}

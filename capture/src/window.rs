@@ -1,0 +1,188 @@
+//! The reorder window: decoded samples of one track, waiting for their place to be settled.
+//!
+//! Called by [`crate::mix`]. A ring of samples over places `base ..`; what was not written is
+//! silence. Beside it, a mark for each cell of 64 samples says whether a packet covered it, since
+//! received silence and no packet at all are different things to the `<Record>` verb.
+//!
+//! Invariants: what lies outside the ring reads as silence; every sample of the ring that was not
+//! written is zero; the ring grows by doubling to [`MOST`] and no further.
+
+use reeld_model::MediaPlace;
+
+/// Samples of a new ring: 512 ms, room for the default reorder window and a tick.
+const FIRST: usize = 4_096;
+
+/// Samples of the largest ring: 8 s, more than a trusted RTCP BYE may be in doubt.
+pub(crate) const MOST: usize = 65_536;
+
+/// Samples of a cell of the coverage.
+const CELL: usize = 64;
+
+/// One track's ring.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    samples: Box<[i16]>,
+    covered: Box<[bool]>,
+}
+
+impl Window {
+    pub(crate) fn new() -> Self {
+        Self {
+            samples: vec![0; FIRST].into_boxed_slice(),
+            covered: vec![false; FIRST / CELL].into_boxed_slice(),
+        }
+    }
+
+    /// Samples that the ring holds.
+    pub(crate) fn capacity(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Writes `samples` at `place`. The caller has seen to it that the ring, which begins at `base`,
+    /// has room.
+    pub(crate) fn write(&mut self, base: MediaPlace, place: MediaPlace, samples: &[i16]) {
+        debug_assert!(place >= base, "a place below the base has been written");
+        let needed = usize::try_from(place - base)
+            .unwrap_or(usize::MAX)
+            .saturating_add(samples.len());
+        debug_assert!(
+            needed <= MOST,
+            "the caller settles before the ring overflows"
+        );
+        while needed > self.capacity() && self.capacity() < MOST {
+            self.grow(base);
+        }
+        let mut at = self.index(place);
+        for part in split(samples, self.capacity() - at) {
+            self.samples[at..at + part.len()].copy_from_slice(part);
+            if !part.is_empty() {
+                self.covered[at / CELL..=(at + part.len() - 1) / CELL].fill(true);
+            }
+            at = 0;
+        }
+    }
+
+    /// Adds the samples from `place` on into every `step`th sample of `into`, from `offset` on, with
+    /// saturation; `into` holds whole frames of `step` samples. Returns whether any packet covered
+    /// them.
+    pub(crate) fn add_into(
+        &self,
+        place: MediaPlace,
+        into: &mut [i16],
+        step: usize,
+        offset: usize,
+    ) -> bool {
+        let frames = into.len() / step;
+        let mut covered = false;
+        let mut at = self.index(place);
+        let mut done = 0;
+        while done < frames {
+            let run = (self.capacity() - at).min(frames - done);
+            covered |= self.covered[at / CELL..=(at + run - 1) / CELL]
+                .iter()
+                .any(|cell| *cell);
+            let source = &self.samples[at..at + run];
+            let target = &mut into[done * step..(done + run) * step];
+            for (frame, sample) in target.chunks_exact_mut(step).zip(source) {
+                frame[offset] = frame[offset].saturating_add(*sample);
+            }
+            done += run;
+            at = 0;
+        }
+        covered
+    }
+
+    /// Forgets `samples` samples from `base` on, which has been settled.
+    pub(crate) fn clear(&mut self, base: MediaPlace, samples: usize) {
+        if samples >= self.capacity() {
+            self.samples.fill(0);
+            self.covered.fill(false);
+            return;
+        }
+        let mut at = self.index(base);
+        let mut left = samples;
+        while left > 0 {
+            let run = (self.capacity() - at).min(left);
+            self.samples[at..at + run].fill(0);
+            // A cell keeps its mark until its last sample is settled: what stays may be covered.
+            self.covered[at / CELL..(at + run) / CELL].fill(false);
+            left -= run;
+            at = 0;
+        }
+    }
+
+    fn index(&self, place: MediaPlace) -> usize {
+        let capacity = i64::try_from(self.capacity()).expect("at most MOST");
+        usize::try_from(place.0.rem_euclid(capacity)).expect("not negative")
+    }
+
+    /// Doubles the ring, whose content begins at `base`.
+    fn grow(&mut self, base: MediaPlace) {
+        let old = self.clone();
+        let capacity = old.capacity() * 2;
+        self.samples = vec![0; capacity].into_boxed_slice();
+        self.covered = vec![false; capacity / CELL].into_boxed_slice();
+        for step in 0..old.capacity() {
+            let place = base + i64::try_from(step).expect("at most MOST");
+            let (from, to) = (old.index(place), self.index(place));
+            self.samples[to] = old.samples[from];
+            self.covered[to / CELL] |= old.covered[from / CELL];
+        }
+    }
+}
+
+/// `samples` cut after `first` samples, if it is that long.
+fn split(samples: &[i16], first: usize) -> [&[i16]; 2] {
+    let (head, tail) = samples.split_at(first.min(samples.len()));
+    [head, tail]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        /// Against a map of places: what is written is read, what is not is silence, growing and
+        /// clearing lose nothing.
+        #[test]
+        fn agrees_with_a_map(
+            start in -100_000i64..100_000,
+            steps in proptest::collection::vec((0i64..9_000, 1usize..400, 0usize..600), 1..40),
+        ) {
+            let mut window = Window::new();
+            let mut map = HashMap::new();
+            let mut base = MediaPlace(start);
+            for (number, (ahead, length, settle)) in steps.into_iter().enumerate() {
+                let value = i16::try_from(number + 1).unwrap();
+                let place = base + ahead;
+                window.write(base, place, &vec![value; length]);
+                for step in 0..length {
+                    map.insert(place.0 + step as i64, value);
+                }
+                let mut read = vec![0; 2 * MOST];
+                window.add_into(base, &mut read[..2 * window.capacity()], 2, 1);
+                for (step, frame) in read.chunks(2).take(window.capacity()).enumerate() {
+                    let expected = map.get(&(base.0 + step as i64)).copied().unwrap_or(0);
+                    prop_assert_eq!(frame, [0, expected]);
+                }
+                window.clear(base, settle);
+                base = base + settle as i64;
+                map.retain(|place, _| *place >= base.0);
+            }
+        }
+    }
+
+    #[test]
+    fn coverage_tells_silence_that_was_sent_from_none() {
+        let mut window = Window::new();
+        let base = MediaPlace(7);
+        window.write(base, base + 640, &[0; 160]);
+        assert!(!window.add_into(base, &mut [0; 160], 1, 0));
+        assert!(window.add_into(base + 640, &mut [0; 160], 1, 0));
+        let behind = 800 + i64::try_from(CELL).unwrap();
+        window.clear(base, 800 + CELL);
+        assert!(!window.add_into(base + behind, &mut [0; 160], 1, 0));
+    }
+}

@@ -1,0 +1,24 @@
+//! The synthetic caller: real RTP of many calls at once, each with a sound of its own that anyone
+//! can make again and hold the recording against.
+//!
+//! Called by `reeld demo`, `reeld bench` and the end-to-end tests; it calls `codec` for G.711. It
+//! knows nothing of reeld's API: destinations come as socket addresses. Opening calls and fetching
+//! files belongs to who uses it.
+//!
+//! - [`sound`]: what is said, a function of a seed, a call and a track;
+//! - [`rtp`]: the header that goes before it;
+//! - [`send`](fn@send): pacing and sockets;
+//! - [`exact`]: the comparison of a recording with what was said.
+//!
+//! Nothing is stored: the reference is generated again sample by sample while it is compared.
+
+pub mod exact;
+pub mod rtp;
+mod send;
+pub mod sound;
+mod stream;
+
+pub use exact::{Difference, Exact};
+pub use send::{Plan, Sent, Sockets, send};
+pub use sound::{Melody, Seeded, Sound, Voice};
+pub use stream::Stream;

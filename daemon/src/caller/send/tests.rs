@@ -1,0 +1,114 @@
+//! What is sent arrives: every packet, in order, from the right source, in time, and makes the
+//! sound again.
+
+use std::collections::HashSet;
+
+use reeld_codec::g711::{self, Law};
+use reeld_model::Track;
+
+use super::super::sound::Sound;
+use super::*;
+
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// A plan of calls to sockets of this test, which it also returns.
+fn plan(calls: u64, packets: u64, sockets: Sockets) -> (Plan, Vec<UdpSocket>) {
+    let mut streams = Vec::new();
+    let mut receivers = Vec::new();
+    for call in 0..calls {
+        for track in Track::ALL {
+            let receiver = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+            receiver
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            let to = receiver.local_addr().unwrap();
+            let mut stream = Stream::new(to, Sound::voice(5, call, track), packets, call);
+            if track == Track::Outbound {
+                (stream.law, stream.ptime_ms) = (Law::A, 30);
+            }
+            streams.push(stream);
+            receivers.push(receiver);
+        }
+    }
+    let threads = NonZero::new(2).unwrap();
+    (
+        Plan {
+            streams,
+            sockets,
+            from: LOOPBACK,
+            threads,
+        },
+        receivers,
+    )
+}
+
+#[test]
+fn every_packet_arrives_in_order_and_makes_the_sound_again() {
+    for sockets in [Sockets::PerStream, Sockets::PerThread] {
+        let packets = 20;
+        let (plan, receivers) = plan(10, packets, sockets);
+        let sent = send(&plan, &AtomicBool::new(false)).unwrap();
+        assert_eq!(sent.packets, vec![packets; 20]);
+        assert_eq!(sent.refused, 0);
+        let mut sources = HashSet::new();
+        for (stream, receiver) in plan.streams.iter().zip(&receivers) {
+            let mut heard = Vec::new();
+            for number in 0..packets {
+                let mut packet = [0; 2_000];
+                let (bytes, source) = receiver.recv_from(&mut packet).unwrap();
+                sources.insert(source);
+                assert_eq!(packet[..12], stream.header(number).to_bytes());
+                assert_eq!(bytes, 12 + stream.samples_per_packet());
+                g711::decode_to(stream.law, &packet[12..bytes], &mut heard);
+            }
+            let exact = stream.compare(heard).unwrap();
+            assert_eq!((exact.before, exact.after), (0, 0));
+        }
+        let expected = if sockets == Sockets::PerStream { 20 } else { 2 };
+        assert_eq!(sources.len(), expected);
+    }
+}
+
+#[test]
+fn packets_are_paced_and_spread_over_the_packet_time() {
+    let (plan, receivers) = plan(20, 10, Sockets::PerStream);
+    let begun = Instant::now();
+    let sent = send(&plan, &AtomicBool::new(false)).unwrap();
+    // The last of ten packets of 30 ms leaves 270 ms after the first.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(270), "{took:?}");
+    assert!(
+        took < Duration::from_millis(1_000) + sent.latest,
+        "{took:?}"
+    );
+    drop(receivers);
+    let mut places = HashSet::new();
+    for (index, stream) in plan.streams.iter().enumerate() {
+        places.insert(index as u64 * u64::from(stream.ptime()) / plan.streams.len() as u64);
+    }
+    assert!(places.len() >= 20, "{places:?}");
+}
+
+#[test]
+fn sending_stops_when_it_is_told_to() {
+    let (plan, receivers) = plan(2, 1_000_000, Sockets::PerThread);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| send(&plan, &stop).unwrap());
+        // The first packet proves that it runs.
+        let mut packet = [0; 2_000];
+        receivers[0].recv_from(&mut packet).unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let sent = sending.join().unwrap();
+        assert!(sent.packets.iter().all(|&packets| packets < 1_000_000));
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_is_counted() {
+    let (mut plan, _receivers) = plan(1, 3, Sockets::PerThread);
+    // Port 0 cannot be sent to.
+    plan.streams[0].to.set_port(0);
+    let sent = send(&plan, &AtomicBool::new(false)).unwrap();
+    assert_eq!((sent.packets, sent.refused), (vec![0, 3], 3));
+}
