@@ -4,27 +4,25 @@
 //! ([`crate::judge::pieces`]). The noise is seeded, so each track of each call has its own, and it
 //! has no zero sample: a zero in a recording is silence that reeld made.
 
+use reeld::caller::Seeded;
+
 use crate::reference;
 use crate::script::Law;
 
-/// Numbers from a seed, the same on every run (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
+/// Random-looking choices from a seed, the same on every run.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct Dice(Seeded);
 
 impl Dice {
     /// A sequence of its own for each seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Seeded::new(seed))
     }
 
     /// The next number.
     pub const fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// A number below `bound`, which is not 0.
