@@ -68,10 +68,14 @@ fn form(key: &Key, text: &str) -> Result<Value, String> {
 }
 
 fn unknown(name: &str, place: Place) -> Problem {
-    let names: Vec<String> = KEYS.iter().map(Key::variable).collect();
-    let near = key::nearest(name, names.iter().map(String::as_str));
+    // Without the prefix, which would make every name like every other.
+    let names: Vec<String> = KEYS
+        .iter()
+        .map(|key| key.variable()[PREFIX.len()..].to_owned())
+        .collect();
+    let near = key::nearest(&name[PREFIX.len()..], names.iter().map(String::as_str));
     let hint = near
-        .map(|near| format!("; the nearest is {near}"))
+        .map(|near| format!("; the nearest is {PREFIX}{near}"))
         .unwrap_or_default();
     Problem {
         place,

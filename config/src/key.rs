@@ -116,7 +116,7 @@ keys! {
         "Connections served at once; more wait in the kernel's backlog.";
     "api" . "max_body": Text = r#""256KiB""#, "size, 1KiB to 16MiB",
         "The largest request body; more is answered with 413.";
-    "api" . "header_timeout": Text = r#""10s""#, "duration, 1s to 1h",
+    "api" . "header_timeout": Text = r#""30s""#, "duration, 1s to 1h",
         "How long a connection may take to send the head of a request, or stay silent between two.";
     "api" . "request_timeout": Text = r#""30s""#, "duration, 1s to 1h",
         "How long a request may take until its answer begins; sending media may take as long as it makes progress.";

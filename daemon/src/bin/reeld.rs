@@ -1,3 +1,7 @@
-//! The command line.
+//! The program: hands over to [`reeld::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    reeld::cli::main()
+}

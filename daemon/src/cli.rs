@@ -1,0 +1,66 @@
+//! The command line: `reeld <command>`, as contract.md, "Commands", has it.
+//!
+//! `bin/reeld.rs` calls [`main`] and nothing else does. A command's arguments and what it prints are
+//! here and below; what it does is the library's. Exit codes: 0, 1 for a failure explained in one
+//! line on standard error, 2 for bad usage (clap's).
+
+mod account;
+mod check_config;
+mod source;
+mod status;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use source::Source;
+
+/// Records phone calls from RTP and serves them by Twilio's Recordings API.
+#[derive(Debug, Parser)]
+#[command(name = "reeld", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes, lists, removes accounts and gives them new tokens
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Reads a configuration and says what is wrong with it
+    CheckConfig(check_config::CheckConfig),
+    /// Reads every record and its media back, and says what is missing, orphaned or damaged
+    Verify(verify::Verify),
+    /// Says whether a daemon has the data folder, and how it is
+    Status(status::Status),
+}
+
+/// Runs the command that the process's arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Account(account) => account.run(),
+        Command::CheckConfig(check) => check.run(),
+        Command::Verify(verify) => verify.run(),
+        Command::Status(status) => status.run(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            // Standard error may be closed; there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "reeld: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes in one line.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,235 @@
+//! What goes over the local socket: one JSON object a line. Both ends are this program, of the same
+//! version or the one before an upgrade, so that a field may be added and none changed.
+
+use std::fmt;
+
+use reeld_model::AccountSid;
+use reeld_store::{Account, Finding, Health, VerifyProgress, VerifyReport};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What a client can ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// Makes an account.
+    AccountAdd {
+        /// Its Sid; chosen where none is given.
+        sid: Option<AccountSid>,
+        /// Its name to people.
+        name: String,
+    },
+    /// Lists the accounts.
+    AccountList,
+    /// Removes an account; its recordings stay.
+    AccountRemove {
+        /// Which.
+        sid: AccountSid,
+    },
+    /// Gives an account a new token.
+    AccountRotate {
+        /// Which.
+        sid: AccountSid,
+    },
+    /// Reads every record and its media back.
+    Verify,
+    /// How the daemon is.
+    Status,
+}
+
+/// What it is answered. All but [`Reply::Progress`] are final.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Reply {
+    /// An account with a new token, shown this once.
+    Token {
+        /// Whose.
+        sid: AccountSid,
+        /// Its token.
+        token: Token,
+    },
+    /// The accounts.
+    Accounts {
+        /// All of them.
+        accounts: Vec<AccountLine>,
+    },
+    /// The account is gone.
+    Removed,
+    /// How far a verify is.
+    Progress {
+        /// Recordings looked at.
+        done: u64,
+        /// Recordings to look at, as far as is known.
+        total: u64,
+        /// Bytes of media read.
+        bytes: u64,
+    },
+    /// What a verify found.
+    Report {
+        /// Records found whole.
+        records: u64,
+        /// Bytes of media read.
+        bytes: u64,
+        /// What is wrong, a sentence each.
+        findings: Vec<String>,
+    },
+    /// How the daemon is.
+    Status(Status),
+    /// It was not done, and why.
+    Refused {
+        /// In one line.
+        reason: String,
+    },
+}
+
+/// An account, without its token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountLine {
+    /// Its Sid.
+    pub sid: AccountSid,
+    /// Its name to people.
+    pub name: String,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Whether it comes from the configuration.
+    pub configured: bool,
+}
+
+/// How a daemon is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Bytes free in the data folder.
+    pub free_bytes: u64,
+    /// Bytes that must stay free.
+    pub min_free_bytes: u64,
+    /// Whether the folder takes writes.
+    pub writable: bool,
+}
+
+/// A token on its way to the one who asked for it. It prints as nothing but that it is secret.
+#[derive(Clone)]
+pub struct Token(pub SecretString);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|token| Self(token.into()))
+    }
+}
+
+impl Reply {
+    /// Whether another reply follows this one.
+    #[must_use]
+    pub const fn is_progress(&self) -> bool {
+        matches!(self, Self::Progress { .. })
+    }
+}
+
+impl From<VerifyProgress> for Reply {
+    fn from(progress: VerifyProgress) -> Self {
+        let VerifyProgress { done, total, bytes } = progress;
+        Self::Progress { done, total, bytes }
+    }
+}
+
+impl From<VerifyReport> for Reply {
+    fn from(report: VerifyReport) -> Self {
+        let VerifyReport {
+            records,
+            bytes,
+            findings,
+        } = report;
+        Self::Report {
+            records,
+            bytes,
+            findings: findings.iter().map(sentence).collect(),
+        }
+    }
+}
+
+impl From<Account> for AccountLine {
+    fn from(account: Account) -> Self {
+        let Account {
+            sid,
+            name,
+            created_ms,
+            configured,
+        } = account;
+        Self {
+            sid,
+            name,
+            created_ms,
+            configured,
+        }
+    }
+}
+
+impl From<Health> for Status {
+    fn from(health: Health) -> Self {
+        let Health {
+            free_bytes,
+            min_free_bytes,
+            writable,
+        } = health;
+        Self {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            free_bytes,
+            min_free_bytes,
+            writable,
+        }
+    }
+}
+
+fn sentence(finding: &Finding) -> String {
+    match finding {
+        Finding::Missing(sid) => format!("{sid}: missing: there is a record and no media"),
+        Finding::Orphaned(sid) => format!("{sid}: orphaned: there is media and no record"),
+        Finding::Damaged(sid, what) => format!("{sid}: damaged: {what}"),
+        Finding::Drift(what) => format!("the catalog has drifted: {what}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_read_as_they_are_meant() {
+        let line = r#"{"do":"account-add","sid":null,"name":"main"}"#;
+        let request = Request::AccountAdd {
+            sid: None,
+            name: "main".to_owned(),
+        };
+        assert_eq!(serde_json::to_string(&request).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Request>(line).unwrap(), request);
+        assert!(serde_json::from_str::<Request>(r#"{"do":"format"}"#).is_err());
+    }
+
+    #[test]
+    fn a_token_goes_over_the_socket_and_into_no_log() {
+        let sid = AccountSid::from_bytes([7; 16]);
+        let reply = Reply::Token {
+            sid,
+            token: Token("hunter2".to_owned().into()),
+        };
+        assert!(!format!("{reply:?}").contains("hunter2"));
+        let back: Reply = serde_json::from_str(&serde_json::to_string(&reply).unwrap()).unwrap();
+        assert!(matches!(back, Reply::Token { token, .. } if token.0.expose_secret() == "hunter2"));
+    }
+}

@@ -1,0 +1,50 @@
+//! What a request does to the store. Blocking: the server calls it on a thread for that, the command
+//! line directly when it has opened the folder itself. A refusal is a reply, not an error.
+
+use reeld_store::{Store, StoreError};
+
+use super::message::{Reply, Request, Token};
+
+/// Carries a request out. `progress` hears what comes before the final reply, which is returned.
+pub fn carry_out(store: &Store, request: Request, progress: &mut dyn FnMut(Reply)) -> Reply {
+    try_out(store, request, progress).unwrap_or_else(|error| Reply::Refused {
+        reason: error.to_string(),
+    })
+}
+
+fn try_out(
+    store: &Store,
+    request: Request,
+    progress: &mut dyn FnMut(Reply),
+) -> Result<Reply, StoreError> {
+    Ok(match request {
+        Request::AccountAdd { sid, name } => {
+            let (sid, token) = store.add_account(sid, &name)?;
+            Reply::Token {
+                sid,
+                token: Token(token),
+            }
+        }
+        Request::AccountList => {
+            let accounts = store.accounts()?.into_iter().map(Into::into).collect();
+            Reply::Accounts { accounts }
+        }
+        Request::AccountRemove { sid } => match store.remove_account(sid)? {
+            true => Reply::Removed,
+            false => Reply::Refused {
+                reason: format!("there is no account {sid}"),
+            },
+        },
+        Request::AccountRotate { sid } => match store.rotate_account(sid)? {
+            Some(token) => Reply::Token {
+                sid,
+                token: Token(token),
+            },
+            None => Reply::Refused {
+                reason: format!("there is no account {sid}"),
+            },
+        },
+        Request::Verify => store.verify(&mut |now| progress(now.into()))?.into(),
+        Request::Status => Reply::Status(store.health().into()),
+    })
+}
