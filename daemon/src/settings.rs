@@ -22,6 +22,25 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
     }
 }
 
+/// The capture side's settings.
+#[must_use]
+pub fn ingest(config: &Config) -> reeld_ingest::Settings {
+    let Config { media, capture, .. } = config;
+    reeld_ingest::Settings {
+        address: media.address,
+        advertise: media.advertise,
+        ports: media.ports.clone(),
+        receive_buffer: media.receive_buffer,
+        allow: media.allow.clone(),
+        threads: capture.threads,
+        max_recordings: capture.max_recordings,
+        reorder_window: capture.reorder_window,
+        first_packet: capture.first_packet,
+        inactivity: capture.inactivity,
+        max_length: capture.max_length,
+    }
+}
+
 /// The size in bytes of the disk that a folder lies on, or will lie on once it is made. Where no
 /// one says it, the disk counts as large.
 fn disk_size(folder: &Path) -> u64 {

@@ -1,0 +1,216 @@
+//! One media socket: how it is set up, and how all that came is read out of it.
+//!
+//! `leg` binds a pair of them for a track; `live` drains them. What a datagram means is decided in
+//! `capture`.
+//!
+//! A drain of a tick is bounded in rounds, so that a flooded port takes no more than its share of
+//! the thread; a drain ahead of a command goes on to what came until the command was taken up.
+
+use std::io;
+use std::net::SocketAddr;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use reeld_model::Mono;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::batch::{Batch, Datagram, FEW, MANY};
+use crate::clock::{Offset, monotonic};
+
+/// Batches of a socket ahead of a command: more than a 4 MiB receive buffer can hold (a datagram
+/// takes 768 bytes of it or more). The time of the command ends such a drain long before.
+const ROUNDS_A_COMMAND: usize = 128;
+
+/// What draining needs beside the socket: a thread's buffer and its clocks.
+pub(crate) struct Reader {
+    batch: Batch,
+    offset: Offset,
+    now: Mono,
+}
+
+impl Reader {
+    /// An empty buffer and the clocks as they are.
+    pub(crate) fn new() -> Self {
+        Self {
+            batch: Batch::new(),
+            offset: Offset::read(),
+            now: monotonic(),
+        }
+    }
+
+    /// Reads both clocks anew, once a tick or command: a slewed wall clock moves by 25 µs in that
+    /// time, and a stepped one is noticed by the stamps.
+    pub(crate) fn refresh(&mut self) {
+        self.offset.refresh();
+        self.now = monotonic();
+    }
+
+    /// The time of the last refresh or drain.
+    pub(crate) const fn now(&self) -> Mono {
+        self.now
+    }
+}
+
+/// How far a drain goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// So many batches.
+    Rounds(usize),
+    /// All that came until this instant.
+    Until(Mono),
+}
+
+impl Reach {
+    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate. What is
+    /// left waits in the kernel for the next tick.
+    pub(crate) const TICK: Self = Self::Rounds(16);
+
+    const fn ends(self, rounds: usize, last: Mono) -> bool {
+        match self {
+            Self::Rounds(most) => rounds >= most,
+            Self::Until(instant) => last.0 > instant.0 || rounds >= ROUNDS_A_COMMAND,
+        }
+    }
+}
+
+/// What a drain came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Drained {
+    /// Datagrams that the kernel has dropped since the last drain that saw any.
+    pub(crate) dropped: u32,
+    /// Where more waits: the arrival of the last one that was read. What came later is not known.
+    pub(crate) cut_at: Option<Mono>,
+}
+
+/// A non-blocking UDP socket for the family of `address`, not bound yet, with a receive buffer of
+/// `receive_buffer` bytes, kernel receive stamps and drop counts. One for `::` takes IPv4 as well.
+///
+/// Linux stamps packets only while some socket wants it, and begins some milliseconds after the
+/// first one does (`net_enable_timestamp` leaves it to a work queue); until then a stamp is the time
+/// of reading. Who needs stamps from a call's first packet on keeps one such socket all the time.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn media_socket(address: SocketAddr, receive_buffer: usize) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_recv_buffer_size(receive_buffer)?;
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+    Ok(socket)
+}
+
+/// A bound media socket.
+#[derive(Debug)]
+pub(crate) struct Inlet {
+    socket: Socket,
+    /// The kernel's count of drops, as last seen.
+    dropped: u32,
+    /// What came before this instant has been read.
+    emptied: Mono,
+    /// Whether reading failed before, and the log says so.
+    failed: bool,
+}
+
+impl Inlet {
+    /// Binds a media socket ([`media_socket`]) to `address`.
+    ///
+    /// # Errors
+    /// What the kernel says; `AddrInUse` where somebody else holds the port.
+    pub(crate) fn bind(address: SocketAddr, receive_buffer: usize) -> io::Result<Self> {
+        let socket = media_socket(address, receive_buffer)?;
+        let emptied = monotonic();
+        socket.bind(&address.into())?;
+        Ok(Self {
+            socket,
+            dropped: 0,
+            emptied,
+            failed: false,
+        })
+    }
+
+    /// The receive buffer that the kernel granted, in bytes as they were asked for: it doubles
+    /// SO_RCVBUF for its own needs (socket(7)).
+    pub(crate) fn receive_buffer(&self) -> io::Result<usize> {
+        Ok(self.socket.recv_buffer_size()? / 2)
+    }
+
+    /// Reads what came, in order, and hands each datagram's source, arrival and bytes to `each`;
+    /// the bytes of one that was too long are none.
+    pub(crate) fn drain(
+        &mut self,
+        reader: &mut Reader,
+        reach: Reach,
+        mut each: impl FnMut(SocketAddr, Mono, &[u8]),
+    ) -> Drained {
+        let Reader { batch, offset, now } = reader;
+        let mut drained = Drained::default();
+        let mut rounds = 0;
+        loop {
+            let before = *now;
+            let mut last = None;
+            let take = |datagram: Datagram<'_>| {
+                if last.is_none() {
+                    *now = monotonic();
+                }
+                if let Some(count) = datagram.dropped {
+                    drained.dropped = drained
+                        .dropped
+                        .wrapping_add(count.wrapping_sub(self.dropped));
+                    self.dropped = count;
+                }
+                let arrival = offset.arrival(datagram.stamp, self.emptied, *now);
+                last = Some(arrival);
+                each(datagram.from, arrival, datagram.bytes);
+            };
+            // A track has a few packets a tick; a socket that has more is behind.
+            let full = if rounds == 0 {
+                batch
+                    .receive::<FEW>(&self.socket, take)
+                    .map(|count| count == FEW)
+            } else {
+                batch
+                    .receive::<MANY>(&self.socket, take)
+                    .map(|count| count == MANY)
+            };
+            rounds += 1;
+            match (full, last) {
+                (Ok(true), Some(last)) if reach.ends(rounds, last) => {
+                    drained.cut_at = Some(last);
+                    return drained;
+                }
+                (Ok(true), _) => {}
+                (Ok(false), _) => {
+                    self.emptied = before;
+                    return drained;
+                }
+                (Err(errno), _) => {
+                    self.complain(errno);
+                    return drained;
+                }
+            }
+        }
+    }
+
+    /// Logs the first failure of a socket; the rest would drown the log.
+    fn complain(&mut self, errno: nix::errno::Errno) {
+        if !std::mem::replace(&mut self.failed, true) {
+            let address = self
+                .socket
+                .local_addr()
+                .ok()
+                .and_then(|address| address.as_socket());
+            let port = address.map_or(0, |address| address.port());
+            tracing::error!(port, %errno, "reading a media socket failed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Real sockets on loopback: what is sent is what a drain hands out, with the kernel's word on when.
+
+use super::*;
+use crate::batch::LONGEST;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A socket on loopback, once the kernel stamps packets as they come.
+fn inlet(receive_buffer: usize) -> (Inlet, SocketAddr) {
+    static STAMPING: OnceLock<Socket> = OnceLock::new();
+    STAMPING.get_or_init(|| {
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let keeper = media_socket(any, 0).unwrap();
+        let mut inlet = Inlet::bind(any, 0).unwrap();
+        let address = inlet.socket.local_addr().unwrap();
+        let (sender, mut reader) = (sender(), Reader::new());
+        for _ in 0..100 {
+            let sent = monotonic();
+            sender
+                .send_to(b"stamped?", address.as_socket().unwrap())
+                .unwrap();
+            let_time_pass();
+            let (_, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+            if came.iter().all(|(_, arrival, _)| *arrival <= sent + SLACK) {
+                return keeper;
+            }
+        }
+        panic!("the kernel does not stamp packets as they come");
+    });
+    let inlet = Inlet::bind((Ipv4Addr::LOCALHOST, 0).into(), receive_buffer).unwrap();
+    let address = inlet.socket.local_addr().unwrap().as_socket().unwrap();
+    (inlet, address)
+}
+
+fn sender() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+/// What an arrival may be off by: both clocks are read together within 100 µs, but on a busy machine
+/// not always.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// Lets time go by, so that a time of reading cannot pass for a time of arrival.
+fn let_time_pass() {
+    let until = monotonic() + SLACK * 3;
+    while monotonic() < until {
+        std::hint::spin_loop();
+    }
+}
+
+type Came = Vec<(SocketAddr, Mono, Vec<u8>)>;
+
+fn drain(inlet: &mut Inlet, reader: &mut Reader, reach: Reach) -> (Drained, Came) {
+    let mut came = Vec::new();
+    reader.refresh();
+    let drained = inlet.drain(reader, reach, |from, at, bytes| {
+        came.push((from, at, bytes.to_vec()))
+    });
+    (drained, came)
+}
+
+#[test]
+fn datagrams_come_in_order_with_source_and_the_kernel_s_time() {
+    let (mut inlet, address) = inlet(200_000);
+    let mut reader = Reader::new();
+    let sender = sender();
+    let mut sent = Vec::new();
+    for number in 0..200_u8 {
+        let before = monotonic();
+        sender.send_to(&[number; 172], address).unwrap();
+        sent.push((before, monotonic()));
+    }
+    let_time_pass();
+    let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+    assert_eq!(drained, Drained::default());
+    assert_eq!(came.len(), 200);
+    // On loopback a packet is received within its send: the stamp tells, although it is read late.
+    let mut last = Mono(0);
+    for (number, (from, arrival, bytes)) in came.iter().enumerate() {
+        assert_eq!(*from, sender.local_addr().unwrap());
+        assert_eq!(bytes, &[u8::try_from(number).unwrap(); 172]);
+        let (before, after) = sent[number];
+        assert!(
+            (before - SLACK..=after + SLACK).contains(arrival),
+            "{number}: {arrival:?}"
+        );
+        assert!(*arrival >= last && *arrival <= reader.now());
+        last = *arrival;
+    }
+}
+
+#[test]
+fn drops_of_the_kernel_are_counted_once_and_cost_no_time_stamp() {
+    let (mut inlet, address) = inlet(16 << 10);
+    let mut reader = Reader::new();
+    let sender = sender();
+    let (mut read, mut dropped) = (0, 0);
+    for round in 0..3 {
+        for _ in 0..500 {
+            sender.send_to(&[0; 172], address).unwrap();
+        }
+        let flooded = monotonic();
+        let_time_pass();
+        let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+        assert!(
+            came.iter()
+                .all(|(_, arrival, _)| *arrival <= flooded + SLACK),
+            "round {round}"
+        );
+        read += came.len();
+        dropped += drained.dropped as usize;
+    }
+    // A count comes with the next packet that is queued.
+    sender.send_to(&[0; 172], address).unwrap();
+    let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+    read += came.len();
+    dropped += drained.dropped as usize;
+    assert!(dropped > 0);
+    assert_eq!(read + dropped, 1_501);
+}
+
+#[test]
+fn what_is_too_long_comes_without_bytes_and_an_empty_datagram_is_one() {
+    let (mut inlet, address) = inlet(200_000);
+    let mut reader = Reader::new();
+    let sender = sender();
+    for length in [LONGEST, LONGEST + 1, 9_000, 0] {
+        sender.send_to(&vec![0x80; length], address).unwrap();
+    }
+    let (_, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+    let lengths: Vec<_> = came.iter().map(|(_, _, bytes)| bytes.len()).collect();
+    assert_eq!(lengths, [LONGEST, 0, 0, 0]);
+}
+
+#[test]
+fn a_tick_reads_its_share_and_a_command_all_that_came_before_it() {
+    let (mut inlet, address) = inlet(200_000);
+    let mut reader = Reader::new();
+    let sender = sender();
+    let share = FEW + 2 * MANY;
+    for _ in 0..share + 200 {
+        sender.send_to(&[0; 12], address).unwrap();
+    }
+    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Rounds(3));
+    assert_eq!(came.len(), share);
+    assert_eq!(drained.cut_at, came.last().map(|(_, arrival, _)| *arrival));
+    let_time_pass();
+    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Until(monotonic()));
+    assert_eq!((drained.cut_at, came.len()), (None, 200));
+    // What came after the command's time ends the drain, however much there is.
+    let command = monotonic();
+    let_time_pass();
+    for _ in 0..200 {
+        sender.send_to(&[0; 12], address).unwrap();
+    }
+    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Until(command));
+    assert_eq!(came.len(), FEW);
+    assert!(drained.cut_at.is_some());
+}
+
+#[test]
+fn a_socket_for_both_families_gives_ipv4_sources_as_ipv4() {
+    let Ok(mut inlet) = Inlet::bind((Ipv6Addr::UNSPECIFIED, 0).into(), 1 << 16) else {
+        eprintln!("skipped: this machine has no IPv6");
+        return;
+    };
+    let port = inlet
+        .socket
+        .local_addr()
+        .unwrap()
+        .as_socket()
+        .unwrap()
+        .port();
+    let sender = sender();
+    sender
+        .send_to(b"four", (Ipv4Addr::LOCALHOST, port))
+        .unwrap();
+    let (_, came) = drain(&mut inlet, &mut Reader::new(), Reach::TICK);
+    assert_eq!(came[0].0, sender.local_addr().unwrap());
+    if let Ok(sender) = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        sender.send_to(b"six", (Ipv6Addr::LOCALHOST, port)).unwrap();
+        let (_, came) = drain(&mut inlet, &mut Reader::new(), Reach::TICK);
+        assert_eq!(
+            (came[0].0, &came[0].2[..]),
+            (sender.local_addr().unwrap(), &b"six"[..])
+        );
+    }
+}

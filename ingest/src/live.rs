@@ -1,0 +1,148 @@
+//! A call with its sockets: what a media thread has of each call.
+//!
+//! `thread` opens, drains and ticks it; `capture::Call` decides, `leg` reads, `outbox` takes what
+//! comes out.
+//!
+//! Invariant: before a command acts, all that had arrived on the call's sockets is in the call, so
+//! that a stop loses nothing and a pause takes nothing of what came later.
+
+use reeld_capture::{Call, Output};
+use reeld_model::{
+    Answer, CallView, Channels, Mono, OpenCall, RecordingSid, Refusal, StartRecording, Track,
+    TrackStats,
+};
+
+use crate::clock::{monotonic, unix_ms};
+use crate::inlet::{Reach, Reader};
+use crate::leg::{Leg, Sockets};
+use crate::outbox::Outbox;
+use crate::quota::Seat;
+use crate::shared::Shared;
+
+/// A call that is open.
+pub(crate) struct LiveCall {
+    /// Decides.
+    pub(crate) call: Call,
+    /// Its tracks' sockets, by [`Track::index`].
+    legs: [Option<Leg>; 2],
+    running: Vec<Running>,
+    /// The time of its last tick.
+    ticked: Mono,
+}
+
+/// A recording that has not ended.
+struct Running {
+    sid: RecordingSid,
+    channels: Channels,
+    /// Held for as long as the recording runs.
+    _seat: Seat,
+}
+
+impl LiveCall {
+    /// Binds ports for the tracks that `open` asks for and opens the call. Until [`Self::told`],
+    /// dropping it leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`Refusal::NoPort`], [`Refusal::Overloaded`], and `capture`'s for an SDP or a source.
+    pub(crate) fn open(open: OpenCall, shared: &Shared) -> Result<Self, Refusal> {
+        let mut legs = [None, None];
+        for track in Track::ALL
+            .into_iter()
+            .filter(|track| open.tracks.has(*track))
+        {
+            legs[track.index()] = Some(Leg::open(&shared.binding)?);
+        }
+        let ports = legs.each_ref().map(|leg| leg.as_ref().map(Leg::port));
+        let settings = shared.call_settings.clone();
+        let now = monotonic();
+        let call = Call::open(open, ports, settings, now, unix_ms())?;
+        Ok(Self {
+            call,
+            legs,
+            running: Vec::new(),
+            ticked: now,
+        })
+    }
+
+    /// The call's ports are told to its caller: they will rest when it is over.
+    pub(crate) fn told(&mut self) {
+        self.legs.iter_mut().flatten().for_each(Leg::told);
+    }
+
+    /// Takes in all that has come until now.
+    pub(crate) fn catch_up(&mut self, reader: &mut Reader) {
+        reader.refresh();
+        let reach = Reach::Until(reader.now());
+        self.drain(reader, reach, Sockets::All);
+    }
+
+    /// A tick: takes in a tick's share of what came and settles what the reorder window has passed.
+    pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
+        let cut_at = self.drain(reader, Reach::TICK, which);
+        // Where packets still wait in the kernel, time has only come as far as they have.
+        self.ticked = self.ticked.max(cut_at.unwrap_or_else(monotonic));
+        self.call.handle_tick(self.ticked);
+    }
+
+    fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) -> Option<Mono> {
+        let Self { call, legs, .. } = self;
+        Track::ALL
+            .into_iter()
+            .zip(legs)
+            .filter_map(|(track, leg)| leg.as_mut()?.drain(track, call, reader, reach, which))
+            .min()
+    }
+
+    /// Applies what `open` says of an open call's sender: a new SDP, a new source.
+    pub(crate) fn update(&mut self, open: &OpenCall) -> Result<(), Refusal> {
+        if open.sdp.is_none() && open.source.is_none() {
+            return Ok(());
+        }
+        self.call.update(open.sdp.as_deref(), open.source)
+    }
+
+    /// Starts a recording, which keeps `seat` until it ends.
+    pub(crate) fn start(
+        &mut self,
+        now: Mono,
+        start: StartRecording,
+        seat: Seat,
+    ) -> Result<Answer, Refusal> {
+        let (sid, channels) = (start.sid, start.channels);
+        let view = self.call.start(now, start)?;
+        self.running.push(Running {
+            sid,
+            channels,
+            _seat: seat,
+        });
+        Ok(Answer::Recording(view, self.call.view()))
+    }
+
+    /// Hands all that the call has put out to `outbox`.
+    pub(crate) fn collect(&mut self, outbox: &mut Outbox) {
+        while let Some(output) = self.call.poll_output() {
+            let recording = output.recording();
+            let running = self
+                .running
+                .iter()
+                .position(|running| running.sid == recording);
+            let channels = running.map_or(Channels::Mono, |index| self.running[index].channels);
+            if let (Output::Ended { .. }, Some(index)) = (&output, running) {
+                self.running.swap_remove(index);
+            }
+            outbox.push(output, channels);
+        }
+    }
+
+    /// The call as it is.
+    pub(crate) fn view(&self) -> CallView {
+        self.call.view()
+    }
+
+    /// What was counted on both tracks since it was opened.
+    pub(crate) fn totals(&self) -> TrackStats {
+        let [mut totals, outbound] = self.call.stats();
+        totals.add(&outbound);
+        totals
+    }
+}
