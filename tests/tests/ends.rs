@@ -69,22 +69,23 @@ fn stopping_twice_is_one_stop_and_nothing_follows_it() {
 
 #[test]
 fn a_maximum_length_ends_it_in_order() {
-    let daemon = Setup::new().set("capture.max_length", "1500ms").start();
+    let daemon = Setup::new().set("capture.max_length", "3s").start();
     let client = daemon.client();
-    let form = [
+    let verb = [
         ("RecordingTrack", "inbound"),
-        ("MaxLength", "1"),
+        ("MaxLength", "2"),
         ("Trim", "do-not-trim"),
         ("Timeout", "0"),
     ];
-    let (short, ..) = speak(client, &form);
-    assert_ended(client, &short, "max-length", 8_000);
-    assert_eq!(client.wav(&short.sid).frames(), 8_000);
-    client.complete_call(&short.call).expect(200);
-
-    let (capped, ..) = speak(client, &[("RecordingTrack", "inbound")]);
-    assert_ended(client, &capped, "max-length", 12_000);
-    assert_eq!(client.wav(&capped.sid).frames(), 12_000);
+    for (number, form, samples) in [(1, &verb[..], 16_000), (2, &verb[..1], 24_000)] {
+        let started = client.start(&call_sid(number), form);
+        Sender::new().play(started.inbound(), Voice::new(1).say(tape(4).codes()));
+        let json = client.wait_completed(&started.sid);
+        assert_eq!(json["ended_by"], "max-length", "{json}");
+        let wav = client.wav(&started.sid);
+        assert_eq!(wav.frames(), samples);
+        judge::exact(wav.mono(), &tape(4).samples()[..samples]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use reeld_tests::{Sender, Setup, Tape, Voice, judge};
 fn an_offer_maps_payload_types_and_names_the_source() {
     let daemon = Setup::new().start();
     let client = daemon.client();
-    let (caller, stranger) = (Sender::new(), Sender::new());
+    let (caller, stranger) = (Sender::new(), Sender::at([127, 0, 0, 2].into()));
     let offer = format!(
         "v=0\r\no=pbx 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
          m=audio {} RTP/AVP 18 97 98\r\na=rtpmap:18 G729/8000\r\na=rtpmap:97 PCMA/8000\r\n\
@@ -46,8 +46,8 @@ fn an_offer_maps_payload_types_and_names_the_source() {
     let mut script = voice.say(tape.codes());
     for (place, cue) in script.0.iter_mut().enumerate() {
         let packet = Packet::parse(&cue.bytes).expect("a packet");
-        // The static type 8 is not in the offer: what comes as it is not known.
-        let payload_type = if place == 20 { 8 } else { 97 };
+        // G.729 is not in the offer: what comes as it is not known.
+        let payload_type = if place == 20 { 18 } else { 97 };
         cue.bytes = Packet {
             payload_type,
             ..packet
