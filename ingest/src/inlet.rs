@@ -72,15 +72,6 @@ impl Reach {
     }
 }
 
-/// What a drain came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Drained {
-    /// Datagrams that the kernel has dropped since the last drain that saw any.
-    pub(crate) dropped: u32,
-    /// Where more waits: the arrival of the last one that was read. What came later is not known.
-    pub(crate) cut_at: Option<Mono>,
-}
-
 /// A non-blocking UDP socket for the family of `address`, not bound yet, with a receive buffer of
 /// `receive_buffer` bytes, kernel receive stamps and drop counts. One for `::` takes IPv4 as well.
 ///
@@ -142,15 +133,16 @@ impl Inlet {
     }
 
     /// Reads what came, in order, and hands each datagram's source, arrival and bytes to `each`;
-    /// the bytes of one that was too long are none.
+    /// the bytes of one that was too long are none. Returns how many datagrams the kernel has
+    /// dropped since it last said so.
     pub(crate) fn drain(
         &mut self,
         reader: &mut Reader,
         reach: Reach,
         mut each: impl FnMut(SocketAddr, Mono, &[u8]),
-    ) -> Drained {
+    ) -> u32 {
         let Reader { batch, offset, now } = reader;
-        let mut drained = Drained::default();
+        let mut dropped = 0_u32;
         let mut rounds = 0;
         loop {
             let before = *now;
@@ -160,9 +152,7 @@ impl Inlet {
                     *now = monotonic();
                 }
                 if let Some(count) = datagram.dropped {
-                    drained.dropped = drained
-                        .dropped
-                        .wrapping_add(count.wrapping_sub(self.dropped));
+                    dropped = dropped.wrapping_add(count.wrapping_sub(self.dropped));
                     self.dropped = count;
                 }
                 let arrival = offset.arrival(datagram.stamp, self.emptied, *now);
@@ -181,18 +171,15 @@ impl Inlet {
             };
             rounds += 1;
             match (full, last) {
-                (Ok(true), Some(last)) if reach.ends(rounds, last) => {
-                    drained.cut_at = Some(last);
-                    return drained;
-                }
+                (Ok(true), Some(last)) if reach.ends(rounds, last) => return dropped,
                 (Ok(true), _) => {}
                 (Ok(false), _) => {
                     self.emptied = before;
-                    return drained;
+                    return dropped;
                 }
                 (Err(errno), _) => {
                     self.complain(errno);
-                    return drained;
+                    return dropped;
                 }
             }
         }
