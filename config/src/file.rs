@@ -27,13 +27,15 @@ pub(crate) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Laye
         reader.top(table.get_ref());
     }
     for error in errors {
-        let place = reader.place(error.span().unwrap_or_default());
-        reader.problems.push(Problem {
-            place,
-            key: String::new(),
-            kind: Kind::Syntax,
-            reason: error.message().to_owned(),
-        });
+        let span = error.span().unwrap_or_default();
+        // What lies there is repeated only where it is a key, not where it may be a value.
+        let is_key = error.message() == "duplicate key";
+        let key = if is_key {
+            text.get(span.clone()).unwrap_or_default()
+        } else {
+            ""
+        };
+        reader.problem(span, key, Kind::Syntax, error.message().to_owned());
     }
     reader.layer
 }

@@ -334,6 +334,13 @@ fn what_is_wrong_is_said_with_line_key_and_reason() {
 }
 
 #[test]
+fn a_key_that_is_there_twice_is_named() {
+    let (line, key, kind, reason) = problem("[log]\nlevel = 'info'\nlevel = 'warn'\n");
+    assert_eq!((line, key.as_str(), kind), (3, "level", Kind::Syntax));
+    assert_eq!(reason, "duplicate key");
+}
+
+#[test]
 fn what_is_not_built_is_refused_as_that() {
     for (text, key) in [
         ("[api]\ntls_cert = 'x.pem'", "api.tls_cert"),

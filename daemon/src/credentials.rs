@@ -132,4 +132,43 @@ mod tests {
         )));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
+
+    #[test]
+    fn only_a_start_without_any_account_makes_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        let mut config = Config {
+            data_dir: data_dir.clone(),
+            ..Config::default()
+        };
+        let store = Store::open(crate::settings::store(&config, &data_dir)).unwrap();
+        let file = settle(&store, &config, &data_dir).unwrap().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        let (sid, token) = (between(&text, "account_sid"), between(&text, "auth_token"));
+        assert!(store.authenticate(sid.parse().unwrap(), token));
+        assert_eq!(settle(&store, &config, &data_dir).unwrap(), None);
+
+        let path = folder.path().join("token");
+        fs::write(&path, "0123456789abcdef\n").unwrap();
+        let sid = AccountSid::from_bytes([9; 16]);
+        config.accounts.push(reeld_config::AccountFile {
+            sid,
+            auth_token_file: path.clone(),
+        });
+        assert_eq!(settle(&store, &config, &data_dir).unwrap(), None);
+        assert!(store.authenticate(sid, "0123456789abcdef"));
+
+        fs::write(&path, "").unwrap();
+        let error = settle(&store, &config, &data_dir).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(
+            said.contains(&sid.to_string()) && said.contains("token: expected"),
+            "{said}"
+        );
+    }
+
+    fn between<'a>(text: &'a str, key: &str) -> &'a str {
+        let (_, rest) = text.split_once(&format!("{key} = \"")).unwrap();
+        rest.split_once('"').unwrap().0
+    }
 }

@@ -7,13 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use nix::sys::prctl::set_dumpable;
 use nix::unistd::{Gid, Uid, chdir, geteuid, setgid, setgroups, setuid};
 
 /// As root, enters a folder that another user owns and becomes that user, for good; otherwise does
 /// nothing. Returns the path by which the folder is to be used from now on.
 ///
-/// The path is `.` then: under `DynamicUser` the folder lies in `/var/lib/private`, which root alone
-/// can pass through; one who is in it already needs not.
+/// That path leads through `/proc/self/cwd` then: under `DynamicUser` the folder lies in
+/// `/var/lib/private`, which root alone can pass through, and sled makes every path absolute. One who
+/// is in the folder already needs to pass through nothing.
 ///
 /// # Errors
 /// The system refuses.
@@ -37,5 +39,7 @@ pub fn enter(folder: &Path) -> anyhow::Result<PathBuf> {
         .and_then(|()| setgid(gid))
         .and_then(|()| setuid(uid))
         .with_context(|| format!("becoming the owner of {}, uid {uid}", folder.display()))?;
-    Ok(PathBuf::from("."))
+    // A process that has changed its user may not look at its own /proc (prctl(2), PR_SET_DUMPABLE).
+    set_dumpable(true)?;
+    Ok(PathBuf::from("/proc/self/cwd"))
 }

@@ -18,6 +18,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
+#[cfg(test)]
+mod tests;
+
 pub use server::{bind, serve};
 
 /// The socket's file name.

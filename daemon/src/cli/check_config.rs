@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use clap::Args;
 use reeld_config::{Config, ConfigError, Flags, MediaKind, load};
+use reeld_ingest::TICK;
 
 /// From a frame's settling to its being handed to the writer: the age at which `capture` gives out a
 /// block that is not whole.
 const BLOCK: Duration = Duration::from_secs(1);
-
-/// Between two looks at the sockets.
-const TICK: Duration = Duration::from_millis(50);
 
 /// What the writer's queue and the scheduler may add on a busy machine.
 const MARGIN: Duration = Duration::from_millis(200);

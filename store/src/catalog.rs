@@ -1,0 +1,102 @@
+//! The catalog: what is known of recordings and accounts, behind one trait.
+//!
+//! Called by the rest of this crate only; `catalog::sled` is the embedded one, and a shared one
+//! on SQL takes its place behind the same trait. Bytes of sound do not belong here.
+//!
+//! Invariants that every catalog keeps:
+//! - A record, its places in the indices and the kept counts change together or not at all.
+//! - What a method calls durable survives power loss once it has returned.
+//! - A list is of one instant, whatever writers do meanwhile.
+
+mod change;
+mod check;
+mod count;
+mod key;
+mod list;
+pub(crate) mod sled;
+
+#[cfg(test)]
+mod tests;
+
+use reeld_model::{AccountSid, RecordingSid};
+
+use crate::stored::Stored;
+use crate::{Deletion, Page, Query, StoreError};
+
+pub(crate) use sled::SledCatalog;
+
+/// What [`Catalog::insert`] came to.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Insert {
+    /// It is in, durable.
+    New,
+    /// The account's token has begun this one before; nothing was changed.
+    Repeated(Box<Stored>),
+    /// The Sid is in use or still being deleted; nothing was changed.
+    Taken,
+}
+
+/// A record as [`Catalog::after`] meets it: `None` where its bytes cannot be read.
+pub(crate) type Met = (RecordingSid, Option<Stored>);
+
+pub(crate) trait Catalog: Send + Sync {
+    /// Takes a new record in. Durable.
+    fn insert(&self, stored: &Stored) -> Result<Insert, StoreError>;
+
+    /// Puts a record in place of the one with its Sid, or in, where there is none. Durable.
+    fn put(&self, stored: &Stored) -> Result<(), StoreError>;
+
+    /// Takes a record out, and leaves nothing. Durable.
+    fn remove(&self, sid: RecordingSid) -> Result<(), StoreError>;
+
+    /// Takes an account's record out and leaves a tombstone, so that its media can go. Durable.
+    fn bury(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError>;
+
+    /// Takes a tombstone away, once nothing is left under it. Not durable: until it is, the
+    /// deletion is only repeated.
+    fn forget(&self, sid: RecordingSid) -> Result<(), StoreError>;
+
+    fn get(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError>;
+
+    /// The recording that an account's token has begun.
+    fn by_token(
+        &self,
+        account: AccountSid,
+        token: [u8; 16],
+    ) -> Result<Option<RecordingSid>, StoreError>;
+
+    fn list(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// Up to `limit` records after `sid` (from the first, without one), in the order of Sids.
+    fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError>;
+
+    /// How many records there are, of all accounts.
+    fn total(&self) -> Result<u64, StoreError>;
+
+    /// The records that are live.
+    fn live(&self) -> Result<Vec<RecordingSid>, StoreError>;
+
+    /// The tombstones.
+    fn buried(&self) -> Result<Vec<RecordingSid>, StoreError>;
+
+    fn is_buried(&self, sid: RecordingSid) -> Result<bool, StoreError>;
+
+    /// Compares indices and kept counts with the records, a little at a time; tells each
+    /// difference.
+    fn check(&self, tell: &mut dyn FnMut(String)) -> Result<(), StoreError>;
+
+    /// The accounts as `accounts` wrote them.
+    fn accounts(&self) -> Result<Vec<(AccountSid, Vec<u8>)>, StoreError>;
+
+    /// Writes an account. Durable.
+    fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes an account. Durable.
+    fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError>;
+
+    /// Makes all that was changed before this call durable.
+    fn commit(&self) -> Result<(), StoreError>;
+
+    /// Whether it still takes writes.
+    fn is_well(&self) -> bool;
+}

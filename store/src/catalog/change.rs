@@ -1,0 +1,138 @@
+//! What changes with a record: its places in the indices, its token, and the kept counts.
+//!
+//! Called by `catalog::sled` under its write lock, which applies what comes out as one batch.
+//! Invariant: the counts are those of the records, since both come out of one function.
+
+use std::collections::BTreeMap;
+
+use super::count::{self, SHIFTS};
+use super::key::{self, Scope, View};
+use crate::StoreError;
+use crate::kv::{Changes, Table};
+use crate::stored::Stored;
+use crate::{Record, Stage};
+
+/// A record's two indices.
+pub(crate) fn scopes(record: &Record) -> [Scope; 2] {
+    [
+        Scope::Account(record.account),
+        Scope::Call(record.account, record.call),
+    ]
+}
+
+/// The keys of all counts that a record is in.
+pub(crate) fn count_keys(record: &Record) -> Vec<Vec<u8>> {
+    let newest = key::newest(record.created_ms);
+    (0..)
+        .zip(SHIFTS)
+        .map(|(level, shift)| key::count(level, record.account, newest >> shift))
+        .chain([key::call_count(record.account, record.call)])
+        .collect()
+}
+
+/// The changes that put `new` in the place of `old`; both are of one Sid.
+pub(crate) fn changes(
+    table: &Table,
+    old: Option<&Stored>,
+    new: Option<&Stored>,
+) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    let mut index: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    let mut counts: BTreeMap<Vec<u8>, [i64; 2]> = BTreeMap::new();
+    for (stored, sign) in [(old, -1), (new, 1)] {
+        let Some(Stored { record, .. }) = stored else {
+            continue;
+        };
+        for view in View::BOTH.into_iter().filter(|view| view.has(record.stage)) {
+            // The account's index of every record is where the records lie.
+            for scope in scopes(record) {
+                if (view, scope) == (View::All, Scope::Account(record.account)) {
+                    continue;
+                }
+                *index.entry(key::index(view, scope, record)).or_default() += sign;
+            }
+            for key in count_keys(record) {
+                counts.entry(key).or_default()[view.index()] += sign;
+            }
+        }
+    }
+    if let (Some(old), new) = (old, new)
+        && new.is_none_or(|new| key::record(&new.record) != key::record(&old.record))
+    {
+        changes.remove(key::record(&old.record));
+    }
+    for (key, sum) in index {
+        match sum {
+            1 => changes.put(key, &[]),
+            -1 => changes.remove(key),
+            _ => {}
+        }
+    }
+    for (key, by) in counts {
+        if by == [0; 2] {
+            continue;
+        }
+        let now = count::counts_at(table, &key)?;
+        let then = [
+            now[0].saturating_add_signed(by[0]),
+            now[1].saturating_add_signed(by[1]),
+        ];
+        if then == [0; 2] {
+            changes.remove(key);
+        } else {
+            changes.put(key, count::encode(then));
+        }
+    }
+    set_token(table, &mut changes, old, new)?;
+    if let Some(Stored { record, .. }) = new.or(old) {
+        let live = key::of_sid(key::LIVE, record.sid);
+        if new.is_some_and(|new| new.record.stage == Stage::Live) {
+            changes.put(live, &[]);
+        } else {
+            changes.remove(live);
+        }
+        let sid = key::of_sid(key::PLACE, record.sid);
+        let was_at = old.map(|old| key::place(&old.record));
+        match new {
+            None => changes.remove(sid),
+            Some(new) => {
+                let place = key::place(&new.record);
+                if was_at.as_ref() != Some(&place) {
+                    changes.put(sid, place);
+                }
+                changes.put(key::record(&new.record), new.encode());
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// A token names the first recording that it began, as long as that is there.
+fn set_token(
+    table: &Table,
+    changes: &mut Changes,
+    old: Option<&Stored>,
+    new: Option<&Stored>,
+) -> Result<(), StoreError> {
+    let of = |stored: Option<&Stored>| {
+        stored.and_then(|stored| {
+            let token = stored.token?;
+            Some((key::token(stored.record.account, &token), stored.record.sid))
+        })
+    };
+    let (old, new) = (of(old), of(new));
+    if old == new {
+        return Ok(());
+    }
+    if let Some((key, sid)) = old
+        && table.get(&key)?.and_then(|value| key::sid_at_end(&value)) == Some(sid)
+    {
+        changes.remove(key);
+    }
+    if let Some((key, sid)) = new
+        && !table.has(&key)?
+    {
+        changes.put(key, sid.as_bytes());
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Kept counts: how many records an account has before an instant, and which is the n-th.
+//!
+//! Called by `catalog::sled` for `total` and for page N, so that no list walks what it does not
+//! return; `catalog::change` keeps the counts. Which bytes a key has is `catalog::key`'s.
+//!
+//! Time, turned round so that the newest is first, is cut into buckets of 2^12, 2^19, 2^26 and
+//! 2^33 ms (4 s, 9 min, 19 h, 99 days), each level's 128 to one of the next. A rank or a selection
+//! adds up at most 128 buckets a level, a few of the widest, and the records of four seconds: some
+//! hundred keys, whatever the number of records. Buckets of days, hours, minutes and seconds would
+//! cost one key more a record and have no bound at the top; the calendar would be no help, since
+//! bounds are instants and days depend on a time zone.
+
+use std::ops::Bound;
+
+use reeld_model::AccountSid;
+
+use super::key::{self, Scope, View};
+use crate::StoreError;
+use crate::kv::{Table, Value};
+
+/// Bits of the time that a bucket of each level spans, widest first.
+pub(crate) const SHIFTS: [u32; 4] = [33, 26, 19, 12];
+
+/// The two counts in a value, by [`View::index`].
+pub(crate) type Counts = [u64; 2];
+
+pub(crate) fn encode(counts: Counts) -> Vec<u8> {
+    postcard::to_extend(&counts, Vec::new())
+        .expect("postcard refuses no integers, and a Vec takes every byte")
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Counts, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| damaged())
+}
+
+pub(crate) fn counts_at(table: &Table, key: &[u8]) -> Result<Counts, StoreError> {
+    table
+        .get(key)?
+        .map_or(Ok([0; 2]), |value: Value| decode(&value))
+}
+
+/// An account's records in one view.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) account: AccountSid,
+    pub(crate) view: View,
+}
+
+impl Counted<'_> {
+    /// How many records come before `place`, a time turned round; all, without one.
+    pub(crate) fn before(self, place: Option<u64>) -> Result<u64, StoreError> {
+        let mut sum = 0;
+        let mut from = 0;
+        let mut above = u64::BITS;
+        for (level, shift) in (0..).zip(SHIFTS) {
+            // The first bucket of this level inside the bucket above that `place` is in.
+            from <<= above - shift;
+            let to = place.map(|place| place >> shift);
+            for bucket in self.buckets(level, from, to) {
+                sum += bucket?.1;
+            }
+            let Some(to) = to else { return Ok(sum) };
+            (from, above) = (to, shift);
+        }
+        let Some(place) = place else { return Ok(sum) };
+        let start = key::index_from(self.view, self.scope(), from << above);
+        let end = key::index_from(self.view, self.scope(), place);
+        for entry in self.table.range(start..end) {
+            entry?;
+            sum += 1;
+        }
+        Ok(sum)
+    }
+
+    /// Where in the index to start, and how many to pass over there, for the record that `rank`
+    /// others come before; `None` past the end.
+    pub(crate) fn select(self, rank: u64) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
+        let mut left = rank;
+        let mut from = 0;
+        let mut above = u64::BITS;
+        for (level, shift) in (0..).zip(SHIFTS) {
+            from <<= above - shift;
+            let to = (level > 0).then(|| from + (1 << (above - shift)));
+            let mut found = None;
+            for bucket in self.buckets(level, from, to) {
+                let (bucket, count) = bucket?;
+                if left < count {
+                    found = Some(bucket);
+                    break;
+                }
+                left -= count;
+            }
+            match found {
+                Some(bucket) => (from, above) = (bucket, shift),
+                None if level == 0 => return Ok(None),
+                None => return Err(damaged()),
+            }
+        }
+        Ok(Some((
+            key::index_from(self.view, self.scope(), from << above),
+            left,
+        )))
+    }
+
+    fn scope(self) -> Scope {
+        Scope::Account(self.account)
+    }
+
+    /// The buckets `from..to` of a level with their counts; to the last, without `to`.
+    fn buckets(
+        self,
+        level: u8,
+        from: u64,
+        to: Option<u64>,
+    ) -> impl Iterator<Item = Result<(u64, u64), StoreError>> {
+        let start = Bound::Included(key::count(level, self.account, from));
+        let end = match to {
+            Some(to) => Bound::Excluded(key::count(level, self.account, to)),
+            None => Bound::Included(key::count(level, self.account, u64::MAX)),
+        };
+        self.table.range((start, end)).map(move |pair| {
+            let (key, value) = pair?;
+            let (_, _, bucket) = key::parts_of_count(&key).ok_or_else(damaged)?;
+            Ok((bucket, decode(&value)?[self.view.index()]))
+        })
+    }
+}
+
+pub(crate) fn damaged() -> StoreError {
+    StoreError::Catalog("kept counts are damaged; `reeld verify` says where".to_owned())
+}

@@ -1,0 +1,194 @@
+//! The keys of the embedded catalog, in one ordered table.
+//!
+//! Called by `catalog::{change, count, sled}`. All integers are big-endian, so that byte order is
+//! their order. `docs/ref/storage.md` has the same list.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `a` account newest sid | the record's bytes: the account's index of every record |
+//! | `b` account newest sid | nothing: the account's index of completed ones |
+//! | `c` view account call newest sid | nothing: the call's two indices |
+//! | `r` sid | account newest: where the record lies |
+//! | `l` sid | nothing: the record is live |
+//! | `x` sid | nothing: a tombstone |
+//! | `t` account token-hash | sid |
+//! | `n` level account bucket | two counts |
+//! | `m` account call | two counts |
+//!
+//! `newest` is the creation time turned round, so that the newest comes first; equal times are
+//! ordered by Sid. Records lie in that order, so that a page is read in one place and new records
+//! are written in one. `n` and `m` count both views.
+
+use std::ops::Range;
+
+use reeld_model::{AccountSid, CallSid, RecordingSid};
+
+use crate::{Record, Stage};
+
+/// Which records an index has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Every record: 2010's list.
+    All,
+    /// Completed ones alone: 2008's list.
+    Listed,
+}
+
+impl View {
+    pub(crate) const BOTH: [Self; 2] = [Self::All, Self::Listed];
+
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::All => 0,
+            Self::Listed => 1,
+        }
+    }
+
+    const fn byte(self) -> u8 {
+        match self {
+            Self::All => b'A',
+            Self::Listed => b'L',
+        }
+    }
+
+    pub(crate) const fn has(self, stage: Stage) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed => matches!(stage, Stage::Completed),
+        }
+    }
+}
+
+/// Whose index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Account(AccountSid),
+    Call(AccountSid, CallSid),
+}
+
+/// A creation time turned round: later is smaller.
+pub(crate) const fn newest(created_ms: i64) -> u64 {
+    !created_ms.cast_unsigned() ^ (1 << 63)
+}
+
+fn join(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(tag);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+/// All keys with this tag.
+pub(crate) fn all(tag: u8) -> Range<Vec<u8>> {
+    vec![tag]..vec![tag + 1]
+}
+
+pub(crate) const RECORD: u8 = b'a';
+pub(crate) const PLACE: u8 = b'r';
+pub(crate) const LIVE: u8 = b'l';
+pub(crate) const TOMBSTONE: u8 = b'x';
+pub(crate) const COUNT: u8 = b'n';
+pub(crate) const CALL_COUNT: u8 = b'm';
+pub(crate) const LISTED_INDEX: u8 = b'b';
+pub(crate) const CALL_INDEX: u8 = b'c';
+
+/// A key of [`PLACE`], [`LIVE`] or [`TOMBSTONE`].
+pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
+    join(tag, &[sid.as_bytes()])
+}
+
+/// The Sid that a key ends with, or that a value is.
+pub(crate) fn sid_at_end(bytes: &[u8]) -> Option<RecordingSid> {
+    bytes.last_chunk().map(|sid| RecordingSid::from_bytes(*sid))
+}
+
+pub(crate) fn token(account: AccountSid, token: &[u8; 16]) -> Vec<u8> {
+    join(b't', &[account.as_bytes(), token])
+}
+
+/// The place in an index where those created at `newest` begin.
+pub(crate) fn index_from(view: View, scope: Scope, newest: u64) -> Vec<u8> {
+    let time = &newest.to_be_bytes();
+    match (scope, view) {
+        (Scope::Account(account), View::All) => join(RECORD, &[account.as_bytes(), time]),
+        (Scope::Account(account), View::Listed) => join(LISTED_INDEX, &[account.as_bytes(), time]),
+        (Scope::Call(account, call), view) => join(
+            CALL_INDEX,
+            &[&[view.byte()], account.as_bytes(), call.as_bytes(), time],
+        ),
+    }
+}
+
+/// The place just behind an index.
+pub(crate) fn index_end(view: View, scope: Scope) -> Vec<u8> {
+    let mut end = index_from(view, scope, u64::MAX);
+    end.extend_from_slice(&[u8::MAX; 17]);
+    end
+}
+
+/// A record's place in an index.
+pub(crate) fn index(view: View, scope: Scope, record: &Record) -> Vec<u8> {
+    let mut key = index_from(view, scope, newest(record.created_ms));
+    key.extend_from_slice(record.sid.as_bytes());
+    key
+}
+
+/// Where a record lies.
+pub(crate) fn record(record: &Record) -> Vec<u8> {
+    index(View::All, Scope::Account(record.account), record)
+}
+
+/// The value under a record's Sid, from which [`record_at`] finds it.
+pub(crate) fn place(record: &Record) -> Vec<u8> {
+    [
+        record.account.as_bytes().as_slice(),
+        &newest(record.created_ms).to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Where the record lies whose Sid has this value.
+pub(crate) fn record_at(place: &[u8], sid: RecordingSid) -> Vec<u8> {
+    join(RECORD, &[place, sid.as_bytes()])
+}
+
+/// Where the record lies that has this place in one of the account's indices.
+pub(crate) fn record_of(account: AccountSid, index: &[u8]) -> Option<Vec<u8>> {
+    index
+        .last_chunk::<24>()
+        .map(|end| join(RECORD, &[account.as_bytes(), end]))
+}
+
+/// The creation time, turned round, in a key of an index.
+pub(crate) fn newest_in(key: &[u8]) -> Option<u64> {
+    let (rest, _sid) = key.split_last_chunk::<16>()?;
+    rest.last_chunk().map(|time| u64::from_be_bytes(*time))
+}
+
+pub(crate) fn count(level: u8, account: AccountSid, bucket: u64) -> Vec<u8> {
+    join(
+        COUNT,
+        &[&[level], account.as_bytes(), &bucket.to_be_bytes()],
+    )
+}
+
+/// The level, account and bucket of a key of [`COUNT`].
+pub(crate) fn parts_of_count(key: &[u8]) -> Option<(u8, AccountSid, u64)> {
+    let (&[_tag, level], rest) = key.split_first_chunk()?;
+    let (account, bucket) = rest.split_first_chunk()?;
+    let bucket = u64::from_be_bytes(bucket.try_into().ok()?);
+    Some((level, AccountSid::from_bytes(*account), bucket))
+}
+
+pub(crate) fn call_count(account: AccountSid, call: CallSid) -> Vec<u8> {
+    join(CALL_COUNT, &[account.as_bytes(), call.as_bytes()])
+}
+
+/// The account and call of a key of [`CALL_COUNT`].
+pub(crate) fn parts_of_call_count(key: &[u8]) -> Option<(AccountSid, CallSid)> {
+    let (account, call) = key.get(1..)?.split_first_chunk()?;
+    Some((
+        AccountSid::from_bytes(*account),
+        CallSid::from_bytes(call.try_into().ok()?),
+    ))
+}

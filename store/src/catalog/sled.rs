@@ -1,0 +1,314 @@
+//! The embedded catalog, on `kv`.
+//!
+//! Called by the rest of the crate through [`Catalog`]. Keys are `catalog::key`'s, what changes
+//! with a record is `catalog::change`'s, paging is `catalog::list`'s, comparing is
+//! `catalog::check`'s.
+//!
+//! Locks: `order` is held for writing while a change is worked out and applied, for reading while
+//! a list is put together. Nothing waits for the disk under it: commits come after.
+//!
+//! The records' table has a generation in its name, kept in the table `meta`: `rebuild` fills the
+//! next one, makes it the current one in a single write, and drops the old one.
+
+use std::ops::Bound;
+use std::sync::{Arc, RwLock};
+
+use reeld_model::{AccountSid, RecordingSid};
+
+use super::change::changes;
+use super::key::{self, View};
+use super::{Catalog, Insert, Met, check, count, list};
+use crate::kv::{Changes, Kv, Table, Value};
+use crate::locks::{read, write};
+use crate::stored::Stored;
+use crate::{Deletion, Page, Query, Stage, StoreError};
+
+const GENERATION: &[u8] = b"generation";
+
+pub(crate) struct SledCatalog {
+    kv: Arc<Kv>,
+    meta: Table,
+    accounts: Table,
+    generation: u32,
+    table: Table,
+    order: RwLock<()>,
+}
+
+impl SledCatalog {
+    pub(crate) fn open(kv: Arc<Kv>) -> Result<Self, StoreError> {
+        let meta = kv.table("meta")?;
+        let generation = match meta.get(GENERATION)?.as_deref() {
+            None => 0,
+            Some(bytes) => bytes.try_into().map(u32::from_be_bytes).map_err(|_| {
+                StoreError::Catalog("the catalog's generation cannot be read".to_owned())
+            })?,
+        };
+        Self::of_generation(kv, meta, generation)
+    }
+
+    fn of_generation(kv: Arc<Kv>, meta: Table, generation: u32) -> Result<Self, StoreError> {
+        let accounts = kv.table("accounts")?;
+        let table = kv.table(&table_name(generation))?;
+        Ok(Self {
+            kv,
+            meta,
+            accounts,
+            generation,
+            table,
+            order: RwLock::default(),
+        })
+    }
+
+    /// An empty catalog that can take this one's place.
+    pub(crate) fn successor(&self) -> Result<Self, StoreError> {
+        let generation = self.generation.wrapping_add(1);
+        self.kv.drop_table(&table_name(generation))?;
+        Self::of_generation(Arc::clone(&self.kv), self.meta.clone(), generation)
+    }
+
+    /// Makes this the catalog that the next open finds, in place of `old`. Durable.
+    pub(crate) fn succeed(&self, old: &Self) -> Result<(), StoreError> {
+        self.kv.commit()?;
+        let mut changes = Changes::default();
+        changes.put(GENERATION.to_vec(), self.generation.to_be_bytes().to_vec());
+        self.meta.apply(changes)?;
+        self.kv.commit()?;
+        self.kv.drop_table(&table_name(old.generation))
+    }
+
+    /// [`Catalog::put`], not yet durable.
+    pub(crate) fn place(&self, stored: &Stored) -> Result<(), StoreError> {
+        let _order = write(&self.order);
+        let old = self.read_record(stored.record.sid)?;
+        self.table
+            .apply(changes(&self.table, old.as_ref(), Some(stored))?)
+    }
+
+    /// Puts a tombstone, not yet durable.
+    pub(crate) fn entomb(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        self.mark(key::TOMBSTONE, sid, true)
+    }
+
+    fn read_record(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        let Some(place) = self.table.get(&key::of_sid(key::PLACE, sid))? else {
+            return Ok(None);
+        };
+        self.read_at(&key::record_at(&place, sid), sid).map(Some)
+    }
+
+    fn read_at(&self, key: &[u8], sid: RecordingSid) -> Result<Stored, StoreError> {
+        let bytes = self.table.get(key)?;
+        bytes
+            .and_then(|bytes| Stored::decode(&bytes))
+            .ok_or(StoreError::Corrupt { sid })
+    }
+
+    fn sids(&self, tag: u8) -> Result<Vec<RecordingSid>, StoreError> {
+        self.table
+            .range(key::all(tag))
+            .map(|pair| key::sid_at_end(&pair?.0).ok_or_else(count::damaged))
+            .collect()
+    }
+
+    fn mark(&self, tag: u8, sid: RecordingSid, put: bool) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        if put {
+            changes.put(key::of_sid(tag, sid), Value::default());
+        } else {
+            changes.remove(key::of_sid(tag, sid));
+        }
+        self.table.apply(changes)
+    }
+}
+
+fn table_name(generation: u32) -> String {
+    format!("catalog-{generation}")
+}
+
+impl Catalog for SledCatalog {
+    fn insert(&self, stored: &Stored) -> Result<Insert, StoreError> {
+        let sid = stored.record.sid;
+        {
+            let _order = write(&self.order);
+            if let Some(token) = stored.token
+                && let Some(first) = self.by_token(stored.record.account, token)?
+                && let Some(first) = self.read_record(first)?
+            {
+                return Ok(Insert::Repeated(Box::new(first)));
+            }
+            if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
+                return Ok(Insert::Taken);
+            }
+            self.table
+                .apply(changes(&self.table, None, Some(stored))?)?;
+        }
+        self.commit()?;
+        Ok(Insert::New)
+    }
+
+    fn put(&self, stored: &Stored) -> Result<(), StoreError> {
+        self.place(stored)?;
+        self.commit()
+    }
+
+    fn remove(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        {
+            let _order = write(&self.order);
+            let old = self.read_record(sid)?;
+            self.table
+                .apply(changes(&self.table, old.as_ref(), None)?)?;
+        }
+        self.commit()
+    }
+
+    fn bury(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError> {
+        {
+            let _order = write(&self.order);
+            let old = match self.read_record(sid)? {
+                Some(old) if old.record.account == account => old,
+                Some(_) | None => return Ok(Deletion::Unknown),
+            };
+            if old.record.stage == Stage::Live {
+                return Ok(Deletion::StillLive);
+            }
+            let mut changes = changes(&self.table, Some(&old), None)?;
+            changes.put(key::of_sid(key::TOMBSTONE, sid), Value::default());
+            self.table.apply(changes)?;
+        }
+        self.commit()?;
+        Ok(Deletion::Deleted)
+    }
+
+    fn forget(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        self.mark(key::TOMBSTONE, sid, false)
+    }
+
+    fn get(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        self.read_record(sid)
+    }
+
+    fn by_token(
+        &self,
+        account: AccountSid,
+        token: [u8; 16],
+    ) -> Result<Option<RecordingSid>, StoreError> {
+        let sid = self.table.get(&key::token(account, &token))?;
+        Ok(sid.and_then(|sid| key::sid_at_end(&sid)))
+    }
+
+    fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        let _order = read(&self.order);
+        let (keys, total) = list::page(&self.table, query)?;
+        let records = keys
+            .into_iter()
+            .map(|key| {
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                Ok(self.read_at(&key, sid)?.record)
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Page { records, total })
+    }
+
+    fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
+        let all = key::all(key::PLACE);
+        let start = match sid {
+            None => Bound::Included(all.start),
+            Some(sid) => Bound::Excluded(key::of_sid(key::PLACE, sid)),
+        };
+        self.table
+            .range((start, Bound::Excluded(all.end)))
+            .take(limit)
+            .map(|pair| {
+                let (key, place) = pair?;
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                let bytes = self.table.get(&key::record_at(&place, sid))?;
+                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
+            })
+            .collect()
+    }
+
+    fn total(&self) -> Result<u64, StoreError> {
+        let mut total = 0;
+        let [widest, next] = [0, 1].map(|level| vec![key::COUNT, level]);
+        for pair in self.table.range(widest..next) {
+            total += count::decode(&pair?.1)?[View::All.index()];
+        }
+        Ok(total)
+    }
+
+    fn live(&self) -> Result<Vec<RecordingSid>, StoreError> {
+        self.sids(key::LIVE)
+    }
+
+    fn buried(&self) -> Result<Vec<RecordingSid>, StoreError> {
+        self.sids(key::TOMBSTONE)
+    }
+
+    fn is_buried(&self, sid: RecordingSid) -> Result<bool, StoreError> {
+        self.table.has(&key::of_sid(key::TOMBSTONE, sid))
+    }
+
+    fn check(&self, tell: &mut dyn FnMut(String)) -> Result<(), StoreError> {
+        check::check(&self.table, &self.order, tell)
+    }
+
+    fn accounts(&self) -> Result<Vec<(AccountSid, Vec<u8>)>, StoreError> {
+        self.accounts
+            .range(..)
+            .map(|pair| {
+                let (sid, bytes) = pair?;
+                let sid = sid.as_ref().try_into().map(AccountSid::from_bytes);
+                Ok((sid.map_err(|_| count::damaged())?, bytes.to_vec()))
+            })
+            .collect()
+    }
+
+    fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(sid.as_bytes().to_vec(), bytes);
+        self.accounts.apply(changes)?;
+        self.commit()
+    }
+
+    fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.remove(sid.as_bytes().to_vec());
+        self.accounts.apply(changes)?;
+        self.commit()
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        self.kv.commit()
+    }
+
+    fn is_well(&self) -> bool {
+        self.kv.is_well()
+    }
+}
+
+/// Damage, for tests.
+#[cfg(test)]
+impl SledCatalog {
+    pub(crate) fn overwrite(&self, key: &[u8], value: Option<&[u8]>) {
+        let mut changes = Changes::default();
+        match value {
+            Some(value) => changes.put(key.to_vec(), value),
+            None => changes.remove(key.to_vec()),
+        }
+        self.table.apply(changes).unwrap();
+    }
+
+    pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
+        let sample = crate::stored::tests::sample().record;
+        let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();
+        let place = place.map_or_else(|| key::place(&sample), |place| place.to_vec());
+        self.overwrite(&key::of_sid(key::PLACE, sid), Some(&place));
+        self.overwrite(&key::record_at(&place, sid), Some(bytes));
+    }
+
+    pub(crate) fn wipe(&self) {
+        for pair in self.table.range(..) {
+            self.overwrite(&pair.unwrap().0, None);
+        }
+    }
+}

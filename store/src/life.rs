@@ -1,0 +1,246 @@
+//! The life of a recording: begin, take, finish or abort.
+//!
+//! Called by `api` (begin, abort) and the recorder (take, finish). It calls the spool, the
+//! catalog, `seal` and the media, in the order that makes each step repeatable after a crash.
+//! `docs/ref/storage.md` has the same procedures; `recover` takes up what a crash left, and its
+//! tests build the folder as each crash point leaves it.
+//!
+//! **Begin**
+//! 1. Room is checked; the Sid and the token are looked up.
+//! 2. The take is made, with a header of unknown sizes. *B2: a take without a start file.*
+//! 3. The start file is written whole, and both names become durable. *B3: a take and a start
+//!    file without a record.* Nobody was told of the recording: recovery removes both.
+//! 4. The record, live, becomes durable in the catalog. *B4: a live recording.* It is answered.
+//!
+//! **Finish**
+//! 1. The take is sealed: final header, cut to what is kept, its record behind it, `fdatasync`.
+//!    *F1: sealed in the spool*; within the step: *F0: header final, rest cut or not, trailer
+//!    torn or missing*.
+//! 2. The media take it in, durable: for files, a rename and a sync of both folders. *F2: in the
+//!    media, live in the catalog.*
+//! 3. The record, completed, becomes durable in the catalog. *F3: completed, start file left.*
+//! 4. What is left in the spool is removed. The record is returned, and the caller tells of it.
+//!
+//! An empty recording becomes absent instead: its record first (3), then its files are removed
+//! (4). *A3: absent, take and start file left.*
+//!
+//! **Abort** takes the record out of the catalog, durable, and then the files away: what a crash
+//! leaves between is B3.
+
+use reeld_model::{RecordingSid, Summary};
+
+use crate::catalog::Insert;
+use crate::live::Waiting;
+use crate::record::NewRecording;
+use crate::seal;
+use crate::store::{Inner, Store};
+use crate::stored::{Stored, token_hash};
+use crate::take::Take;
+use crate::{Record, Stage, StoreError};
+
+#[cfg(test)]
+mod tests;
+
+/// What [`Store::begin`] came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Begun {
+    /// A new recording: its record, live.
+    New(Record),
+    /// The idempotency token has begun this one before: its record as it is now.
+    Repeated(Record),
+}
+
+/// What is known at a recording's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// What capture says of it.
+    pub summary: Summary,
+    /// The wall-clock time of the file's first frame, milliseconds since the Unix epoch.
+    pub started_ms: Option<i64>,
+    /// When it ended, milliseconds since the Unix epoch.
+    pub ended_ms: i64,
+}
+
+impl Store {
+    /// Begins a recording: its take and its live record are durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::SidTaken`], else what the
+    /// system or the engine says. Nothing of the recording is left then.
+    pub fn begin(&self, new: NewRecording) -> Result<Begun, StoreError> {
+        let inner = &*self.inner;
+        let begun = Stored::begun(new);
+        let sid = begun.record.sid;
+        if let Some(token) = begun.token
+            && let Some(first) = inner.catalog.by_token(begun.record.account, token)?
+            && let Some(first) = inner.catalog.get(first)?
+        {
+            return Ok(Begun::Repeated(first.record));
+        }
+        inner.check_room()?;
+        let owner = inner.live.own(sid).ok_or(StoreError::SidTaken { sid })?;
+        if inner.catalog.get(sid)?.is_some() {
+            return Err(StoreError::SidTaken { sid });
+        }
+        let file = inner.spool.create(&begun)?;
+        let inserted = inner.catalog.insert(&begun);
+        if let Ok(Insert::New) = inserted {
+            let record = begun.record.clone();
+            owner.offer(Waiting { file, begun });
+            return Ok(Begun::New(record));
+        }
+        // What cannot be removed now is B3, which the next start removes.
+        if let Err(error) = inner.spool.clear(sid) {
+            tracing::error!(recording = %sid, %error, "a take that was not begun stays");
+        }
+        match inserted? {
+            Insert::Repeated(first) => Ok(Begun::Repeated(first.record)),
+            Insert::New | Insert::Taken => Err(StoreError::SidTaken { sid }),
+        }
+    }
+
+    /// Undoes [`Store::begin`] where capture refused the recording: no take, record or token is
+    /// left.
+    ///
+    /// # Errors
+    /// [`StoreError::NotLive`], [`StoreError::TakeInUse`], else what the system or the engine
+    /// says.
+    pub fn abort(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        let (_owner, _) = self.inner.live.accept(sid)?;
+        self.inner.catalog.remove(sid)?;
+        self.inner.spool.clear(sid)
+    }
+
+    /// Hands out the take of a recording that was begun, once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotLive`], [`StoreError::TakeInUse`].
+    pub fn take(&self, sid: RecordingSid) -> Result<Take, StoreError> {
+        let (owner, waiting) = self.inner.live.accept(sid)?;
+        let path = self.inner.spool.take_path(sid);
+        Ok(Take::new(owner, waiting, path, self.inner.reserve.clone()))
+    }
+
+    /// Ends a recording: its media and its record are durable when this returns. A take that
+    /// could not be written to the end gives a whole file of what was written, ended by `DiskFull`
+    /// (or `MaxSize`, where a WAV file holds no more).
+    ///
+    /// # Errors
+    /// What the system or the engine says. The take stays in the spool then, and
+    /// [`Store::recover`] finishes it.
+    pub fn finish(&self, mut take: Take, end: End) -> Result<Record, StoreError> {
+        let inner = &*self.inner;
+        let Stored { mut record, token } = take.begun.clone();
+        let End {
+            summary:
+                Summary {
+                    ended_by,
+                    frames,
+                    digits,
+                    tracks,
+                },
+            started_ms,
+            ended_ms,
+        } = end;
+        if frames != take.keep_frames() && take.failure().is_none() {
+            tracing::warn!(
+                recording = %record.sid, said = frames, kept = take.keep_frames(),
+                "capture and take differ in length; the take's holds"
+            );
+        }
+        record.frames = take.keep_frames();
+        record.ended_by = Some(take.failure().unwrap_or(ended_by));
+        record.digits = digits;
+        record.tracks = tracks;
+        record.updated_ms = ended_ms;
+        if record.frames == 0 {
+            return inner.make_absent(Stored { record, token });
+        }
+        record.stage = Stage::Completed;
+        record.started_ms = started_ms;
+        record.blake3 = Some(match take.checksum() {
+            Some(checksum) => checksum,
+            None => seal::read_checksum(&mut take.file, &take.path, &record)?,
+        });
+        let stored = Stored { record, token };
+        inner.seal(&mut take, &stored)?;
+        inner.complete(&stored)?;
+        Ok(stored.record)
+    }
+}
+
+impl Inner {
+    /// Finish, step 1; where the disk is full, once more with the reserve.
+    fn seal(&self, take: &mut Take, stored: &Stored) -> Result<(), StoreError> {
+        match seal::seal(&mut take.file, &take.path, stored) {
+            Err(error) if error.is_full() && self.reserve.release() => {
+                seal::seal(&mut take.file, &take.path, stored)
+            }
+            result => result,
+        }
+    }
+
+    /// Finish, steps 2 to 4: a sealed take in the spool becomes a completed recording.
+    pub(crate) fn complete(&self, stored: &Stored) -> Result<(), StoreError> {
+        let sid = stored.record.sid;
+        self.media.adopt(stored, &self.spool.take_path(sid))?;
+        self.catalog.put(stored)?;
+        self.spool.clear(sid)
+    }
+
+    /// The end of an empty recording.
+    pub(crate) fn make_absent(&self, mut stored: Stored) -> Result<Record, StoreError> {
+        stored.record.stage = Stage::Absent;
+        stored.record.frames = 0;
+        self.catalog.put(&stored)?;
+        self.spool.clear(stored.record.sid)?;
+        Ok(stored.record)
+    }
+}
+
+impl Stored {
+    /// A recording's record when it begins.
+    pub(crate) fn begun(new: NewRecording) -> Self {
+        let NewRecording {
+            sid,
+            account,
+            call,
+            channels,
+            track,
+            trim,
+            origin,
+            created_ms,
+            tags,
+            idempotency_token,
+        } = new;
+        let tags_json = if tags.is_empty() {
+            String::new()
+        } else {
+            serde_json::Value::Object(tags).to_string()
+        };
+        let record = Record {
+            sid,
+            account,
+            call,
+            stage: Stage::Live,
+            channels,
+            track,
+            trim,
+            origin,
+            created_ms,
+            updated_ms: created_ms,
+            started_ms: None,
+            frames: 0,
+            ended_by: None,
+            recovered: false,
+            blake3: None,
+            digits: String::new(),
+            tracks: Default::default(),
+            tags_json,
+        };
+        Self {
+            record,
+            token: idempotency_token.as_deref().map(token_hash),
+        }
+    }
+}

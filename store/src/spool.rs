@@ -1,0 +1,142 @@
+//! The spool: the folder of takes, and the start file beside each.
+//!
+//! Called by the store's life of a recording and by recovery; it calls `folder` and `stored`.
+//! What is in a take is `take`'s and `seal`'s.
+//!
+//! `RE….wav` is the take; `RE….start` is its record as it was begun, framed, so that the take can
+//! be finished without the catalog. The take is made first and exclusively: it is what keeps two
+//! recordings from one name. Both names are durable before a recording is acknowledged.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use reeld_codec::wav;
+use reeld_model::{Channels, RecordingSid, SAMPLE_RATE};
+
+use crate::StoreError;
+use crate::folder;
+use crate::group::Group;
+use crate::stored::Stored;
+
+pub(crate) struct Spool {
+    folder: PathBuf,
+    names: Group,
+}
+
+/// What the spool has of a recording.
+#[derive(Debug, PartialEq, Eq, Default, Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) take: bool,
+    pub(crate) start: bool,
+}
+
+/// The first 44 bytes of a take with this much sound.
+pub(crate) fn header(channels: Channels, data_bytes: u64) -> [u8; wav::HEADER_BYTES] {
+    let data_bytes = u32::try_from(data_bytes).unwrap_or(u32::MAX);
+    wav::header(channels.count(), SAMPLE_RATE, data_bytes)
+}
+
+/// What stands in the header for sizes while a take grows: readers take it for "to the end".
+pub(crate) const UNKNOWN_BYTES: u64 = u32::MAX as u64;
+
+impl Spool {
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        let folder = data_dir.join("spool");
+        folder::make_folder(&folder)?;
+        Ok(Self {
+            folder,
+            names: Group::default(),
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn take_path(&self, sid: RecordingSid) -> PathBuf {
+        self.folder.join(format!("{sid}.wav"))
+    }
+
+    fn start_path(&self, sid: RecordingSid) -> PathBuf {
+        self.folder.join(format!("{sid}.start"))
+    }
+
+    /// Makes the take and its start file, durable.
+    pub(crate) fn create(&self, stored: &Stored) -> Result<File, StoreError> {
+        let sid = stored.record.sid;
+        let path = self.take_path(sid);
+        let take = folder::create_new(&path).map_err(|e| {
+            if e.kind() == io::ErrorKind::AlreadyExists {
+                StoreError::SidTaken { sid }
+            } else {
+                StoreError::io("make", &path, e)
+            }
+        })?;
+        let rest = || {
+            take.write_all_at(&header(stored.record.channels, UNKNOWN_BYTES), 0)
+                .map_err(|e| StoreError::io("write", &path, e))?;
+            folder::write_whole(&self.start_path(sid), &stored.frame())?;
+            self.sync_names()
+        };
+        if let Err(error) = rest() {
+            self.clear(sid)?;
+            return Err(error);
+        }
+        Ok(take)
+    }
+
+    /// Makes the names in the spool durable, those of many recordings at once.
+    pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
+        self.names.wait(|| folder::sync_folder(&self.folder))
+    }
+
+    /// The record as it was begun; `None` where there is no start file or it is damaged.
+    pub(crate) fn start(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        let bytes = folder::read(&self.start_path(sid))?;
+        Ok(bytes.and_then(|bytes| Stored::from_frame(&bytes)))
+    }
+
+    pub(crate) fn left(&self, sid: RecordingSid) -> Left {
+        Left {
+            take: self.take_path(sid).exists(),
+            start: self.start_path(sid).exists(),
+        }
+    }
+
+    /// Removes what is left of a recording: the take, then the start file.
+    pub(crate) fn clear(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        folder::remove(&self.take_path(sid))?;
+        folder::remove(&self.start_path(sid))?;
+        Ok(())
+    }
+
+    /// The recordings that have anything here; what was being written when the process died is
+    /// removed, what is no name of ours is told.
+    pub(crate) fn sweep(
+        &self,
+        problems: &mut Vec<String>,
+    ) -> Result<Vec<RecordingSid>, StoreError> {
+        let mut sids = Vec::new();
+        for name in folder::names(&self.folder)? {
+            let path = self.folder.join(&name);
+            if folder::is_partial(&name) {
+                folder::remove(&path)?;
+                continue;
+            }
+            let sid = name
+                .strip_suffix(".wav")
+                .or_else(|| name.strip_suffix(".start"))
+                .and_then(|sid| RecordingSid::from_str(sid).ok());
+            match sid {
+                Some(sid) => sids.push(sid),
+                None => problems.push(format!("{} is no take; it was left alone", path.display())),
+            }
+        }
+        sids.sort_unstable();
+        sids.dedup();
+        Ok(sids)
+    }
+}

@@ -1,0 +1,245 @@
+//! The store's handle: opening the folder, its health, and what its parts share.
+//!
+//! Called by the daemon, `api` and the recorder. What can be done with a recording is in `life`
+//! (begin to finish), `read` (get, list, media, delete), `recover`, `verify` and `rebuild`; with
+//! an account, in `accounts`.
+//!
+//! Everything blocks and may be called from any thread; none of the locks is held over a sync.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::StoreError;
+use crate::accounts::Accounts;
+use crate::catalog::{Catalog, SledCatalog};
+use crate::folder::{self, Held, Room};
+use crate::kv::Kv;
+use crate::live::Live;
+use crate::locks::lock;
+use crate::media::{LocalMedia, Media, Shelves, SledMedia};
+use crate::reserve::Reserve;
+use crate::spool::Spool;
+
+/// Where finished audio is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// A file a recording under `<data_dir>/media`.
+    Local,
+    /// In the catalog's own engine, in values of 64 KiB.
+    Sled,
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The folder that has everything; made if it is missing.
+    pub data_dir: PathBuf,
+    /// Where finished audio is kept.
+    pub media: MediaKind,
+    /// Bytes that must stay free for a new recording to be begun.
+    pub min_free_bytes: u64,
+    /// Bytes of memory for the catalog's cache.
+    pub catalog_cache_bytes: u64,
+}
+
+/// How the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Bytes free for this user.
+    pub free_bytes: u64,
+    /// Bytes that must stay free for a new recording to be begun.
+    pub min_free_bytes: u64,
+    /// Whether the folder takes writes and each commit so far became durable.
+    pub writable: bool,
+}
+
+/// The store. A cheap handle: clones share one open folder. It blocks, and any thread may use it.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: StoreConfig,
+    pub(crate) accounts: Accounts,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) media: Arc<dyn Media>,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) live: Live,
+    /// Whether the media folder may have what the catalog has not: the last holder died.
+    pub(crate) may_lack_records: AtomicBool,
+    spool_folder: File,
+    /// Last, since it is dropped last: the folder is held until all else is closed.
+    held: Mutex<Held>,
+}
+
+/// The parts of an open folder, of which `open` and `rebuild` both begin.
+pub(crate) struct Parts {
+    pub(crate) held: Held,
+    pub(crate) spool: Arc<Spool>,
+    pub(crate) catalog: SledCatalog,
+    pub(crate) media: Arc<dyn Media>,
+}
+
+impl Parts {
+    /// Takes the folder, makes what is missing, and opens its engine.
+    pub(crate) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let data_dir = &config.data_dir;
+        let held = Held::take(data_dir)?;
+        let spool = Arc::new(Spool::open(data_dir)?);
+        let catalog_folder = data_dir.join("catalog");
+        folder::make_folder(&catalog_folder)?;
+        let kv = Arc::new(Kv::open(&catalog_folder, config.catalog_cache_bytes)?);
+        let media = open_media(config, &kv, &spool)?;
+        let catalog = SledCatalog::open(kv)?;
+        folder::sync_folder(data_dir)?;
+        Ok(Self {
+            held,
+            spool,
+            catalog,
+            media,
+        })
+    }
+}
+
+/// The configured kind of media, and the other one too where it may have been used before.
+fn open_media(
+    config: &StoreConfig,
+    kv: &Kv,
+    spool: &Arc<Spool>,
+) -> Result<Arc<dyn Media>, StoreError> {
+    let data_dir = &config.data_dir;
+    let local = || LocalMedia::open(data_dir, Arc::clone(spool)).map(Arc::new);
+    let sled = Arc::new(SledMedia::new(kv.table("media")?));
+    Ok(match config.media {
+        MediaKind::Local if sled.is_empty()? => local()?,
+        MediaKind::Local => Arc::new(Shelves {
+            chosen: local()?,
+            other: sled,
+        }),
+        MediaKind::Sled if LocalMedia::is_in(data_dir) => Arc::new(Shelves {
+            chosen: sled,
+            other: local()?,
+        }),
+        MediaKind::Sled => sled,
+    })
+}
+
+impl Store {
+    /// Takes the data folder for this process, makes what is missing in it, and opens it. Call
+    /// [`Store::recover`] next, before anything is served.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] where another process has the folder, [`StoreError::Key`] where the
+    /// accounts' tokens cannot be read, else what the system or the engine says.
+    pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        let Parts {
+            held,
+            spool,
+            catalog,
+            media,
+        } = Parts::open(&config)?;
+        let catalog: Arc<dyn Catalog> = Arc::new(catalog);
+        let accounts = Accounts::open(&config.data_dir, Arc::clone(&catalog))?;
+        let reserve = Arc::new(Reserve::open(&config.data_dir)?);
+        let spool_folder =
+            File::open(spool.folder()).map_err(|e| StoreError::io("open", spool.folder(), e))?;
+        let inner = Inner {
+            accounts,
+            catalog,
+            media,
+            spool,
+            reserve,
+            live: Live::default(),
+            may_lack_records: AtomicBool::new(!held.was_closed),
+            spool_folder,
+            held: Mutex::new(held),
+            config,
+        };
+        inner.reserve.fill();
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// How the store is: for `/readyz`.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let inner = &self.inner;
+        let room = inner.room().unwrap_or_else(|error| {
+            tracing::error!(%error, "the data folder's file system does not answer");
+            Room {
+                free_bytes: 0,
+                is_read_only: true,
+            }
+        });
+        Health {
+            free_bytes: room.free_bytes,
+            min_free_bytes: inner.config.min_free_bytes,
+            writable: !room.is_read_only && inner.catalog.is_well(),
+        }
+    }
+
+    /// Makes all samples appended so far power-loss durable, those of every take with one
+    /// `syncfs`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync_takes(&self) -> Result<(), StoreError> {
+        nix::unistd::syncfs(&self.inner.spool_folder)
+            .map_err(|e| StoreError::io("sync", self.inner.spool.folder(), e.into()))
+    }
+}
+
+impl Inner {
+    pub(crate) fn room(&self) -> Result<Room, StoreError> {
+        folder::room(&self.spool_folder)
+            .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))
+    }
+
+    /// Refuses where there is no room for one more recording.
+    pub(crate) fn check_room(&self) -> Result<(), StoreError> {
+        let min_free = self.config.min_free_bytes;
+        let Room {
+            free_bytes: free,
+            is_read_only,
+        } = self.room()?;
+        if is_read_only {
+            return Err(StoreError::ReadOnly {
+                path: self.config.data_dir.clone(),
+            });
+        }
+        if free < min_free {
+            return Err(StoreError::NoSpace { free, min_free });
+        }
+        self.reserve.fill();
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let close = || {
+            self.catalog.commit()?;
+            if self.may_lack_records.load(Ordering::Relaxed) || !self.catalog.is_well() {
+                return Ok(());
+            }
+            lock(&self.held).close()
+        };
+        if let Err(error) = close() {
+            tracing::error!(%error, "the store was not closed in order; the next start looks for \
+                what the catalog lacks");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A record as it lies on disk: its bytes in the catalog, and the frame around them in a file.
+//!
+//! Called by the catalog, the spool (start files), the media (trailers), recovery and verify. It
+//! calls postcard and BLAKE3. Where bytes are kept does not belong here.
+//!
+//! Bytes: a version, then postcard. Frame, so that it can be found at the end of a file and a torn
+//! one told apart: `HEAD`, bytes, their length (u32, little-endian), the first 16 bytes of their
+//! BLAKE3, `TAIL`. `docs/ref/storage.md` is the reference.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Record;
+
+/// The version of [`Stored`]'s bytes. Another layout is another version, read beside this one.
+const VERSION: u8 = 1;
+
+/// Opens a frame. It is not sound by accident: no 16 bytes of a call are these.
+const HEAD: &[u8; 16] = b"\0\xffreeld\xff\0record\0";
+
+/// Closes a frame.
+const TAIL: &[u8; 8] = b"reeldEND";
+
+const CHECK_BYTES: usize = 16;
+
+/// What follows the bytes in a frame.
+const FOOT_BYTES: usize = 4 + CHECK_BYTES + TAIL.len();
+
+/// How far from a file's end a frame may begin; a record with its tags is far smaller.
+pub(crate) const MAX_FRAME_BYTES: u64 = 1 << 18;
+
+/// What the store keeps of a recording: its record, and what only the store needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    /// What callers see.
+    pub(crate) record: Record,
+    /// The idempotency token that began it, as [`token_hash`] has it.
+    pub(crate) token: Option<[u8; 16]>,
+}
+
+/// A token as it is kept: of one length, and not to be read back.
+pub(crate) fn token_hash(token: &str) -> [u8; 16] {
+    let mut hash = [0; 16];
+    blake3::Hasher::new()
+        .update(token.as_bytes())
+        .finalize_xof()
+        .fill(&mut hash);
+    hash
+}
+
+impl Stored {
+    /// The bytes that [`Stored::decode`] reads.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        postcard::to_extend(self, vec![VERSION])
+            .expect("a record has no part that postcard refuses, and a Vec takes every byte")
+    }
+
+    /// `None` where the bytes are damaged or of an unknown version.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&VERSION, body) = bytes.split_first()? else {
+            return None;
+        };
+        let (stored, rest) = postcard::take_from_bytes(body).ok()?;
+        rest.is_empty().then_some(stored)
+    }
+
+    /// The frame that [`Stored::from_frame`] reads.
+    pub(crate) fn frame(&self) -> Vec<u8> {
+        let bytes = self.encode();
+        let length = u32::try_from(bytes.len()).expect("a record is far below 4 GiB");
+        [
+            HEAD.as_slice(),
+            &bytes,
+            &length.to_le_bytes(),
+            &check(&bytes),
+            TAIL,
+        ]
+        .concat()
+    }
+
+    /// The record in the frame at the end of `bytes`, which may have anything before it.
+    pub(crate) fn from_frame(bytes: &[u8]) -> Option<Self> {
+        let (rest, foot) = bytes.split_at(bytes.len().checked_sub(FOOT_BYTES)?);
+        let (length, foot) = foot.split_first_chunk::<4>()?;
+        let (sum, tail) = foot.split_at(CHECK_BYTES);
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        let (rest, body) = rest.split_at(rest.len().checked_sub(length)?);
+        (tail == TAIL && rest.ends_with(HEAD) && sum == check(body))
+            .then(|| Self::decode(body))
+            .flatten()
+    }
+}
+
+/// Where a frame, whole or torn, begins in `bytes`, if one does.
+pub(crate) fn find_frame(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(HEAD.len()).position(|window| window == HEAD)
+}
+
+fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    let mut sum = [0; CHECK_BYTES];
+    blake3::Hasher::new()
+        .update(bytes)
+        .finalize_xof()
+        .fill(&mut sum);
+    sum
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use reeld_model::{Channels, EndedBy, TrackSelection, TrackStats, Trim};
+
+    use super::*;
+    use crate::{Origin, Stage};
+
+    pub(crate) fn sample() -> Stored {
+        let record = Record {
+            sid: "RE00000000000000000000000000000001".parse().unwrap(),
+            account: "AC00000000000000000000000000000002".parse().unwrap(),
+            call: "CA00000000000000000000000000000003".parse().unwrap(),
+            stage: Stage::Completed,
+            channels: Channels::Dual,
+            track: TrackSelection::Both,
+            trim: Trim::TrimSilence,
+            origin: Origin::ControlApi,
+            created_ms: 1_700_000_000_000,
+            updated_ms: 1_700_000_060_000,
+            started_ms: Some(1_700_000_000_100),
+            frames: 480_000,
+            ended_by: Some(EndedBy::Stopped),
+            recovered: false,
+            blake3: Some([7; 32]),
+            digits: "12#".to_owned(),
+            tracks: [TrackStats {
+                packets: 3_000,
+                ..TrackStats::default()
+            }; 2],
+            tags_json: r#"{"a":"b"}"#.to_owned(),
+        };
+        Stored {
+            record,
+            token: Some(token_hash("x")),
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_and_is_small() {
+        let stored = sample();
+        let bytes = stored.encode();
+        assert_eq!(Stored::decode(&bytes), Some(stored.clone()));
+        assert!(bytes.len() < 230, "{} bytes", bytes.len());
+        let mut file = b"any sound before it".to_vec();
+        file.extend(stored.frame());
+        assert_eq!(Stored::from_frame(&file), Some(stored));
+        assert_eq!(find_frame(&file), Some(19));
+    }
+
+    #[test]
+    fn another_version_and_cut_bytes_are_refused() {
+        let mut bytes = sample().encode();
+        assert_eq!(Stored::decode(&bytes[..bytes.len() - 1]), None);
+        bytes[0] = VERSION + 1;
+        assert_eq!(Stored::decode(&bytes), None);
+        assert_eq!(Stored::decode(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_frame_is_refused(at in 0_usize..400, bit in 0_u8..8) {
+            let mut frame = sample().frame();
+            let at = at % frame.len();
+            frame[at] ^= 1 << bit;
+            prop_assert_eq!(Stored::from_frame(&frame), None);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = Stored::decode(&bytes);
+            let _ = Stored::from_frame(&bytes);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A take: a recording's samples as they are appended, valid up to the last block.
+//!
+//! Called by the recorder's writer (`append`) and by `finish`. It writes one file of the spool
+//! and nothing else; what happens to that file at the end is `seal`'s and `finish`'s.
+//!
+//! Invariants: the file is the header and then whole frames, except while a write runs or after
+//! one failed; `frames` counts those that are surely whole. A running BLAKE3 covers them, and a
+//! copy of it stands at the place where the file would be cut, so that the end reads nothing
+//! again. After a failed write nothing is appended any more. No lock: one thread owns a take.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use blake3::Hasher;
+use reeld_codec::wav;
+use reeld_model::{Channels, EndedBy, RecordingSid};
+
+use crate::StoreError;
+use crate::error::is_full;
+use crate::live::{Owner, Waiting};
+use crate::reserve::Reserve;
+use crate::seal;
+use crate::stored::Stored;
+
+#[cfg(test)]
+mod tests;
+
+/// A recording being written: the one handle with which its samples go to disk.
+pub struct Take {
+    owner: Owner,
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    /// The record as it was begun.
+    pub(crate) begun: Stored,
+    reserve: Arc<Reserve>,
+    frames: u64,
+    keep_frames: u64,
+    all: Hasher,
+    /// The hasher as it was at `keep_frames`, where that is not the end; `None` where it is not
+    /// known because `keep_frames` came to lie within an earlier block.
+    kept: Option<Hasher>,
+    bytes: Vec<u8>,
+    failed: Option<Failed>,
+    /// Bytes after which the disk plays full.
+    #[cfg(test)]
+    pub(crate) room: Option<u64>,
+}
+
+/// Why a take grows no more.
+#[derive(Debug, Clone)]
+enum Failed {
+    Full,
+    /// The next block does not fit under RIFF's 4 GiB.
+    TooLarge,
+    Io {
+        what: String,
+        kind: io::ErrorKind,
+        text: String,
+    },
+}
+
+impl std::fmt::Debug for Take {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Take")
+            .field("sid", &self.sid())
+            .field("frames", &self.frames)
+            .field("keep_frames", &self.keep_frames)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Take {
+    pub(crate) fn new(
+        owner: Owner,
+        Waiting { file, begun }: Waiting,
+        path: PathBuf,
+        reserve: Arc<Reserve>,
+    ) -> Self {
+        Self {
+            owner,
+            file,
+            path,
+            begun,
+            reserve,
+            frames: 0,
+            keep_frames: 0,
+            all: Hasher::new(),
+            kept: None,
+            bytes: Vec::new(),
+            failed: None,
+            #[cfg(test)]
+            room: None,
+        }
+    }
+
+    /// Whose take it is.
+    #[must_use]
+    pub const fn sid(&self) -> RecordingSid {
+        self.owner.sid()
+    }
+
+    /// How its tracks lie in the file.
+    #[must_use]
+    pub const fn channels(&self) -> Channels {
+        self.begun.record.channels
+    }
+
+    /// Frames (one sample a channel) that are surely in the file.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Of these, how many the file keeps if it ends now.
+    #[must_use]
+    pub const fn keep_frames(&self) -> u64 {
+        self.keep_frames
+    }
+
+    /// Why the recording ends here, where a write failed.
+    pub(crate) fn failure(&self) -> Option<EndedBy> {
+        self.failed.as_ref().map(|failed| match failed {
+            Failed::TooLarge => EndedBy::MaxSize,
+            Failed::Full | Failed::Io { .. } => EndedBy::DiskFull,
+        })
+    }
+
+    /// Appends interleaved samples, whole frames, with one write.
+    ///
+    /// `keep_frames`: of all frames appended so far (these included), how many the file keeps if
+    /// it ends now: less than all of them only for trailing silence of a trimmed recording. It
+    /// never falls, and is at most all; what is outside that is taken as the nearest that is in.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] or [`StoreError::Io`]: finish the take. What was whole before is
+    /// kept, and each further call returns the same error.
+    pub fn append(&mut self, samples: &[i16], keep_frames: u64) -> Result<(), StoreError> {
+        if let Some(failed) = &self.failed {
+            return Err(self.error(failed.clone()));
+        }
+        let width = usize::from(self.begun.record.channels.count());
+        debug_assert!(samples.len().is_multiple_of(width), "whole frames");
+        let samples = &samples[..samples.len() - samples.len() % width];
+        let data_end = self.data_end() + samples.len() as u64 * u64::from(wav::SAMPLE_BYTES);
+        if data_end > seal::HEAD_BYTES + u64::from(wav::MAX_DATA_BYTES) {
+            self.failed = Some(Failed::TooLarge);
+            return Err(self.error(Failed::TooLarge));
+        }
+        if !self.reserve.lets_takes_grow() {
+            self.failed = Some(Failed::Full);
+            return Err(self.error(Failed::Full));
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        wav::samples_to_bytes(samples, &mut bytes);
+        let written = self.write(&bytes);
+        let frame_bytes = usize::try_from(self.frame_bytes()).expect("at most 4");
+        let (whole, failed) = match written {
+            Ok(()) => (bytes.len(), None),
+            Err((done, error)) => (done - done % frame_bytes, Some(error)),
+        };
+        self.count(&bytes[..whole], keep_frames);
+        self.bytes = bytes;
+        let Some(error) = failed else { return Ok(()) };
+        let failed = if is_full(&error) {
+            self.reserve.release();
+            Failed::Full
+        } else {
+            Failed::Io {
+                what: format!("write {}", self.path.display()),
+                kind: error.kind(),
+                text: error.to_string(),
+            }
+        };
+        self.failed = Some(failed.clone());
+        Err(self.error(failed))
+    }
+
+    /// Takes whole frames that are in the file into the counts and checksums.
+    fn count(&mut self, bytes: &[u8], keep_frames: u64) {
+        let before = self.frames;
+        self.frames += bytes.len() as u64 / self.frame_bytes();
+        let keep = keep_frames.clamp(self.keep_frames, self.frames);
+        if keep < before {
+            if keep != self.keep_frames {
+                self.kept = None;
+            }
+            self.all.update(bytes);
+        } else {
+            let cut = usize::try_from((keep - before) * self.frame_bytes())
+                .expect("it lies within a slice");
+            self.all.update(&bytes[..cut]);
+            self.kept = Some(self.all.clone());
+            self.all.update(&bytes[cut..]);
+        }
+        self.keep_frames = keep;
+    }
+
+    /// Writes at the end; on failure, how many bytes went in before it.
+    fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let at = self.data_end();
+        let mut done = 0;
+        while done < bytes.len() {
+            match self.write_some(&bytes[done..], at + done as u64) {
+                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((done, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Some(room) = self.room {
+            let left = usize::try_from(room.saturating_sub(at)).unwrap();
+            if left == 0 {
+                return Err(nix::errno::Errno::ENOSPC.into());
+            }
+            return self.file.write_at(&bytes[..left.min(bytes.len())], at);
+        }
+        self.file.write_at(bytes, at)
+    }
+
+    /// BLAKE3 of the samples that the file keeps; `None` where only reading them can tell.
+    pub(crate) fn checksum(&self) -> Option<[u8; 32]> {
+        let hasher = if self.keep_frames == self.frames {
+            Some(&self.all)
+        } else {
+            self.kept.as_ref()
+        };
+        hasher.map(|hasher| hasher.finalize().into())
+    }
+
+    fn frame_bytes(&self) -> u64 {
+        seal::frame_bytes(self.begun.record.channels)
+    }
+
+    fn data_end(&self) -> u64 {
+        seal::HEAD_BYTES + self.frames * self.frame_bytes()
+    }
+
+    fn error(&self, failed: Failed) -> StoreError {
+        match failed {
+            Failed::Full => StoreError::DiskFull { sid: self.sid() },
+            Failed::TooLarge => StoreError::Io {
+                what: format!("append to {}", self.path.display()),
+                source: io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file ends at 4 GiB"),
+            },
+            Failed::Io { what, kind, text } => StoreError::Io {
+                what,
+                source: io::Error::new(kind, text),
+            },
+        }
+    }
+}
