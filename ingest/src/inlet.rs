@@ -16,9 +16,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::batch::{Batch, Datagram, FEW, MANY};
 use crate::clock::{Offset, monotonic};
 
-/// Batches of a socket ahead of a command: more than a 4 MiB receive buffer can hold (a datagram
-/// takes 768 bytes of it or more). The time of the command ends such a drain long before.
-const ROUNDS_A_COMMAND: usize = 128;
+/// Batches of a socket ahead of a command: more than the largest receive buffer that the
+/// configuration takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it
+/// or more). The time of the command ends such a drain long before.
+const ROUNDS_A_COMMAND: usize = 3_000;
 
 /// What draining needs beside the socket: a thread's buffer and its clocks.
 pub(crate) struct Reader {
@@ -60,8 +61,9 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate. What is
-    /// left waits in the kernel for the next tick.
+    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate and more
+    /// than the default receive buffer holds (554). What is left of a larger one waits for the next
+    /// tick.
     pub(crate) const TICK: Self = Self::Rounds(16);
 
     const fn ends(self, rounds: usize, last: Mono) -> bool {
