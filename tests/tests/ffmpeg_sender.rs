@@ -98,8 +98,7 @@ fn packets_of_20_ms_end_with_their_bye(media: MediaKind) {
     let wav = client.wav(&started.sid);
     let padding = judge::exact(wav.mono(), &reference::decode(Law::Mu, &sent));
     assert_eq!(padding.lead, 0);
-    assert!(
-        padding.trail <= 160,
-        "{padding:?}: its length is the call's within one packet"
-    );
+    // It ends where the BYE came: ffmpeg sends it when it ends, a packet's time or two after the last
+    // packet.
+    assert!(padding.trail <= 3 * 160, "{padding:?}");
 }
