@@ -37,6 +37,9 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
+    /// Measures, beside a baseline in the same run
+    #[command(subcommand)]
+    Bench(crate::bench::Bench),
     /// Says whether a daemon has the data folder, and how it is
     Status(status::Status),
 }
@@ -49,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     };
     match done {

@@ -2,10 +2,12 @@
 //!
 //! [`run()`] is the whole daemon; `bin/reeld.rs` reaches it through [`cli`], tests by themselves.
 
+pub mod bench;
 pub mod caller;
 pub mod cli;
 pub mod clock;
 pub mod credentials;
+pub mod customer;
 pub mod notify;
 pub mod owner;
 pub mod recorder;
