@@ -459,3 +459,6 @@ fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
     };
     [of(&tracks[0]), of(&tracks[1])]
 }
+
+#[cfg(test)]
+mod tests;

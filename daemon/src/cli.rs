@@ -6,6 +6,7 @@
 
 mod account;
 mod check_config;
+mod serve;
 mod source;
 mod status;
 mod verify;
@@ -27,6 +28,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the daemon in the foreground
+    Serve(serve::Serve),
     /// Makes, lists, removes accounts and gives them new tokens
     #[command(subcommand)]
     Account(account::Account),
@@ -42,6 +45,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),

@@ -12,7 +12,6 @@ use reeld_model::{
 };
 use tempfile::TempDir;
 
-use crate::stored::Stored;
 use crate::{
     Begun, End, MediaKind, NewRecording, Origin, Query, Record, Store, StoreConfig, VerifyReport,
 };
@@ -159,16 +158,9 @@ pub(crate) fn everything() -> Query {
 }
 
 /// Closes the store as a crash does: what is on disk stays, and nobody says that it was closed.
-#[allow(dead_code)]
 pub(crate) fn crash(store: Store, dir: &Path) {
     drop(store);
     fs::write(dir.join("lock"), "pid 1: reeld serve\n").unwrap();
-}
-
-/// A recording as it stands in the catalog.
-#[allow(dead_code)]
-pub(crate) fn stored(store: &Store, sid: RecordingSid) -> Option<Stored> {
-    store.inner.catalog.get(sid).unwrap()
 }
 
 /// Names in the spool.

@@ -1,1 +1,406 @@
-//! Tests.
+//! The embedded catalog against a naive model: lists, counts, tokens, tombstones.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use reeld_model::{AccountSid, RecordingSid};
+use tempfile::TempDir;
+
+use super::*;
+use crate::Record;
+use crate::Stage;
+use crate::harness::{T0, account, call, sid};
+use crate::kv::Kv;
+use crate::stored::tests::sample;
+
+fn open(dir: &TempDir) -> SledCatalog {
+    SledCatalog::open(Arc::new(Kv::open(dir.path(), 16 << 20).unwrap())).unwrap()
+}
+
+fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> Stored {
+    let mut stored = sample();
+    stored.record.sid = sid(n);
+    stored.record.account = account(account_n);
+    stored.record.call = call(call_n);
+    stored.record.created_ms = created_ms;
+    stored.record.stage = stage;
+    stored.token = n
+        .is_multiple_of(3)
+        .then_some([u8::try_from(n % 7).unwrap(); 16]);
+    stored
+}
+
+fn assert_sound(catalog: &SledCatalog) {
+    let mut differences = Vec::new();
+    catalog
+        .check(&mut |difference| differences.push(difference))
+        .unwrap();
+    assert_eq!(differences, [""; 0]);
+}
+
+/// What a list must be, worked out from all records.
+fn naive(records: &[Stored], query: &Query) -> Page {
+    let mut matching: Vec<&Record> = records
+        .iter()
+        .map(|stored| &stored.record)
+        .filter(|record| record.account == query.account)
+        .filter(|record| query.call.is_none_or(|call| record.call == call))
+        .filter(|record| query.from_ms.is_none_or(|from| record.created_ms >= from))
+        .filter(|record| query.until_ms.is_none_or(|until| record.created_ms < until))
+        .filter(|record| query.include_unfinished || record.stage == Stage::Completed)
+        .collect();
+    matching.sort_by_key(|record| (std::cmp::Reverse(record.created_ms), record.sid));
+    let skip = usize::try_from(query.page).unwrap() * query.page_size as usize;
+    let page = matching.iter().skip(skip).take(query.page_size as usize);
+    Page {
+        records: page.map(|record| (*record).clone()).collect(),
+        total: matching.len() as u64,
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Insert(u64, u8, u8, i64, Stage),
+    Put(u64, Stage),
+    Remove(u64),
+    Bury(u64, u8),
+    Forget(u64),
+    List(Query),
+}
+
+fn time() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => (0_i64..3_000).prop_map(|by| T0 + by),
+        4 => (-40_i64..40, prop::sample::select(count::SHIFTS.to_vec()), -1_i64..2)
+            .prop_map(|(by, shift, beside)| (((T0 >> shift) + by) << shift) + beside),
+        1 => prop::sample::select(vec![i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 1, i64::MAX]),
+    ]
+}
+
+fn stage() -> impl Strategy<Value = Stage> {
+    prop::sample::select(vec![
+        Stage::Live,
+        Stage::Completed,
+        Stage::Completed,
+        Stage::Absent,
+    ])
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    (
+        1_u8..3,
+        prop::option::of(1_u8..4),
+        prop::option::of(time()),
+        prop::option::of(time()),
+    )
+        .prop_flat_map(|bounds| (Just(bounds), any::<bool>(), 0_u64..6, 1_u32..8))
+        .prop_map(
+            |((account_n, call_n, from_ms, until_ms), include_unfinished, page, page_size)| Query {
+                account: account(account_n),
+                call: call_n.map(call),
+                from_ms,
+                until_ms,
+                include_unfinished,
+                page,
+                page_size,
+            },
+        )
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let n = 0_u64..24;
+    prop_oneof![
+        6 => (n.clone(), 1_u8..3, 1_u8..4, time(), stage())
+            .prop_map(|(n, account, call, time, stage)| Op::Insert(n, account, call, time, stage)),
+        3 => (n.clone(), stage()).prop_map(|(n, stage)| Op::Put(n, stage)),
+        1 => n.clone().prop_map(Op::Remove),
+        2 => (n.clone(), 1_u8..3).prop_map(|(n, account)| Op::Bury(n, account)),
+        1 => n.prop_map(Op::Forget),
+        8 => query().prop_map(Op::List),
+    ]
+}
+
+#[derive(Default)]
+struct Model {
+    records: Vec<Stored>,
+    tombstones: Vec<RecordingSid>,
+    tokens: Vec<(AccountSid, [u8; 16], RecordingSid)>,
+}
+
+impl Model {
+    fn place_of(&self, n: u64) -> Option<usize> {
+        self.records
+            .iter()
+            .position(|stored| stored.record.sid == sid(n))
+    }
+
+    fn insert(&mut self, new: &Stored) -> Insert {
+        if let Some(token) = new.token {
+            let account = new.record.account;
+            let first = self
+                .tokens
+                .iter()
+                .find(|known| (known.0, known.1) == (account, token));
+            if let Some(&(.., first)) = first {
+                let first = self
+                    .records
+                    .iter()
+                    .find(|stored| stored.record.sid == first)
+                    .unwrap();
+                return Insert::Repeated(Box::new(first.clone()));
+            }
+        }
+        let sid = new.record.sid;
+        if self.records.iter().any(|stored| stored.record.sid == sid)
+            || self.tombstones.contains(&sid)
+        {
+            return Insert::Taken;
+        }
+        if let Some(token) = new.token {
+            self.tokens.push((new.record.account, token, sid));
+        }
+        self.records.push(new.clone());
+        Insert::New
+    }
+
+    fn remove(&mut self, place: usize) {
+        let gone = self.records.remove(place).record.sid;
+        self.tokens.retain(|(.., sid)| *sid != gone);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn it_is_as_the_model_says(ops in prop::collection::vec(op(), 1..80)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut catalog = open(&dir);
+        let mut model = Model::default();
+        for op in ops {
+            match op {
+                Op::Insert(n, account, call, time, stage) => {
+                    let new = stored(n, account, call, time, stage);
+                    prop_assert_eq!(catalog.insert(&new).unwrap(), model.insert(&new));
+                }
+                Op::Put(n, stage) => {
+                    let Some(place) = model.place_of(n) else { continue };
+                    model.records[place].record.stage = stage;
+                    catalog.put(&model.records[place]).unwrap();
+                }
+                Op::Remove(n) => {
+                    catalog.remove(sid(n)).unwrap();
+                    if let Some(place) = model.place_of(n) { model.remove(place) }
+                }
+                Op::Bury(n, account_n) => {
+                    let place = model.place_of(n)
+                        .filter(|&place| model.records[place].record.account == account(account_n));
+                    let live = |place: usize| model.records[place].record.stage == Stage::Live;
+                    let expected = match place {
+                        None => Deletion::Unknown,
+                        Some(place) if live(place) => Deletion::StillLive,
+                        Some(place) => {
+                            model.remove(place);
+                            model.tombstones.push(sid(n));
+                            Deletion::Deleted
+                        }
+                    };
+                    prop_assert_eq!(catalog.bury(account(account_n), sid(n)).unwrap(), expected);
+                }
+                Op::Forget(n) => {
+                    catalog.forget(sid(n)).unwrap();
+                    model.tombstones.retain(|buried| *buried != sid(n));
+                }
+                Op::List(query) => {
+                    prop_assert_eq!(catalog.list(&query).unwrap(), naive(&model.records, &query));
+                }
+            }
+        }
+        for reopened in [false, true] {
+            if reopened {
+                drop(catalog);
+                catalog = open(&dir);
+            }
+            assert_sound(&catalog);
+            prop_assert_eq!(catalog.total().unwrap(), model.records.len() as u64);
+            let mut live: Vec<_> = model.records.iter().map(|stored| &stored.record)
+                .filter(|record| record.stage == Stage::Live).map(|record| record.sid).collect();
+            live.sort_unstable();
+            prop_assert_eq!(catalog.live().unwrap(), live);
+            model.tombstones.sort_unstable();
+            prop_assert_eq!(&catalog.buried().unwrap(), &model.tombstones);
+            let mut all = Vec::new();
+            while let Some((sid, stored)) = catalog.after(all.last().map(|(sid, _)| *sid), 1).unwrap().pop() {
+                all.push((sid, stored));
+            }
+            model.records.sort_by_key(|stored| stored.record.sid);
+            let expected: Vec<_> = model.records.iter()
+                .map(|stored| (stored.record.sid, Some(stored.clone()))).collect();
+            prop_assert_eq!(all, expected);
+        }
+    }
+}
+
+#[test]
+fn two_thousand_recordings_are_paged_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(&dir);
+    let mut records = Vec::new();
+    for n in 0..2_000 {
+        // Many in one second, some months apart, every fifth not listed.
+        let apart = if n % 10 == 0 { 3_000_000_000 } else { 700 };
+        let created_ms = T0 + i64::try_from(n).unwrap() * apart;
+        let stage = if n % 5 == 0 {
+            Stage::Absent
+        } else {
+            Stage::Completed
+        };
+        let call = u8::try_from(n % 2).unwrap();
+        records.push(stored(3 * n + 1, 1, call, created_ms, stage));
+        catalog.place(records.last().unwrap()).unwrap();
+    }
+    assert_sound(&catalog);
+    assert_eq!(catalog.total().unwrap(), 2_000);
+    let query = |page, page_size| Query {
+        account: account(1),
+        call: None,
+        from_ms: None,
+        until_ms: None,
+        include_unfinished: false,
+        page,
+        page_size,
+    };
+    for page_size in [50, 999, 1_000] {
+        let mut paged = Vec::new();
+        for page in 0.. {
+            let Page { records, total } = catalog.list(&query(page, page_size)).unwrap();
+            assert_eq!(total, 1_600);
+            if records.is_empty() {
+                break;
+            }
+            paged.extend(records);
+        }
+        let whole = naive(&records, &query(0, 2_000));
+        assert!(paged == whole.records);
+    }
+    let far = catalog.list(&query(u64::MAX, 1_000)).unwrap();
+    assert_eq!((far.records.len(), far.total), (0, 1_600));
+    for include_unfinished in [false, true] {
+        for call_n in [None, Some(0)] {
+            for (from_ms, until_ms) in [
+                (Some(T0 + 5_000), None),
+                (None, Some(T0 + 900_000)),
+                (Some(T0 + 5_000), Some(T0 + 900_000)),
+                (Some(T0 + 900_000), Some(T0 + 5_000)),
+            ] {
+                for page in [0, 1, 3] {
+                    let query = Query {
+                        call: call_n.map(call),
+                        from_ms,
+                        until_ms,
+                        include_unfinished,
+                        ..query(page, 100)
+                    };
+                    assert!(
+                        catalog.list(&query).unwrap() == naive(&records, &query),
+                        "{query:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_of_unknown_version_is_corrupt_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(&dir);
+    catalog
+        .place(&stored(1, 1, 1, T0, Stage::Completed))
+        .unwrap();
+    catalog.scribble(sid(1), &[200, 1, 2, 3]);
+    let is_named = |error| matches!(error, StoreError::Corrupt { sid: named } if named == sid(1));
+    assert!(is_named(catalog.get(sid(1)).unwrap_err()));
+    assert!(is_named(catalog.bury(account(1), sid(1)).unwrap_err()));
+    assert_eq!(catalog.after(None, 9).unwrap(), [(sid(1), None)]);
+}
+
+#[test]
+fn a_list_is_of_one_instant_while_writers_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(&dir);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let lister = scope.spawn(|| {
+            let mut lists = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) || lists == 0 {
+                let query = Query {
+                    account: account(1),
+                    call: None,
+                    from_ms: None,
+                    until_ms: None,
+                    include_unfinished: lists % 2 == 0,
+                    page: 0,
+                    page_size: 1_000,
+                };
+                let page = catalog.list(&query).unwrap();
+                assert_eq!(page.records.len() as u64, page.total);
+                lists += 1;
+            }
+        });
+        let writers = [0, 1].map(|writer| {
+            let catalog = &catalog;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let n = 2 * n + writer;
+                    let created_ms = T0 + i64::try_from(n).unwrap() * 100;
+                    let mut stored = stored(n, 1, 1, created_ms, Stage::Live);
+                    stored.token = None;
+                    assert_eq!(catalog.insert(&stored).unwrap(), Insert::New);
+                    stored.record.stage = Stage::Completed;
+                    catalog.put(&stored).unwrap();
+                    if n % 3 == 0 {
+                        catalog.bury(account(1), sid(n)).unwrap();
+                    }
+                }
+            })
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        lister.join().unwrap();
+    });
+    assert_sound(&catalog);
+}
+
+#[test]
+fn what_drifts_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = open(&dir);
+    let record = stored(1, 1, 1, T0, Stage::Completed);
+    let mut keys = change::count_keys(&record.record);
+    let counts = keys.len();
+    for view in key::View::BOTH {
+        for scope in change::scopes(&record.record) {
+            keys.push(key::index(view, scope, &record.record));
+        }
+    }
+    keys.push(key::of_sid(key::PLACE, sid(1)));
+    for (n, key) in keys.into_iter().enumerate() {
+        for replacement in [None, Some(count::encode([5, 6]))] {
+            if n >= counts && replacement.is_some() {
+                continue; // a value of an index means nothing, a damaged record is told elsewhere
+            }
+            catalog.place(&record).unwrap();
+            catalog.overwrite(&key, replacement.as_deref());
+            let mut differences = Vec::new();
+            catalog
+                .check(&mut |difference| differences.push(difference))
+                .unwrap();
+            assert!(!differences.is_empty(), "{}", hex::encode(&key));
+            catalog.wipe();
+        }
+    }
+    assert_sound(&catalog);
+}
