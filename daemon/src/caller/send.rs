@@ -71,10 +71,8 @@ pub struct Sent {
 pub fn send(plan: &Plan, stop: &AtomicBool) -> io::Result<Sent> {
     let count = plan.threads.get().min(plan.streams.len());
     let mut lanes = (0..count).map(|_| Lane::default()).collect::<Vec<_>>();
-    let total = plan.streams.len() as u64;
-    for (index, stream) in plan.streams.iter().enumerate() {
-        let place = index as u64 * u64::from(stream.ptime()) / total;
-        lanes[index % count].add(index, stream, place, plan)?;
+    for index in 0..plan.streams.len() {
+        lanes[index % count].add(index, plan)?;
     }
     let start = Instant::now() + LEAD;
     let mut sent = Sent {
@@ -140,21 +138,22 @@ impl Default for Lane {
 }
 
 impl Lane {
-    fn add(&mut self, index: usize, stream: &Stream, place: u64, plan: &Plan) -> io::Result<()> {
+    /// Takes over the plan's stream with this index.
+    fn add(&mut self, index: usize, plan: &Plan) -> io::Result<()> {
+        let stream = plan.streams[index].clone();
         if self.sockets.is_empty() || plan.sockets == Sockets::PerStream {
             self.sockets
                 .push(UdpSocket::bind(SocketAddr::new(plan.from, 0))?);
         }
-        let live = self.streams.len();
         if stream.packets > 0 {
-            // Below the packet time, which is below the wheel's length.
-            let tick = usize::try_from(place).unwrap_or_default() % WHEEL;
-            self.wheel[tick].push(live);
+            // Its share of one packet time, which is below the wheel's length.
+            let tick = index * usize::from(stream.ptime()) / plan.streams.len();
+            self.wheel[tick].push(self.streams.len());
         }
         self.streams.push(Live {
             index,
-            stream: stream.clone(),
             to: stream.to.into(),
+            stream,
             socket: self.sockets.len() - 1,
             next: 0,
             refused: 0,
