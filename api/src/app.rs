@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use reeld_model::{Answer, CallView, Command, Control, RecordingView, Refusal, Request};
 use reeld_store::{Store, StoreError};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use crate::auth::Gate;
 use crate::encode::Encoder;
@@ -22,6 +22,21 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) encoder: Encoder,
+    pub(crate) turns: Turns,
+}
+
+/// Takes requests with the same idempotency token one after another, so that a repeat finds what
+/// the first one came to. Other tokens may share a turn; none waits longer than a start takes.
+#[derive(Default)]
+pub(crate) struct Turns([Mutex<()>; 32]);
+
+impl Turns {
+    /// The turn of `token`, once nobody else has it.
+    pub(crate) async fn take(&self, token: &str) -> MutexGuard<'_, ()> {
+        let hash = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+        let place = std::hash::BuildHasher::hash_one(&hash, token) % self.0.len() as u64;
+        self.0[usize::try_from(place).unwrap_or(0)].lock().await
+    }
 }
 
 /// Why a command has no answer.

@@ -108,6 +108,10 @@ async fn carry_out(
     start: StartRecording,
 ) -> Result<Started, Fault> {
     let sid = new.sid;
+    let _turn = match &new.idempotency_token {
+        Some(token) => Some(app.turns.take(token).await),
+        None => None,
+    };
     let record = match app.store(move |store| store.begin(new)).await? {
         Begun::New(record) => record,
         Begun::Repeated(record) => return Ok(repeated(&app, record).await),
@@ -127,6 +131,7 @@ async fn carry_out(
         }),
         Err(Declined::Late(answer)) => {
             let fault = Fault::unavailable("the capture side did not answer in time");
+            let app = Arc::clone(&app);
             tokio::spawn(async move {
                 match answer.await {
                     Ok(Ok(Answer::Recording(..) | Answer::Call(_))) => undo(&app, &record).await,

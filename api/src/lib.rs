@@ -52,7 +52,7 @@ use reeld_model::Control;
 use reeld_store::Store;
 use tokio::net::TcpListener;
 
-use app::App;
+use app::{App, Turns};
 use auth::Gate;
 use encode::Encoder;
 pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
@@ -133,6 +133,7 @@ impl Api {
                 clock,
                 gate: Gate::new(),
                 encoder,
+                turns: Turns::default(),
             }),
         })
     }

@@ -182,12 +182,11 @@ impl Params {
     }
 }
 
-/// A number of plain digits; no sign, no space.
+/// A number of plain digits; no sign, no space. One above `u64` is as good as its last: nothing
+/// here has so many bytes, pages or seconds.
 pub(crate) fn whole(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// 400/20001 that names the parameter and the nearest known one.

@@ -7,6 +7,7 @@ use std::io;
 
 use jiff::tz::TimeZone;
 use quick_xml::Writer;
+use quick_xml::escape::escape;
 use quick_xml::events::BytesText;
 
 use crate::document::{Document, Field, Listing, Value, snake};
@@ -159,7 +160,9 @@ fn text(xml: &mut Xml, name: &str, text: &str) -> io::Result<()> {
     if text.is_empty() {
         element.write_empty()?;
     } else {
-        element.write_text_content(BytesText::new(&legal(text)))?;
+        // A reader takes a bare CR for a line's end (XML 1.0 §2.11), and SDP's lines have them.
+        let escaped = escape(legal(text)).replace('\r', "&#13;");
+        element.write_text_content(BytesText::from_escaped(escaped))?;
     }
     Ok(())
 }

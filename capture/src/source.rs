@@ -91,7 +91,7 @@ struct Candidate {
     address: SocketAddr,
     ssrc: u32,
     sequence: u16,
-    /// How many different packets it has shown.
+    /// Packets that it has shown, those that came twice once.
     shown: usize,
     held: Vec<Held>,
 }
@@ -198,14 +198,14 @@ impl Source {
             },
         };
         let step = steps(candidate.sequence, packet.sequence);
-        if !candidate.held.is_empty() && step.abs() > NEAR {
-            candidate.shown = 0;
+        if candidate.shown > 0 && step.abs() > NEAR {
             candidate.held.clear();
+            candidate.shown = 0;
+        }
+        if candidate.shown == 0 || step != 0 {
+            candidate.shown += 1;
         }
         candidate.sequence = packet.sequence;
-        // A packet that came twice shows nothing new. It is held like the rest: once its source is
-        // trusted it is a duplicate, not a stranger's.
-        candidate.shown += usize::from(candidate.shown == 0 || step != 0);
         if candidate.shown >= needed {
             self.listen(from, arrival, packet);
             return Admission::Begins {

@@ -40,7 +40,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     let store = blocking({
         let (config, data_dir) = (config.clone(), data_dir.clone());
         move || {
-            let store = Store::open(settings::store(&config, &data_dir))?;
+            let store = Store::open(settings::store(&config, &data_dir))
+                .with_context(|| data_dir.display().to_string())?;
             credentials::settle(&store, &config, &data_dir)?;
             anyhow::Ok(store)
         }

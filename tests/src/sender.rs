@@ -29,7 +29,16 @@ impl Sender {
     /// When there is none.
     #[must_use]
     pub fn new() -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+        Self::at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// One on an address of loopback's own choice of port.
+    ///
+    /// # Panics
+    /// The address is none of loopback's.
+    #[must_use]
+    pub fn at(address: Ipv4Addr) -> Self {
+        let socket = UdpSocket::bind((address, 0)).expect("loopback has free ports");
         Self(Arc::new(socket))
     }
 

@@ -176,4 +176,14 @@ fn a_source_outside_media_allow_is_not_heard() {
     assert_eq!(stream["stats"]["foreign"], 50, "{stream}");
     client.stop(&started);
     client.wait_status(&started.sid, "absent");
+    // A source that is named is heard, whatever media.allow says of those that are not.
+    let sender = Sender::new();
+    let named = [
+        ("RemoteAddress", "127.0.0.1"),
+        ("RecordingTrack", "inbound"),
+    ];
+    let started = client.start(&call_sid(2), &named);
+    sender.play(started.inbound(), say(1, 1, Duration::ZERO));
+    let stream = inbound(client, &started.call);
+    assert_eq!(stream["stats"]["packets"], 50, "{stream}");
 }

@@ -36,7 +36,7 @@ fn parse_value(value: &str, length: u64) -> Option<Wanted> {
     }
     let (first, last) = range.trim().split_once('-')?;
     if first.is_empty() {
-        let suffix = number(last)?;
+        let suffix = whole(last)?;
         if suffix == 0 || length == 0 {
             return Some(Wanted::Unsatisfiable);
         }
@@ -45,11 +45,11 @@ fn parse_value(value: &str, length: u64) -> Option<Wanted> {
             end: length,
         }));
     }
-    let start = number(first)?;
+    let start = whole(first)?;
     let last = if last.is_empty() {
         u64::MAX
     } else {
-        number(last)?
+        whole(last)?
     };
     if last < start {
         return None;
@@ -61,14 +61,6 @@ fn parse_value(value: &str, length: u64) -> Option<Wanted> {
         start,
         end: length.min(last.saturating_add(1)),
     }))
-}
-
-/// A position; one that no file has is as good as the last.
-fn number(text: &str) -> Option<u64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(whole(text).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

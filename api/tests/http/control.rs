@@ -41,7 +41,15 @@ fn a_call_is_opened_seen_and_ended() {
     );
     assert_eq!(shown["streams"][1]["stats"]["packets"], 0);
 
-    let xml = house.post("2008/Calls", &format!("CallSid={CA}&Tracks=inbound"));
+    let xml = house.post(
+        "2008/Calls",
+        &format!("CallSid={CA}&Tracks=inbound&Sdp=v%3D0"),
+    );
+    assert!(
+        xml.text().contains("<Sdp>v=0&#13;\n</Sdp>"),
+        "{}",
+        xml.text()
+    );
     let media = "<Media><Stream track=\"inbound\" address=\"127.0.0.1\" port=\"20004\"/></Media>";
     assert!(xml.text().contains(media), "{}", xml.text());
     assert!(
@@ -241,6 +249,29 @@ fn an_idempotency_token_starts_one_recording() {
     let long = credentials(AC, "a-token")
         + &format!("I-Twilio-Idempotency-Token: {}\r\n", "x".repeat(129));
     assert_eq!(house.ask("POST", &path, &long, "").status, 400);
+}
+
+#[test]
+fn a_repeat_waits_for_what_the_first_comes_to() {
+    let house = House::new();
+    let path = full(&format!("2010/Calls/{CA}/Recordings.json"));
+    let headers = credentials(AC, "a-token") + "I-Twilio-Idempotency-Token: twice\r\n";
+    house.capture.hold(true);
+    let (first, second) = std::thread::scope(|scope| {
+        let ask = || house.ask("POST", &path, &headers, "");
+        let both = (scope.spawn(ask), scope.spawn(ask));
+        eventually("the beginning", || {
+            house.get("2010/Recordings").text().contains("total=\"1\"")
+        });
+        house.capture.hold(false);
+        (both.0.join().unwrap(), both.1.join().unwrap())
+    });
+    let mut statuses = [first.status, second.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 201]);
+    assert_eq!(first.json()["sid"], second.json()["sid"]);
+    assert_eq!(first.json()["media"], second.json()["media"]);
+    assert_eq!(house.capture.seen().len(), 1);
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn filters_by_day_call_and_what_matches_nothing() {
     );
     assert_eq!(listed("page=99"), [0; 0]);
     assert_eq!(listed("page=18446744073709551615"), [0; 0]);
+    assert_eq!(listed("page=99999999999999999999"), [0; 0]);
     assert_eq!(listed("num=2"), [7, 8]);
     let of_call = house.get(&format!("2008/Calls/{CA}/Recordings?num=1"));
     assert!(of_call.text().contains("total=\"6\""));

@@ -161,3 +161,25 @@ fn the_end_of_the_call_ends_its_recordings() {
     assert!(bench.taped[&sid].samples == sent);
     assert_eq!(bench.taped[&sid].ended_by(), Some(EndedBy::CallCompleted));
 }
+
+#[test]
+fn a_sender_that_lags_behind_its_first_packet_is_cut_where_it_was() {
+    let mut bench = Bench::new();
+    let mut sender = Sender::new(Track::Inbound);
+    let sid = bench.start(1, MONO());
+    let mut expected = sender.play(&mut bench, 10);
+    // From here on every packet comes 60 ms late.
+    bench.run_for(Duration::from_millis(60));
+    expected.extend(sender.play(&mut bench, 50));
+    bench.pause(sid, PauseBehavior::Skip);
+    sender.play(&mut bench, 50);
+    bench.change(sid, ChangeRecording::Resume);
+    expected.extend(sender.play(&mut bench, 50));
+    let taped = bench.stop(sid);
+    assert!(
+        taped.samples == expected,
+        "{} of {}",
+        taped.frames(),
+        expected.len()
+    );
+}

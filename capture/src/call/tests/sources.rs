@@ -131,3 +131,54 @@ fn what_is_not_rtp_is_counted_by_reason() {
         (1, 1, 3, 0)
     );
 }
+
+#[test]
+fn a_track_that_is_heard_loses_nothing_of_one_that_still_shows_itself() {
+    let mut bench = Bench::new();
+    let sid = bench.start(1, plain(Channels::Dual, TrackSelection::Both));
+    let long = |track| Sender {
+        samples: 1_000,
+        ..Sender::new(track)
+    };
+    let (mut one, mut other) = (long(Track::Inbound), long(Track::Outbound));
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for packet in 0..40 {
+        bench.run_for(one.time() / 2);
+        let (bytes, samples) = one.next();
+        bench.send(&one, &bytes);
+        left.extend(samples);
+        bench.run_for(one.time() / 2);
+        if packet >= 10 {
+            let (bytes, samples) = other.next();
+            bench.send(&other, &bytes);
+            right.extend(samples);
+        }
+    }
+    let taped = bench.stop(sid);
+    let stats = taped.summary.as_ref().unwrap().tracks;
+    assert_eq!((stats[0].late, stats[1].late), (0, 0));
+    assert!(taped.channel(0)[..left.len()] == left);
+    assert!(taped.channel(1)[10_500..] == right);
+}
+
+#[test]
+fn a_packet_that_comes_twice_while_it_is_held_is_a_duplicate() {
+    let mut bench = Bench::new();
+    let sid = bench.start(1, plain(Channels::Mono, TrackSelection::Inbound));
+    let mut sender = Sender::new(Track::Inbound);
+    let mut sent = Vec::new();
+    for _ in 0..10 {
+        bench.run_for(sender.time());
+        let (bytes, samples) = sender.next();
+        bench.send(&sender, &bytes);
+        bench.send(&sender, &bytes);
+        sent.extend(samples);
+    }
+    let taped = bench.stop(sid);
+    assert!(taped.samples == sent);
+    let stats = taped.summary.as_ref().unwrap().tracks[0];
+    assert_eq!(
+        (stats.packets, stats.duplicates, stats.foreign),
+        (10, 10, 0)
+    );
+}
