@@ -2,8 +2,8 @@
 //! into it over RTP, and the three representations fetched through the API, held to what was said,
 //! and left as files.
 //!
-//! `cli` calls [`run`]; it calls [`crate::run`], as `serve` does, [`crate::caller`] for the call, and
-//! the API over HTTP, as anybody would. What the answers must be is [`judge`]'s. Nothing but loopback
+//! `cli` calls [`run`]; it calls [`crate::run()`], as `serve` does, [`crate::caller`] for the call, and
+//! the API over HTTP, as anybody would. What the answers must be is `judge`'s. Nothing but loopback
 //! is opened. Every wait has a bound.
 
 mod judge;
