@@ -30,6 +30,8 @@ struct Cli {
 enum Command {
     /// Runs the daemon in the foreground
     Serve(serve::Serve),
+    /// Proves itself: records a call of its own and leaves its WAV, MP3 and XML in a folder
+    Demo,
     /// Makes, lists, removes accounts and gives them new tokens
     #[command(subcommand)]
     Account(account::Account),
@@ -49,6 +51,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Demo => crate::demo::run().map(|()| ExitCode::SUCCESS),
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),

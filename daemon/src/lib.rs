@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod credentials;
 pub mod customer;
+pub mod demo;
 pub mod notify;
 pub mod owner;
 pub mod recorder;

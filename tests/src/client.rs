@@ -149,21 +149,31 @@ impl Client {
         headers: &[(&str, &str)],
         form: Option<&[(&str, &str)]>,
     ) -> Reply {
+        let answer = self.attempt(method, path, headers, form);
+        answer.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"))
+    }
+
+    /// Any request with credentials, where the daemon may be killed meanwhile.
+    ///
+    /// # Errors
+    /// No answer came, or not all of it.
+    pub fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: Option<&[(&str, &str)]>,
+    ) -> reqwest::Result<Reply> {
         let url = format!("{}{path}", self.base);
-        let mut request = self
-            .http
-            .request(method, url)
-            .basic_auth(&self.account, Some(&self.token));
+        let mut request = self.http.request(method, url);
+        request = request.basic_auth(&self.account, Some(&self.token));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(form) = form {
             request = request.form(form);
         }
-        let response = request
-            .send()
-            .unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"));
-        Reply::of_response(response)
+        Reply::of_response(request.send()?)
     }
 
     /// GET with credentials.
@@ -179,7 +189,8 @@ impl Client {
     #[track_caller]
     pub fn get_public(&self, path: &str) -> Reply {
         let response = self.http.get(format!("{}{path}", self.base)).send();
-        Reply::of_response(response.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}")))
+        let reply = response.and_then(Reply::of_response);
+        reply.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"))
     }
 
     /// POST of a form with credentials.

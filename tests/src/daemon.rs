@@ -161,6 +161,25 @@ impl Daemon {
         peer::finish("reeld", command, &[], COMMAND_BOUND)
     }
 
+    /// Every file of its data, as it is now.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.data_dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.is_file() {
+                    // A file that went between listing and reading keeps nothing.
+                    files.extend(fs::read(&path).ok().map(|content| (path, content)));
+                }
+            }
+        }
+        files
+    }
+
     /// Sid and token of `credentials.toml`.
     ///
     /// # Panics

@@ -73,27 +73,20 @@ impl Reply {
     }
 
     /// A client's answer, its body read to its end.
-    pub(crate) fn of_response(response: Response) -> Self {
+    pub(crate) fn of_response(response: Response) -> reqwest::Result<Self> {
         let status = response.status().as_u16();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
             .collect();
-        let body = response
-            .bytes()
-            .expect("an answer's body can be read")
-            .to_vec();
-        Self {
+        let body = response.bytes()?.to_vec();
+        Ok(Self {
             status,
             headers,
             body,
-        }
+        })
     }
 
     /// What `curl -i` prints, taken apart; `100 Continue` is skipped.

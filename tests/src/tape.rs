@@ -55,14 +55,16 @@ impl Tape {
         let mut dice = Dice::new(seed);
         let table = reference::table(law);
         let mut codes = Vec::with_capacity(samples);
+        // Whole chunks, so that a longer tape of the same seed begins with the shorter.
         while codes.len() < samples {
-            let chunk = dice.bytes(4_096.min(samples - codes.len()));
+            let chunk = dice.bytes(4_096);
             codes.extend(
                 chunk
                     .into_iter()
                     .filter(|&code| table[usize::from(code)] != 0),
             );
         }
+        codes.truncate(samples);
         Self { law, codes }
     }
 
@@ -99,6 +101,10 @@ mod tests {
         assert_eq!(one.codes(), Tape::noise(Law::Mu, 1, 8_000).codes());
         assert_ne!(one.codes(), Tape::noise(Law::Mu, 2, 8_000).codes());
         assert_eq!(one.codes().len(), 8_000);
+        assert_eq!(
+            one.codes()[..5_000],
+            *Tape::noise(Law::Mu, 1, 5_000).codes()
+        );
         assert!(one.samples().iter().all(|&sample| sample != 0));
     }
 }

@@ -132,20 +132,12 @@ fn commands_work_beside_a_daemon_under_load_and_alone(media: MediaKind) {
 
 /// No file but `credentials.toml` has the token in the clear.
 fn assert_no_token(daemon: &Daemon, token: &str) {
-    let mut folders = vec![daemon.data_dir().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.is_file() && !path.ends_with("credentials.toml") {
-                let content = fs::read(&path).unwrap_or_default();
-                let found = content
-                    .windows(token.len())
-                    .any(|window| window == token.as_bytes());
-                assert!(!found, "{} has the token", path.display());
-            }
-        }
+    for (path, content) in daemon.files() {
+        let found = content
+            .windows(token.len())
+            .any(|window| window == token.as_bytes());
+        let may = path.ends_with("credentials.toml");
+        assert!(!found || may, "{} has the token", path.display());
     }
 }
 
@@ -155,26 +147,15 @@ fn damage_is_found(daemon: &mut Daemon, sid: &str, media: MediaKind) {
         return;
     }
     assert!(daemon.terminate().success());
-    let mut folders = vec![daemon.data_dir().to_owned()];
-    let mut damaged = false;
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy() == format!("{sid}.wav"))
-            {
-                let mut content = fs::read(&path).expect("it can be read");
-                let middle = content.len() / 2;
-                content[middle] ^= 1;
-                fs::write(&path, content).expect("it can be written");
-                damaged = true;
-            }
-        }
-    }
-    assert!(damaged, "a plain file of that name holds the audio");
+    let name = format!("{sid}.wav");
+    let file = daemon
+        .files()
+        .into_iter()
+        .find(|(path, _)| path.ends_with(&name));
+    let (path, mut content) = file.expect("a plain file of that name holds the audio");
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&path, content).expect("it can be written");
     let verify = daemon.command(&["verify"]);
     assert_eq!(
         verify.status.code(),

@@ -214,14 +214,7 @@ fn a_good_file_is_good_and_bad_usage_is_2() {
         let run = run(args, &[]);
         assert_eq!(run.status.code(), Some(2), "{args:?}: {}", run.stderr);
     }
-    for command in [
-        "serve",
-        "demo",
-        "account",
-        "check-config",
-        "verify",
-        "bench",
-    ] {
+    for command in ["serve", "demo", "account", "check-config", "verify"] {
         let help = run(&[command, "--help"], &[]).success();
         assert!(help.text().contains("Usage"), "{command}: {}", help.text());
     }

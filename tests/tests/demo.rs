@@ -58,13 +58,15 @@ fn the_demo_leaves_playable_files() {
         .success()
         .text();
     let seen: f64 = seen.trim().parse().expect("a number");
+    let spoken = wav.frames() as f64 / 8_000.0;
+    // ffprobe counts LAME's delay too (see mp3.rs).
     assert!(
-        (seen - wav.frames() as f64 / 8_000.0).abs() < 0.05,
-        "{seen} s of MP3"
+        (spoken..spoken + 0.25).contains(&seen),
+        "{seen} s of MP3, {spoken} s of WAV"
     );
     assert!(
-        (seen - seconds).abs() <= 0.55,
-        "{seen} s of MP3, {seconds} s by the XML"
+        (spoken - seconds).abs() <= 0.5,
+        "{spoken} s of WAV, {seconds} s by the XML"
     );
     assert!(
         said.contains("<Recording>") || said.contains("<Duration>"),

@@ -83,6 +83,7 @@ fn random_datagrams_do_no_harm() {
     let before = daemon.resident_bytes();
     flood(&stranger, &ports, 2, DATAGRAMS - DATAGRAMS / 10);
     let after = daemon.resident_bytes();
+    eprintln!("{before} bytes resident before, {after} after");
     assert!(
         after < before + GROWTH,
         "{before} bytes resident before, {after} after"

@@ -43,6 +43,11 @@ fn an_mp3_is_what_its_wav_is(media: MediaKind) {
         fs::write(&file, &mp3).expect("the temporary folder can be written");
         ffprobe_sees(&file, &wav, channels, bit_rate);
         let by_ffmpeg = decode_with_ffmpeg(&file);
+        assert_eq!(
+            by_ffmpeg.len(),
+            wav.frames() * channels,
+            "by its Info frame it is as long"
+        );
         let by_minimp3 = decode_with_minimp3(&mp3);
         for (name, decoded, delay) in [("ffmpeg", by_ffmpeg, 0), ("minimp3", by_minimp3, DELAY)] {
             for (channel, recorded) in wav.channels.iter().enumerate() {
@@ -95,7 +100,8 @@ fn ffprobe_sees(file: &Path, wav: &Wav, channels: usize, bit_rate: u32) {
     let wanted = wav.frames() as f64 / 8_000.0;
     let duration: f64 = field("format.duration").parse().expect("a number");
     // ffprobe 5.1 counts whole frames of 72 ms, with the delays of encoder and decoder and LAME's
-    // run-out, four frames at most: of `lame`'s own files it says the same. What is decoded is exact, below.
+    // run-out, four frames at most: of `lame`'s own files it says the same. What is decoded is as long
+    // as the WAV, to the sample.
     assert!(
         (0.0..4.0 * 0.072).contains(&(duration - wanted)),
         "ffprobe sees {duration} s of {wanted} s"

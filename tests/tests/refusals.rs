@@ -1,6 +1,7 @@
 //! What cannot be taken is refused with 503 that says what is wanting, and taken again when there
 //! is room: ports, recordings, disk. What runs is not touched.
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use reeld_tests::client::call_sid;
@@ -89,4 +90,26 @@ fn a_call_that_is_not_open_is_21220_where_twilios_answer_is_wanted() {
         .expect_error(400, 21_220);
     client.open_call(&[("CallSid", &call_sid(1))]).expect(201);
     client.start(&call_sid(1), &[]);
+}
+
+#[test]
+fn a_port_that_somebody_else_holds_is_skipped() {
+    let setup = Setup::with_ports(12);
+    let first = setup.ports().first();
+    let _rtp = UdpSocket::bind((Ipv4Addr::LOCALHOST, first)).expect("the port is ours");
+    let _rtcp = UdpSocket::bind((Ipv4Addr::LOCALHOST, first + 5)).expect("the port is ours");
+    let daemon = setup.start();
+    let client = daemon.client();
+    let started = [1, 2].map(|call| client.start(&call_sid(call), &[]));
+    for address in started
+        .iter()
+        .flat_map(|one| [one.inbound(), one.outbound()])
+    {
+        assert_eq!(address.port() % 2, 0, "RTP is on the even port of its pair");
+        assert!(
+            ![first, first + 4].contains(&address.port()),
+            "{address} is somebody else's"
+        );
+    }
+    assert_eq!(client.try_start(&call_sid(3), &[]).status, 503);
 }

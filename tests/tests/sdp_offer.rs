@@ -46,7 +46,7 @@ fn an_offer_maps_payload_types_and_names_the_source() {
     let mut script = voice.say(tape.codes());
     for (place, cue) in script.0.iter_mut().enumerate() {
         let packet = Packet::parse(&cue.bytes).expect("a packet");
-        // G.729 is not in the offer: what comes as it is not known.
+        // G.729 is in the offer and not in the answer: it cannot be decoded.
         let payload_type = if place == 20 { 18 } else { 97 };
         cue.bytes = Packet {
             payload_type,
