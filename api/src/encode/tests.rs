@@ -1,3 +1,5 @@
+//! The MP3 pool and its cache, against real encodings.
+
 use std::io::Cursor;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};

@@ -1,3 +1,5 @@
+//! Filters as clients write them, and as they get them wrong.
+
 use jiff::tz::{TimeZone, offset};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Paths to resources, and what is none.
+
 use proptest::prelude::*;
 
 use super::*;

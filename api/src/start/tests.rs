@@ -1,3 +1,5 @@
+//! A start's parameters: what they ask for and what is refused.
+
 use super::*;
 
 fn defaults() -> RecordDefaults {

@@ -1,3 +1,5 @@
+//! Heads mended and refused, whole bodies passed on.
+
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
