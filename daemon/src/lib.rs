@@ -1,5 +1,6 @@
 //! reeld, the daemon: wiring, the recorder, the command line.
 
+pub mod bench;
 pub mod caller;
 pub mod cli;
 pub mod credentials;

@@ -1,0 +1,130 @@
+//! The measuring stick: a loop that waits in epoll, receives one packet a call and throws it away.
+//!
+//! Called by `capture` with the streams that the daemon had, on sockets of its own. What the daemon
+//! costs above this is what recording costs.
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use crate::caller::{self, Plan};
+
+use super::usage;
+
+/// What the bare loop did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bare {
+    /// Packets that were sent to it.
+    pub(super) sent: u64,
+    /// Packets that it received.
+    pub(super) received: u64,
+    /// Packets that the kernel dropped at its sockets.
+    pub(super) dropped: u64,
+    /// Its thread's processor time.
+    pub(super) cpu: Duration,
+}
+
+/// How long the loop waits for a packet before it looks whether it should end.
+const WAIT_MS: u8 = 50;
+
+/// Sends `plan` to a bare receive loop, one socket a stream.
+pub(super) fn measure(mut plan: Plan, address: IpAddr) -> anyhow::Result<Bare> {
+    let mut sockets = Vec::with_capacity(plan.streams.len());
+    let mut ports = BTreeSet::new();
+    for stream in &mut plan.streams {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        stream.to = socket.local_addr()?;
+        ports.insert(stream.to.port());
+        sockets.push(socket);
+    }
+    let sending = AtomicBool::new(true);
+    let (sent, received) = std::thread::scope(|scope| {
+        let receiving = scope.spawn(|| receive(&sockets, &sending));
+        let sent = caller::send(&plan, &AtomicBool::new(false));
+        sending.store(false, Ordering::Release);
+        let received = receiving
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (sent, received)
+    });
+    let (received, cpu) = received.context("the bare receive loop")?;
+    let sent = sent?.packets.iter().sum();
+    let dropped = usage::dropped(&ports)?;
+    Ok(Bare {
+        sent,
+        received,
+        dropped,
+        cpu,
+    })
+}
+
+/// Receives until nothing is sent any more and nothing came for [`WAIT_MS`].
+fn receive(sockets: &[UdpSocket], sending: &AtomicBool) -> anyhow::Result<(u64, Duration)> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    for (index, socket) in sockets.iter().enumerate() {
+        epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+    }
+    let mut events = [EpollEvent::empty(); 256];
+    let mut packet = [0; 2_048];
+    let mut received = 0;
+    let before = usage::own_thread_cpu()?;
+    loop {
+        let still = sending.load(Ordering::Acquire);
+        let ready = match epoll.wait(&mut events, WAIT_MS) {
+            Ok(ready) => ready,
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if ready == 0 && !still {
+            break;
+        }
+        for event in &events[..ready] {
+            let index = usize::try_from(event.data())?;
+            match sockets[index].recv(&mut packet) {
+                Ok(_) => received += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok((received, usage::own_thread_cpu()?.saturating_sub(before)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZero;
+
+    use reeld_model::Track;
+
+    use crate::caller::{Sockets, Sound, Stream};
+
+    use super::*;
+
+    #[test]
+    fn the_bare_loop_gets_every_packet() {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let streams = (0..10)
+            .map(|call| {
+                let sound = Sound::voice(1, call, Track::Inbound);
+                Stream::new((address, 9).into(), sound, 20, call)
+            })
+            .collect();
+        let threads = NonZero::<usize>::MIN;
+        let plan = Plan {
+            streams,
+            sockets: Sockets::PerThread,
+            from: address,
+            threads,
+        };
+        let bare = measure(plan, address).unwrap();
+        assert_eq!((bare.sent, bare.received, bare.dropped), (200, 200, 0));
+        assert!(bare.cpu < Duration::from_secs(1));
+    }
+}
