@@ -1,1 +1,153 @@
-//! reeld-api.
+//! The Twilio dialects over HTTP: Recordings of 2008-08-01 and 2010-04-01, calls and control,
+//! audio as WAV and MP3, health.
+//!
+//! The daemon makes an [`Api`] of [`Settings`], the store and whoever takes commands, and lets it
+//! [`Api::serve`] a listener. It calls `store` (records, audio, accounts), `codec` (MP3) and
+//! `model`'s [`Control`]; it knows neither capture nor sockets of media.
+//!
+//! A request's way: `wire` (mended ahead of hyper) → `serve` → `dispatch` (`path`, `auth`,
+//! `params`) → `recordings`, `calls`, `control` or `media` → a `document` → `xml` or `json`. No
+//! dialect is written twice: a resource is described once, a `face` says which fields it shows.
+//!
+//! Invariants: nothing that may touch a disk runs on an async thread; a recording that was begun
+//! is started or taken back, whatever its client does; every queue, body, head, cache and wait has
+//! a bound in [`Limits`] or [`Encode`]; no token, number or RecordingSid is logged above DEBUG but
+//! where the record itself is at stake.
+
+mod account;
+mod answer;
+mod app;
+mod auth;
+mod call;
+mod calls;
+mod control;
+mod dispatch;
+mod document;
+mod encode;
+mod face;
+mod fault;
+mod filter;
+mod health;
+mod json;
+mod media;
+mod paging;
+mod params;
+mod path;
+mod recording;
+mod recordings;
+mod serve;
+mod settings;
+mod sound;
+mod start;
+mod wire;
+mod xml;
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reeld_model::Control;
+use reeld_store::Store;
+use tokio::net::TcpListener;
+
+use app::{App, Turns};
+use auth::Gate;
+use encode::Encoder;
+pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
+
+/// Why the API cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The MP3 cache cannot be used: repair or move `encode.cache_dir`.
+    #[error("the MP3 cache {}: {source}", dir.display())]
+    Cache {
+        /// The folder.
+        dir: PathBuf,
+        /// What it refused.
+        source: io::Error,
+    },
+    /// There must be at least one encoder.
+    #[error("encode.workers must be at least 1")]
+    NoWorkers,
+}
+
+/// The API, ready to serve. Clones share everything.
+#[derive(Clone)]
+pub struct Api {
+    app: Arc<App>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("settings", &self.app.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Opens the MP3 cache and starts its encoders. Time is the system's.
+    ///
+    /// # Errors
+    /// [`ApiError`], before anything is served.
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        control: Arc<dyn Control>,
+    ) -> Result<Self, ApiError> {
+        let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
+        Self::with_clock(settings, store, control, clock)
+    }
+
+    /// As [`Api::new`], on another clock.
+    ///
+    /// # Errors
+    /// [`ApiError`], before anything is served.
+    pub fn with_clock(
+        settings: Settings,
+        store: Store,
+        control: Arc<dyn Control>,
+        clock: Clock,
+    ) -> Result<Self, ApiError> {
+        let Encode {
+            workers,
+            queue,
+            cache_bytes,
+            cache_dir,
+        } = settings.encode.clone();
+        let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
+        let encoder =
+            Encoder::new(workers, queue, cache_bytes, cache_dir.clone()).map_err(|source| {
+                ApiError::Cache {
+                    dir: cache_dir,
+                    source,
+                }
+            })?;
+        Ok(Self {
+            app: Arc::new(App {
+                settings,
+                store,
+                control,
+                clock,
+                gate: Gate::new(),
+                encoder,
+                turns: Turns::default(),
+            }),
+        })
+    }
+
+    /// Serves `listener` until `shutdown` resolves; then takes no more connections and lets open
+    /// requests end for [`Limits::drain`].
+    ///
+    /// # Errors
+    /// None today: a connection's failure is its own. Kept for listeners that can die.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        serve::run(Arc::clone(&self.app), listener, shutdown).await
+    }
+}

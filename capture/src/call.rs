@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeld_model::time::samples_in;
 use reeld_model::{
-    CallState, CallView, ChangeRecording, EndedBy, Mono, OpenCall, RecordingRef, RecordingView,
-    Refusal, SourceRule, StartRecording, StreamView, Track, TrackStats,
+    CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
+    RecordingView, Refusal, SourceRule, StartRecording, StreamView, Track, TrackStats,
 };
 
 use crate::output::Output;
@@ -226,7 +227,7 @@ impl Call {
         });
         let mut recording = Recording::new(start, &self.settings, now, self.stats());
         if flows {
-            let place = self.timeline.place(now).max(self.timeline.mixer.base());
+            let place = self.earliest(now);
             recording.begin_at_request(place, self.timeline.instant(place));
         }
         let view = recording.view();
@@ -251,12 +252,12 @@ impl Call {
         let stats = self.stats();
         let place = match change {
             ChangeRecording::Stop(ended_by) => {
-                let to = self.timeline.end_place(now);
+                let to = self.latest(now);
                 return Ok(self.timeline.finish(at, to, ended_by, now, stats));
             }
-            ChangeRecording::Pause(_) => self.timeline.place(now).max(self.timeline.mixer.base()),
+            ChangeRecording::Pause(_) => self.earliest(now),
             // What was received before the resume was said before it.
-            ChangeRecording::Resume => self.timeline.end_place(now),
+            ChangeRecording::Resume => self.latest(now),
         };
         let recording = &mut self.timeline.recordings[at];
         recording.change(change, place, now, stats)?;
@@ -265,26 +266,15 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
-        let (to, stats) = (self.timeline.end_place(now), self.stats());
+        let (to, stats) = (self.latest(now), self.stats());
         self.timeline.finish_all(to, ended_by, now, stats);
         self.over = true;
     }
 
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
-        let mut open_from = now;
-        for held in self
-            .tracks
-            .iter()
-            .flatten()
-            .filter_map(|track| track.source.oldest_held())
-        {
-            if now.since(held) < MOST_HELD {
-                open_from = open_from.min(held);
-            }
-        }
+        let settled = self.open_from(now);
         let timeline = &mut self.timeline;
-        let settled = timeline.place(open_from - self.settings.reorder_window);
         let settled = settled.min(timeline.mixer.written_end());
         timeline.settle(settled, now, &|| stats(&self.tracks));
         for recording in &mut timeline.recordings {
@@ -357,6 +347,7 @@ impl Call {
 
     /// Takes a packet of the source that is heard.
     fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
+        let open_from = self.open_from(arrival);
         let Some(state) = &mut self.tracks[track.index()] else {
             return;
         };
@@ -375,7 +366,6 @@ impl Call {
             Content::Key(key) => return self.press(track, key, arrival),
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
-        let open_from = self.timeline.place(arrival - self.settings.reorder_window);
         let sound = Sound {
             track,
             place,
@@ -422,7 +412,7 @@ impl Call {
             && now.since(bye) >= BYE_DOUBT
         {
             self.bye = None;
-            let to = self.timeline.end_place(bye);
+            let to = self.latest(bye);
             self.timeline.finish_all(to, EndedBy::Bye, now, stats);
         }
         if now.since(self.last_sign) >= self.settings.inactivity {
@@ -431,6 +421,47 @@ impl Call {
                 .finish_all(to, EndedBy::Inactivity, now, stats);
             self.over = true;
         }
+    }
+
+    /// The first place that stays open at `now`: for what is late, and for what is held until its
+    /// source is trusted.
+    fn open_from(&self, now: Mono) -> MediaPlace {
+        let tracks = self.tracks.iter().flatten();
+        let held = tracks.filter_map(|track| track.source.oldest_held());
+        let oldest = held.filter(|held| now.since(*held) < MOST_HELD).min();
+        let from = oldest.unwrap_or(now).min(now);
+        self.timeline.place(from - self.settings.reorder_window)
+    }
+
+    /// Where an instant lies by the senders' own time: a track whose packets come is as far beyond
+    /// its last sample as the instant is beyond that packet's arrival. So a sender that lags behind
+    /// its first packet, by jitter or by its clock, is cut where it was, and not ahead of it. Without
+    /// packets the instant's own place is all there is.
+    fn by_senders(&self, at: Mono) -> impl Iterator<Item = MediaPlace> {
+        self.tracks
+            .iter()
+            .zip(self.last_sound)
+            .filter_map(move |(track, last)| {
+                let since = at.since(last?);
+                let flows = since < FLOWING;
+                flows.then_some(track.as_ref()?.end() + samples_in(since))
+            })
+    }
+
+    /// The first place that was not yet heard of at `at`: where a pause begins, and a recording
+    /// that is started while audio flows.
+    fn earliest(&self, at: Mono) -> MediaPlace {
+        let place = self.by_senders(at).min();
+        let place = place.unwrap_or_else(|| self.timeline.place(at));
+        place.max(self.timeline.mixer.base())
+    }
+
+    /// The place before which all lies that was received by `at`: where a recording ends, and a
+    /// pause.
+    fn latest(&self, at: Mono) -> MediaPlace {
+        let place = self.by_senders(at).max();
+        let place = place.unwrap_or_else(|| self.timeline.place(at));
+        place.max(self.timeline.mixer.written_end())
     }
 
     /// The recording's place in the list.
@@ -459,3 +490,6 @@ fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
     };
     [of(&tracks[0]), of(&tracks[1])]
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,5 +35,6 @@ mod track;
 mod window;
 
 pub use call::{Call, Port};
+pub use frames::BLOCK_AGE;
 pub use output::Output;
 pub use settings::Settings;

@@ -91,6 +91,8 @@ struct Candidate {
     address: SocketAddr,
     ssrc: u32,
     sequence: u16,
+    /// Packets that it has shown, those that came twice once.
+    shown: usize,
     held: Vec<Held>,
 }
 
@@ -191,24 +193,27 @@ impl Source {
                 address: from,
                 ssrc: packet.ssrc,
                 sequence: packet.sequence,
+                shown: 0,
                 held: Vec::new(),
             },
         };
         let step = steps(candidate.sequence, packet.sequence);
-        if !candidate.held.is_empty() && step.abs() > NEAR {
+        if candidate.shown > 0 && step.abs() > NEAR {
             candidate.held.clear();
+            candidate.shown = 0;
+        }
+        if candidate.shown == 0 || step != 0 {
+            candidate.shown += 1;
         }
         candidate.sequence = packet.sequence;
-        // A packet that came twice shows nothing new.
-        let repeated = !candidate.held.is_empty() && step == 0;
-        if !repeated && candidate.held.len() + 1 >= needed {
+        if candidate.shown >= needed {
             self.listen(from, arrival, packet);
             return Admission::Begins {
                 held: candidate.held,
                 continues: false,
             };
         }
-        if !repeated && candidate.held.len() < MOST_HELD {
+        if candidate.held.len() < MOST_HELD {
             candidate.held.push(Held {
                 arrival,
                 datagram: packet.datagram.into(),

@@ -72,12 +72,6 @@ impl Timeline {
         }
     }
 
-    /// Where a recording ends that ends at `now`: there, or behind the last sample that was received
-    /// by then.
-    pub(crate) fn end_place(&self, now: Mono) -> MediaPlace {
-        self.place(now).max(self.mixer.written_end())
-    }
-
     /// Writes sound; returns whether all of it came too late.
     pub(crate) fn write(
         &mut self,

@@ -76,6 +76,11 @@ impl TrackState {
         stats
     }
 
+    /// Behind the last sample of all segments so far.
+    pub(crate) fn end(&self) -> MediaPlace {
+        self.end
+    }
+
     /// The counts, to add to.
     pub(crate) fn counts(&mut self) -> &mut TrackStats {
         &mut self.counts

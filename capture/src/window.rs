@@ -83,8 +83,15 @@ impl Window {
                 .any(|cell| *cell);
             let source = &self.samples[at..at + run];
             let target = &mut into[done * step..(done + run) * step];
-            for (frame, sample) in target.chunks_exact_mut(step).zip(source) {
-                frame[offset] = frame[offset].saturating_add(*sample);
+            // Two loops, since the plain one becomes SIMD and the strided one does not.
+            if step == 1 {
+                for (mixed, sample) in target.iter_mut().zip(source) {
+                    *mixed = mixed.saturating_add(*sample);
+                }
+            } else {
+                for (frame, sample) in target.chunks_exact_mut(step).zip(source) {
+                    frame[offset] = frame[offset].saturating_add(*sample);
+                }
             }
             done += run;
             at = 0;

@@ -6,6 +6,7 @@
 
 mod account;
 mod check_config;
+mod serve;
 mod source;
 mod status;
 mod verify;
@@ -27,6 +28,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the daemon in the foreground
+    Serve(serve::Serve),
+    /// Proves itself: records a call of its own and leaves its WAV, MP3 and XML in a folder
+    Demo,
     /// Makes, lists, removes accounts and gives them new tokens
     #[command(subcommand)]
     Account(account::Account),
@@ -42,6 +47,8 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Demo => crate::demo::run().map(|()| ExitCode::SUCCESS),
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),

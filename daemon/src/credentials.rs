@@ -52,6 +52,23 @@ pub fn settle(store: &Store, config: &Config, data_dir: &Path) -> anyhow::Result
     Ok(Some(path))
 }
 
+/// The account and the token that a first start left in `data_dir`.
+///
+/// # Errors
+/// There is no such file, or it does not say.
+pub fn read(data_dir: &Path) -> anyhow::Result<(AccountSid, SecretString)> {
+    #[derive(serde::Deserialize)]
+    struct Credentials {
+        account_sid: AccountSid,
+        auth_token: String,
+    }
+    let path = data_dir.join(FILE);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let said: Credentials =
+        toml::from_str(&text).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok((said.account_sid, said.auth_token.into()))
+}
+
 /// The token in a file: its one line.
 fn token(path: &Path) -> anyhow::Result<SecretString> {
     let file = fs::File::open(path)?;

@@ -1,11 +1,20 @@
 //! reeld, the daemon: wiring, the recorder, the command line.
+//!
+//! [`run()`] is the whole daemon; `bin/reeld.rs` reaches it through [`cli`], tests by themselves.
 
 pub mod bench;
 pub mod caller;
 pub mod cli;
+pub mod clock;
 pub mod credentials;
+pub mod customer;
+pub mod demo;
 pub mod notify;
 pub mod owner;
+pub mod recorder;
+pub mod run;
 pub mod settings;
 pub mod socket;
 pub mod telemetry;
+
+pub use run::run;

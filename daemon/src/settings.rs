@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
-use reeld_config::{Config, MediaKind};
+use reeld_config::{Config, MediaAuth, MediaKind};
+use reeld_model::Rules;
 use reeld_store::StoreConfig;
 
 /// The store's settings, for the data folder by the path that this process uses for it
@@ -38,6 +39,47 @@ pub fn ingest(config: &Config) -> reeld_ingest::Settings {
         first_packet: capture.first_packet,
         inactivity: capture.inactivity,
         max_length: capture.max_length,
+    }
+}
+
+/// The API's settings; finished MP3s are cached below `data_dir`.
+#[must_use]
+pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
+    let Config {
+        api,
+        record,
+        encode,
+        ..
+    } = config;
+    reeld_api::Settings {
+        public_url: api.public_url.clone(),
+        media_auth: match api.media_auth {
+            MediaAuth::Public => reeld_api::MediaAuth::Public,
+            MediaAuth::Required => reeld_api::MediaAuth::Required,
+        },
+        start_unknown_call: api.start_unknown_call,
+        timezone: api.timezone.clone(),
+        limits: reeld_api::Limits {
+            connections: api.max_connections,
+            body_bytes: api.max_body,
+            head: api.header_timeout,
+            request: api.request_timeout,
+            ..reeld_api::Limits::default()
+        },
+        encode: reeld_api::Encode {
+            workers: encode.workers,
+            queue: encode.queue,
+            cache_bytes: encode.cache_bytes,
+            cache_dir: data_dir.join("cache"),
+        },
+        record: reeld_api::RecordDefaults {
+            rules: Rules {
+                timeout: record.timeout,
+                finish_on_key: record.finish_on_key.clone(),
+                max_length: Some(record.max_length),
+            },
+            trim: record.trim,
+        },
     }
 }
 

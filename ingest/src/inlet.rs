@@ -16,9 +16,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::batch::{Batch, Datagram, FEW, MANY};
 use crate::clock::{Offset, monotonic};
 
-/// Batches of a socket ahead of a command: more than a 4 MiB receive buffer can hold (a datagram
-/// takes 768 bytes of it or more). The time of the command ends such a drain long before.
-const ROUNDS_A_COMMAND: usize = 128;
+/// Batches of a socket ahead of a command: more than the largest receive buffer that the
+/// configuration takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it
+/// or more). The time of the command ends such a drain long before.
+const ROUNDS_A_COMMAND: usize = 3_000;
 
 /// What draining needs beside the socket: a thread's buffer and its clocks.
 pub(crate) struct Reader {
@@ -60,8 +61,9 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate. What is
-    /// left waits in the kernel for the next tick.
+    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate and more
+    /// than the default receive buffer holds (554). What is left of a larger one waits for the next
+    /// tick.
     pub(crate) const TICK: Self = Self::Rounds(16);
 
     const fn ends(self, rounds: usize, last: Mono) -> bool {
@@ -70,15 +72,6 @@ impl Reach {
             Self::Until(instant) => last.0 > instant.0 || rounds >= ROUNDS_A_COMMAND,
         }
     }
-}
-
-/// What a drain came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Drained {
-    /// Datagrams that the kernel has dropped since the last drain that saw any.
-    pub(crate) dropped: u32,
-    /// Where more waits: the arrival of the last one that was read. What came later is not known.
-    pub(crate) cut_at: Option<Mono>,
 }
 
 /// A non-blocking UDP socket for the family of `address`, not bound yet, with a receive buffer of
@@ -142,15 +135,16 @@ impl Inlet {
     }
 
     /// Reads what came, in order, and hands each datagram's source, arrival and bytes to `each`;
-    /// the bytes of one that was too long are none.
+    /// the bytes of one that was too long are none. Returns how many datagrams the kernel has
+    /// dropped since it last said so.
     pub(crate) fn drain(
         &mut self,
         reader: &mut Reader,
         reach: Reach,
         mut each: impl FnMut(SocketAddr, Mono, &[u8]),
-    ) -> Drained {
+    ) -> u32 {
         let Reader { batch, offset, now } = reader;
-        let mut drained = Drained::default();
+        let mut dropped = 0_u32;
         let mut rounds = 0;
         loop {
             let before = *now;
@@ -160,9 +154,7 @@ impl Inlet {
                     *now = monotonic();
                 }
                 if let Some(count) = datagram.dropped {
-                    drained.dropped = drained
-                        .dropped
-                        .wrapping_add(count.wrapping_sub(self.dropped));
+                    dropped = dropped.wrapping_add(count.wrapping_sub(self.dropped));
                     self.dropped = count;
                 }
                 let arrival = offset.arrival(datagram.stamp, self.emptied, *now);
@@ -181,18 +173,15 @@ impl Inlet {
             };
             rounds += 1;
             match (full, last) {
-                (Ok(true), Some(last)) if reach.ends(rounds, last) => {
-                    drained.cut_at = Some(last);
-                    return drained;
-                }
+                (Ok(true), Some(last)) if reach.ends(rounds, last) => return dropped,
                 (Ok(true), _) => {}
                 (Ok(false), _) => {
                     self.emptied = before;
-                    return drained;
+                    return dropped;
                 }
                 (Err(errno), _) => {
                     self.complain(errno);
-                    return drained;
+                    return dropped;
                 }
             }
         }

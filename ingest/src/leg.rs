@@ -85,7 +85,7 @@ impl Leg {
         self.lease.told();
     }
 
-    /// Gives `call` what came for `track`. Returns where RTP was cut off, if it was.
+    /// Gives `call` what came for `track`.
     pub(crate) fn drain(
         &mut self,
         track: Track,
@@ -93,20 +93,18 @@ impl Leg {
         reader: &mut Reader,
         reach: Reach,
         which: Sockets,
-    ) -> Option<reeld_model::Mono> {
-        let rtp = self.rtp.drain(reader, reach, |from, arrival, bytes| {
+    ) {
+        let mut dropped = self.rtp.drain(reader, reach, |from, arrival, bytes| {
             call.handle_datagram(track, Port::Rtp, from, arrival, bytes);
         });
-        let mut dropped = rtp.dropped;
         if which == Sockets::All {
             let rtcp = self.rtcp.drain(reader, reach, |from, arrival, bytes| {
                 call.handle_datagram(track, Port::Rtcp, from, arrival, bytes);
             });
-            dropped = dropped.saturating_add(rtcp.dropped);
+            dropped = dropped.saturating_add(rtcp);
         }
         if dropped > 0 {
             call.handle_kernel_drops(track, dropped);
         }
-        rtp.cut_at
     }
 }

@@ -26,8 +26,6 @@ pub(crate) struct LiveCall {
     /// Its tracks' sockets, by [`Track::index`].
     legs: [Option<Leg>; 2],
     running: Vec<Running>,
-    /// The time of its last tick.
-    ticked: Mono,
 }
 
 /// A recording that has not ended.
@@ -60,7 +58,6 @@ impl LiveCall {
             call,
             legs,
             running: Vec::new(),
-            ticked: now,
         })
     }
 
@@ -78,19 +75,16 @@ impl LiveCall {
 
     /// A tick: takes in a tick's share of what came and settles what the reorder window has passed.
     pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
-        let cut_at = self.drain(reader, Reach::TICK, which);
-        // Where packets still wait in the kernel, time has only come as far as they have.
-        self.ticked = self.ticked.max(cut_at.unwrap_or_else(monotonic));
-        self.call.handle_tick(self.ticked);
+        self.drain(reader, Reach::TICK, which);
+        self.call.handle_tick(monotonic());
     }
 
-    fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) -> Option<Mono> {
-        let Self { call, legs, .. } = self;
-        Track::ALL
-            .into_iter()
-            .zip(legs)
-            .filter_map(|(track, leg)| leg.as_mut()?.drain(track, call, reader, reach, which))
-            .min()
+    fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) {
+        for (track, leg) in Track::ALL.into_iter().zip(&mut self.legs) {
+            if let Some(leg) = leg {
+                leg.drain(track, &mut self.call, reader, reach, which);
+            }
+        }
     }
 
     /// Applies what `open` says of an open call's sender: a new SDP, a new source.

@@ -12,6 +12,7 @@ mod change;
 mod check;
 mod count;
 mod key;
+mod list;
 pub(crate) mod sled;
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+
 use crate::StoreError;
 
 /// What the lock file says after an orderly close.
@@ -158,6 +160,23 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>, StoreError> {
             .collect()
     };
     read().map_err(|e| StoreError::io("list", path, e))
+}
+
+/// The room on a file's file system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Bytes free for this user.
+    pub(crate) free_bytes: u64,
+    pub(crate) is_read_only: bool,
+}
+
+/// The room where `file` lies.
+pub(crate) fn room(file: &File) -> nix::Result<Room> {
+    let stat = fstatvfs(file)?;
+    Ok(Room {
+        free_bytes: stat.blocks_available().saturating_mul(stat.fragment_size()),
+        is_read_only: stat.flags().contains(FsFlags::ST_RDONLY),
+    })
 }
 
 /// Whether a name is of a file that was being written when the process died.

@@ -27,7 +27,7 @@
 //! **Abort** takes the record out of the catalog, durable, and then the files away: what a crash
 //! leaves between is B3.
 
-use reeld_model::{EndedBy, RecordingSid, Summary};
+use reeld_model::{RecordingSid, Summary};
 
 use crate::catalog::Insert;
 use crate::live::Waiting;
@@ -122,8 +122,8 @@ impl Store {
     }
 
     /// Ends a recording: its media and its record are durable when this returns. A take that
-    /// could not be written to the end gives a whole file of what was written, ended by
-    /// [`EndedBy::DiskFull`].
+    /// could not be written to the end gives a whole file of what was written, ended by `DiskFull`
+    /// (or `MaxSize`, where a WAV file holds no more).
     ///
     /// # Errors
     /// What the system or the engine says. The take stays in the spool then, and
@@ -142,18 +142,14 @@ impl Store {
             started_ms,
             ended_ms,
         } = end;
-        if frames != take.keep_frames() && !take.has_failed() {
+        if frames != take.keep_frames() && take.failure().is_none() {
             tracing::warn!(
                 recording = %record.sid, said = frames, kept = take.keep_frames(),
                 "capture and take differ in length; the take's holds"
             );
         }
         record.frames = take.keep_frames();
-        record.ended_by = Some(if take.has_failed() {
-            EndedBy::DiskFull
-        } else {
-            ended_by
-        });
+        record.ended_by = Some(take.failure().unwrap_or(ended_by));
         record.digits = digits;
         record.tracks = tracks;
         record.updated_ms = ended_ms;

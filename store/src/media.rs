@@ -1,7 +1,8 @@
 //! Media: finished files, behind one trait, and reading them as they are served.
 //!
 //! Called by `finish` (adopt), by reading, deletion, recovery and verify. `media::local` keeps a
-//! file each, `media::sled` values in the catalog's engine. What is known of a recording does not
+//! file each, `media::sled` values in the catalog's engine, `media::shelves` both
+//! where the setting was changed. What is known of a recording does not
 //! belong here, but each medium has its record as a trailer, so that a lost catalog can be made
 //! anew.
 //!
@@ -9,6 +10,7 @@
 
 mod local;
 mod reader;
+mod shelves;
 mod sled;
 
 #[cfg(test)]
@@ -23,6 +25,7 @@ use crate::{Record, StoreError};
 
 pub(crate) use local::LocalMedia;
 pub use reader::MediaReader;
+pub(crate) use shelves::Shelves;
 pub(crate) use sled::SledMedia;
 
 /// Called when nothing is left of a recording's media.

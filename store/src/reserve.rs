@@ -1,26 +1,38 @@
 //! Room kept back for the end of recordings on a full disk.
 //!
-//! Called by the store when it opens, when a recording is begun and when the disk takes no more.
-//! A file of [`RESERVE_BYTES`] is allocated beside the data; when a write finds no room, the file
+//! Called by the store when it opens and when a recording is begun, and by takes. A file of
+//! [`RESERVE_BYTES`] is allocated beside the data; when a write to a take finds no room, the file
 //! is cut to nothing, so that trailers and catalog records of the recordings that end there can
-//! still be written. It is allocated again once `store.min_free` is free.
+//! still be written.
+//!
+//! Invariant: what was given back is for ends alone. Until there is clearly more room than that,
+//! and the reserve is allocated again, no take grows.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::StoreError;
+use crate::locks::lock;
+use crate::{StoreError, folder};
 
-/// Two segments of the catalog's log and the trailers of thousands of recordings.
-const RESERVE_BYTES: i64 = 4 << 20;
+/// Eight segments of the catalog's log, or the trailers of thousands of recordings.
+const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Room that must be there before the reserve is taken out of it: after it was given back on a
+/// disk that was full to the last byte, not that alone.
+const ROOM_BYTES: u64 = 2 * RESERVE_BYTES;
 
 pub(crate) struct Reserve {
     file: File,
     path: PathBuf,
-    full: AtomicBool,
+    /// Whether the room is allocated; held while that changes.
+    is_full: Mutex<bool>,
+    /// Whether it was given back and not allocated again: what takes look at.
+    is_released: AtomicBool,
 }
 
 impl Reserve {
@@ -37,18 +49,31 @@ impl Reserve {
         Ok(Self {
             file,
             path,
-            full: AtomicBool::new(false),
+            is_full: Mutex::default(),
+            is_released: AtomicBool::default(),
         })
     }
 
-    /// Allocates the room unless it is there. Best effort: where it cannot be had, that is logged
-    /// and the next call tries again.
+    /// Allocates the reserve unless it is there or the disk has little room. Best effort: what
+    /// fails is logged, and the next call tries again.
     pub(crate) fn fill(&self) {
-        if self.full.load(Ordering::Relaxed) {
+        let mut is_full = lock(&self.is_full);
+        if *is_full {
             return;
         }
-        match fallocate(&self.file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-            Ok(()) => self.full.store(true, Ordering::Relaxed),
+        let allocate = || {
+            if folder::room(&self.file)?.free_bytes < ROOM_BYTES {
+                return Ok(false);
+            }
+            let length = RESERVE_BYTES.cast_signed();
+            fallocate(&self.file, FallocateFlags::empty(), 0, length).map(|()| true)
+        };
+        match allocate() {
+            Ok(true) => {
+                *is_full = true;
+                self.is_released.store(false, Ordering::Relaxed);
+            }
+            Ok(false) => {}
             Err(error) => {
                 tracing::warn!(path = %self.path.display(), %error, "no reserve for a full disk");
             }
@@ -57,19 +82,26 @@ impl Reserve {
 
     /// Gives the room back to the disk; whether there was any.
     pub(crate) fn release(&self) -> bool {
-        if !self.full.swap(false, Ordering::Relaxed) {
+        let mut is_full = lock(&self.is_full);
+        if !*is_full {
             return false;
         }
-        match self.file.set_len(0) {
-            Ok(()) => {
-                tracing::error!(path = %self.path.display(), "the disk is full: reserve released");
-                true
-            }
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "reserve not released");
-                false
-            }
+        if let Err(error) = self.file.set_len(0) {
+            tracing::error!(path = %self.path.display(), %error, "reserve not released");
+            return false;
         }
+        tracing::error!(path = %self.path.display(), "the disk is full: reserve released");
+        *is_full = false;
+        self.is_released.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether takes may grow.
+    pub(crate) fn lets_takes_grow(&self) -> bool {
+        if self.is_released.load(Ordering::Relaxed) {
+            self.fill();
+        }
+        !self.is_released.load(Ordering::Relaxed)
     }
 }
 
@@ -83,11 +115,15 @@ mod tests {
         let reserve = Reserve::open(dir.path()).unwrap();
         let length = || std::fs::metadata(dir.path().join("reserve")).unwrap().len();
         reserve.fill();
-        assert_eq!(length(), RESERVE_BYTES.unsigned_abs());
+        assert_eq!(length(), RESERVE_BYTES);
         assert!(reserve.release());
         assert_eq!(length(), 0);
         assert!(!reserve.release());
+        // There is room here, so that takes go on at once.
+        assert!(reserve.lets_takes_grow());
+        assert_eq!(length(), RESERVE_BYTES);
+        assert!(reserve.release());
         reserve.fill();
-        assert_eq!(length(), RESERVE_BYTES.unsigned_abs());
+        assert_eq!(length(), RESERVE_BYTES);
     }
 }

@@ -11,16 +11,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
-
 use crate::StoreError;
 use crate::accounts::Accounts;
 use crate::catalog::{Catalog, SledCatalog};
-use crate::folder::{self, Held};
+use crate::folder::{self, Held, Room};
 use crate::kv::Kv;
 use crate::live::Live;
 use crate::locks::lock;
-use crate::media::{LocalMedia, Media, SledMedia};
+use crate::media::{LocalMedia, Media, Shelves, SledMedia};
 use crate::reserve::Reserve;
 use crate::spool::Spool;
 
@@ -75,7 +73,7 @@ pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
     pub(crate) accounts: Accounts,
     pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) media: Box<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) live: Live,
@@ -91,7 +89,7 @@ pub(crate) struct Parts {
     pub(crate) held: Held,
     pub(crate) spool: Arc<Spool>,
     pub(crate) catalog: SledCatalog,
-    pub(crate) media: Box<dyn Media>,
+    pub(crate) media: Arc<dyn Media>,
 }
 
 impl Parts {
@@ -103,10 +101,7 @@ impl Parts {
         let catalog_folder = data_dir.join("catalog");
         folder::make_folder(&catalog_folder)?;
         let kv = Arc::new(Kv::open(&catalog_folder, config.catalog_cache_bytes)?);
-        let media: Box<dyn Media> = match config.media {
-            MediaKind::Local => Box::new(LocalMedia::open(data_dir, Arc::clone(&spool))?),
-            MediaKind::Sled => Box::new(SledMedia::new(kv.table("media")?)),
-        };
+        let media = open_media(config, &kv, &spool)?;
         let catalog = SledCatalog::open(kv)?;
         folder::sync_folder(data_dir)?;
         Ok(Self {
@@ -116,6 +111,29 @@ impl Parts {
             media,
         })
     }
+}
+
+/// The configured kind of media, and the other one too where it may have been used before.
+fn open_media(
+    config: &StoreConfig,
+    kv: &Kv,
+    spool: &Arc<Spool>,
+) -> Result<Arc<dyn Media>, StoreError> {
+    let data_dir = &config.data_dir;
+    let local = || LocalMedia::open(data_dir, Arc::clone(spool)).map(Arc::new);
+    let sled = Arc::new(SledMedia::new(kv.table("media")?));
+    Ok(match config.media {
+        MediaKind::Local if sled.is_empty()? => local()?,
+        MediaKind::Local => Arc::new(Shelves {
+            chosen: local()?,
+            other: sled,
+        }),
+        MediaKind::Sled if LocalMedia::is_in(data_dir) => Arc::new(Shelves {
+            chosen: sled,
+            other: local()?,
+        }),
+        MediaKind::Sled => sled,
+    })
 }
 
 impl Store {
@@ -149,10 +167,7 @@ impl Store {
             held: Mutex::new(held),
             config,
         };
-        let (free, _) = inner.space()?;
-        if free >= inner.config.min_free_bytes {
-            inner.reserve.fill();
-        }
+        inner.reserve.fill();
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -162,14 +177,17 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> Health {
         let inner = &self.inner;
-        let (free_bytes, is_read_only) = inner.space().unwrap_or_else(|error| {
+        let room = inner.room().unwrap_or_else(|error| {
             tracing::error!(%error, "the data folder's file system does not answer");
-            (0, true)
+            Room {
+                free_bytes: 0,
+                is_read_only: true,
+            }
         });
         Health {
-            free_bytes,
+            free_bytes: room.free_bytes,
             min_free_bytes: inner.config.min_free_bytes,
-            writable: !is_read_only && inner.catalog.is_well(),
+            writable: !room.is_read_only && inner.catalog.is_well(),
         }
     }
 
@@ -185,18 +203,18 @@ impl Store {
 }
 
 impl Inner {
-    /// Bytes free for this user, and whether the file system is read-only.
-    pub(crate) fn space(&self) -> Result<(u64, bool), StoreError> {
-        let stat: Statvfs = fstatvfs(&self.spool_folder)
-            .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))?;
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        Ok((free, stat.flags().contains(FsFlags::ST_RDONLY)))
+    pub(crate) fn room(&self) -> Result<Room, StoreError> {
+        folder::room(&self.spool_folder)
+            .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))
     }
 
     /// Refuses where there is no room for one more recording.
     pub(crate) fn check_room(&self) -> Result<(), StoreError> {
         let min_free = self.config.min_free_bytes;
-        let (free, is_read_only) = self.space()?;
+        let Room {
+            free_bytes: free,
+            is_read_only,
+        } = self.room()?;
         if is_read_only {
             return Err(StoreError::ReadOnly {
                 path: self.config.data_dir.clone(),

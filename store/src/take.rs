@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use blake3::Hasher;
 use reeld_codec::wav;
-use reeld_model::RecordingSid;
+use reeld_model::{Channels, EndedBy, RecordingSid};
 
 use crate::StoreError;
 use crate::error::is_full;
@@ -24,6 +24,9 @@ use crate::live::{Owner, Waiting};
 use crate::reserve::Reserve;
 use crate::seal;
 use crate::stored::Stored;
+
+#[cfg(test)]
+mod tests;
 
 /// A recording being written: the one handle with which its samples go to disk.
 pub struct Take {
@@ -50,6 +53,8 @@ pub struct Take {
 #[derive(Debug, Clone)]
 enum Failed {
     Full,
+    /// The next block does not fit under RIFF's 4 GiB.
+    TooLarge,
     Io {
         what: String,
         kind: io::ErrorKind,
@@ -98,6 +103,12 @@ impl Take {
         self.owner.sid()
     }
 
+    /// How its tracks lie in the file.
+    #[must_use]
+    pub const fn channels(&self) -> Channels {
+        self.begun.record.channels
+    }
+
     /// Frames (one sample a channel) that are surely in the file.
     #[must_use]
     pub const fn frames(&self) -> u64 {
@@ -110,10 +121,12 @@ impl Take {
         self.keep_frames
     }
 
-    /// Whether a write failed, so that the recording ends here.
-    #[must_use]
-    pub const fn has_failed(&self) -> bool {
-        self.failed.is_some()
+    /// Why the recording ends here, where a write failed.
+    pub(crate) fn failure(&self) -> Option<EndedBy> {
+        self.failed.as_ref().map(|failed| match failed {
+            Failed::TooLarge => EndedBy::MaxSize,
+            Failed::Full | Failed::Io { .. } => EndedBy::DiskFull,
+        })
     }
 
     /// Appends interleaved samples, whole frames, with one write.
@@ -129,12 +142,18 @@ impl Take {
         if let Some(failed) = &self.failed {
             return Err(self.error(failed.clone()));
         }
-        debug_assert!(
-            samples
-                .len()
-                .is_multiple_of(usize::from(self.begun.record.channels.count())),
-            "whole frames"
-        );
+        let width = usize::from(self.begun.record.channels.count());
+        debug_assert!(samples.len().is_multiple_of(width), "whole frames");
+        let samples = &samples[..samples.len() - samples.len() % width];
+        let data_end = self.data_end() + samples.len() as u64 * u64::from(wav::SAMPLE_BYTES);
+        if data_end > seal::HEAD_BYTES + u64::from(wav::MAX_DATA_BYTES) {
+            self.failed = Some(Failed::TooLarge);
+            return Err(self.error(Failed::TooLarge));
+        }
+        if !self.reserve.lets_takes_grow() {
+            self.failed = Some(Failed::Full);
+            return Err(self.error(Failed::Full));
+        }
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         wav::samples_to_bytes(samples, &mut bytes);
@@ -229,6 +248,10 @@ impl Take {
     fn error(&self, failed: Failed) -> StoreError {
         match failed {
             Failed::Full => StoreError::DiskFull { sid: self.sid() },
+            Failed::TooLarge => StoreError::Io {
+                what: format!("append to {}", self.path.display()),
+                source: io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file ends at 4 GiB"),
+            },
             Failed::Io { what, kind, text } => StoreError::Io {
                 what,
                 source: io::Error::new(kind, text),

@@ -1,1 +1,66 @@
-//! The test harness.
+//! The end-to-end tests' harness: a daemon of one's own, callers, clients and judges.
+//!
+//! Called by the files under `tests/tests/`, one behaviour each; it calls the binary `reeld` as any
+//! user would, and the peers (ffmpeg, sipp, sox, curl) that judge it. What is here is what more than
+//! one test needs; what only one needs stays in its file.
+//!
+//! The harness looks at reeld from outside alone (contract.md): sockets, HTTP, files that it is
+//! told to read, and `/proc`. It panics with the reason when something outside reeld is missing or
+//! when reeld does not keep a promise: a panic is a test's way to fail.
+//!
+//! Time: senders are paced by the clock, since real time is what is tested. Nothing else sleeps for
+//! a fixed time; waiting is polling with a bound ([`patience`]).
+
+pub mod binary;
+pub mod capture_file;
+pub mod client;
+pub mod daemon;
+pub mod judge;
+pub mod patience;
+pub mod peer;
+pub mod port_block;
+pub mod reference;
+pub mod reply;
+pub mod script;
+pub mod sender;
+pub mod setup;
+pub mod span;
+pub mod tape;
+pub mod wav;
+
+pub use client::{Client, Started};
+pub use daemon::Daemon;
+pub use reply::Reply;
+pub use script::{Law, Script, Voice};
+pub use sender::Sender;
+pub use setup::{MediaKind, Setup};
+pub use span::Span;
+pub use tape::Tape;
+pub use wav::Wav;
+
+/// Runs a test body once for each kind of media store, as two tests: `local::name`, `sled::name`.
+///
+/// The body is a function of [`MediaKind`] in the same file.
+#[macro_export]
+macro_rules! for_each_media {
+    ($($name:ident),+ $(,)?) => {
+        /// With `media = "local"`.
+        mod local {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($crate::MediaKind::Local);
+                }
+            )+
+        }
+        /// With `media = "sled"`.
+        mod sled {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($crate::MediaKind::Sled);
+                }
+            )+
+        }
+    };
+}

@@ -7,12 +7,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use reeld_capture::BLOCK_AGE;
 use reeld_config::{Config, ConfigError, Flags, MediaKind, load};
 use reeld_ingest::TICK;
-
-/// From a frame's settling to its being handed to the writer: the age at which `capture` gives out a
-/// block that is not whole.
-const BLOCK: Duration = Duration::from_secs(1);
 
 /// What the writer's queue and the scheduler may add on a busy machine.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -47,7 +44,7 @@ impl CheckConfig {
 /// What a crash loses of each running recording, and what else this configuration costs.
 fn costs(config: &Config) -> String {
     let window = config.capture.reorder_window;
-    let kill = window + TICK + BLOCK + MARGIN;
+    let kill = window + TICK + BLOCK_AGE + MARGIN;
     let power = kill + config.capture.fsync;
     let mut text = format!(
         "kill -9 costs each running recording at most {:.2} s: reorder_window {:.2} + tick {:.2} + block {:.2} + margin {:.2}\n\
@@ -55,7 +52,7 @@ fn costs(config: &Config) -> String {
         kill.as_secs_f32(),
         window.as_secs_f32(),
         TICK.as_secs_f32(),
-        BLOCK.as_secs_f32(),
+        BLOCK_AGE.as_secs_f32(),
         MARGIN.as_secs_f32(),
         power.as_secs_f32(),
         config.capture.fsync.as_secs_f32(),

@@ -3,8 +3,8 @@
 //! `run` calls [`bind`] once it holds the data folder, then [`serve`] until it stops. The store's
 //! calls block, so each runs on a thread for that.
 //!
-//! Bounds: [`MAX_CLIENTS`] at once, a request's line of [`MAX_LINE`] bytes within [`PATIENCE`], a
-//! reply taken within [`PATIENCE`]; one verify at a time, as it reads the whole disk.
+//! Bounds: `MAX_CLIENTS` at once, a request's line of `MAX_LINE` bytes within `PATIENCE`, a
+//! reply taken within `PATIENCE`; one verify at a time, as it reads the whole disk.
 
 use std::fs;
 use std::future::Future;

@@ -51,13 +51,13 @@ fn let_time_pass() {
 
 type Came = Vec<(SocketAddr, Mono, Vec<u8>)>;
 
-fn drain(inlet: &mut Inlet, reader: &mut Reader, reach: Reach) -> (Drained, Came) {
+fn drain(inlet: &mut Inlet, reader: &mut Reader, reach: Reach) -> (u32, Came) {
     let mut came = Vec::new();
     reader.refresh();
-    let drained = inlet.drain(reader, reach, |from, at, bytes| {
+    let dropped = inlet.drain(reader, reach, |from, at, bytes| {
         came.push((from, at, bytes.to_vec()))
     });
-    (drained, came)
+    (dropped, came)
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn datagrams_come_in_order_with_source_and_the_kernel_s_time() {
         sent.push((before, monotonic()));
     }
     let_time_pass();
-    let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
-    assert_eq!(drained, Drained::default());
+    let (dropped, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+    assert_eq!(dropped, 0);
     assert_eq!(came.len(), 200);
     // On loopback a packet is received within its send: the stamp tells, although it is read late.
     let mut last = Mono(0);
@@ -102,20 +102,20 @@ fn drops_of_the_kernel_are_counted_once_and_cost_no_time_stamp() {
         }
         let flooded = monotonic();
         let_time_pass();
-        let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+        let (lost, came) = drain(&mut inlet, &mut reader, Reach::TICK);
         assert!(
             came.iter()
                 .all(|(_, arrival, _)| *arrival <= flooded + SLACK),
             "round {round}"
         );
         read += came.len();
-        dropped += drained.dropped as usize;
+        dropped += lost as usize;
     }
     // A count comes with the next packet that is queued.
     sender.send_to(&[0; 172], address).unwrap();
-    let (drained, came) = drain(&mut inlet, &mut reader, Reach::TICK);
+    let (lost, came) = drain(&mut inlet, &mut reader, Reach::TICK);
     read += came.len();
-    dropped += drained.dropped as usize;
+    dropped += lost as usize;
     assert!(dropped > 0);
     assert_eq!(read + dropped, 1_501);
 }
@@ -142,21 +142,19 @@ fn a_tick_reads_its_share_and_a_command_all_that_came_before_it() {
     for _ in 0..share + 200 {
         sender.send_to(&[0; 12], address).unwrap();
     }
-    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Rounds(3));
+    let (_, came) = drain(&mut inlet, &mut reader, Reach::Rounds(3));
     assert_eq!(came.len(), share);
-    assert_eq!(drained.cut_at, came.last().map(|(_, arrival, _)| *arrival));
     let_time_pass();
-    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Until(monotonic()));
-    assert_eq!((drained.cut_at, came.len()), (None, 200));
+    let (_, came) = drain(&mut inlet, &mut reader, Reach::Until(monotonic()));
+    assert_eq!(came.len(), 200);
     // What came after the command's time ends the drain, however much there is.
     let command = monotonic();
     let_time_pass();
     for _ in 0..200 {
         sender.send_to(&[0; 12], address).unwrap();
     }
-    let (drained, came) = drain(&mut inlet, &mut reader, Reach::Until(command));
+    let (_, came) = drain(&mut inlet, &mut reader, Reach::Until(command));
     assert_eq!(came.len(), FEW);
-    assert!(drained.cut_at.is_some());
 }
 
 #[test]

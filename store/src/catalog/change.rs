@@ -44,13 +44,22 @@ pub(crate) fn changes(
             continue;
         };
         for view in View::BOTH.into_iter().filter(|view| view.has(record.stage)) {
+            // The account's index of every record is where the records lie.
             for scope in scopes(record) {
+                if (view, scope) == (View::All, Scope::Account(record.account)) {
+                    continue;
+                }
                 *index.entry(key::index(view, scope, record)).or_default() += sign;
             }
             for key in count_keys(record) {
                 counts.entry(key).or_default()[view.index()] += sign;
             }
         }
+    }
+    if let (Some(old), new) = (old, new)
+        && new.is_none_or(|new| key::record(&new.record) != key::record(&old.record))
+    {
+        changes.remove(key::record(&old.record));
     }
     for (key, sum) in index {
         match sum {
@@ -82,10 +91,17 @@ pub(crate) fn changes(
         } else {
             changes.remove(live);
         }
-        let place = key::of_sid(key::RECORD, record.sid);
+        let sid = key::of_sid(key::PLACE, record.sid);
+        let was_at = old.map(|old| key::place(&old.record));
         match new {
-            Some(new) => changes.put(place, new.encode()),
-            None => changes.remove(place),
+            None => changes.remove(sid),
+            Some(new) => {
+                let place = key::place(&new.record);
+                if was_at.as_ref() != Some(&place) {
+                    changes.put(sid, place);
+                }
+                changes.put(key::record(&new.record), new.encode());
+            }
         }
     }
     Ok(changes)

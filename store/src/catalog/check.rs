@@ -23,9 +23,10 @@ pub(crate) fn check(
     order: &RwLock<()>,
     tell: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let checks: [(u8, Check); 6] = [
+    let checks: [(u8, Check); 7] = [
         (key::RECORD, of_record),
-        (key::ACCOUNT_INDEX, of_index),
+        (key::PLACE, of_place),
+        (key::LISTED_INDEX, of_index),
         (key::CALL_INDEX, of_index),
         (key::LIVE, of_live),
         (key::COUNT, of_count),
@@ -45,11 +46,19 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// A record has its places in the indices, and every count that it is in is there.
+/// A record lies where its Sid says, has its places in the indices, and every count that it is in
+/// is there.
 fn of_record(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>, StoreError> {
     let Some(Stored { record, .. }) = Stored::decode(value) else {
         return Ok(None); // damaged: verify's own walk tells of it
     };
+    let place = table.get(&key::of_sid(key::PLACE, record.sid))?;
+    if key != key::record(&record) || place.is_none_or(|place| place != key::place(&record)) {
+        return Ok(Some(format!(
+            "{} does not lie where its Sid says",
+            record.sid
+        )));
+    }
     for view in View::BOTH {
         for scope in scopes(&record) {
             let wanted = view.has(record.stage);
@@ -78,10 +87,16 @@ fn of_record(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>,
             record.sid, record.stage
         )));
     }
+    Ok(None)
+}
+
+/// Under a Sid lies a record.
+fn of_place(table: &Table, key: &[u8], place: &Value) -> Result<Option<String>, StoreError> {
     let Some(sid) = key::sid_at_end(key) else {
         return Ok(Some(odd(key)));
     };
-    Ok((sid != record.sid).then(|| format!("{sid} holds the record of {}", record.sid)))
+    let there = table.has(&key::record_at(place, sid))?;
+    Ok((!there).then(|| format!("{sid} has no record where it should lie")))
 }
 
 /// A place in an index is a record's.
@@ -89,7 +104,11 @@ fn of_index(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Stor
     let Some(sid) = key::sid_at_end(key) else {
         return Ok(Some(odd(key)));
     };
-    let Some(bytes) = table.get(&key::of_sid(key::RECORD, sid))? else {
+    let bytes = match table.get(&key::of_sid(key::PLACE, sid))? {
+        Some(place) => table.get(&key::record_at(&place, sid))?,
+        None => None,
+    };
+    let Some(bytes) = bytes else {
         return Ok(Some(format!("an index has {sid}, which has no record")));
     };
     let Some(Stored { record, .. }) = Stored::decode(&bytes) else {
@@ -107,7 +126,7 @@ fn of_live(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Store
     let Some(sid) = key::sid_at_end(key) else {
         return Ok(Some(odd(key)));
     };
-    let there = table.has(&key::of_sid(key::RECORD, sid))?;
+    let there = table.has(&key::of_sid(key::PLACE, sid))?;
     Ok((!there).then(|| format!("{sid} is marked as live and has no record")))
 }
 

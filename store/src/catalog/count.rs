@@ -3,11 +3,11 @@
 //! Called by `catalog::sled` for `total` and for page N, so that no list walks what it does not
 //! return; `catalog::change` keeps the counts. Which bytes a key has is `catalog::key`'s.
 //!
-//! Time, turned round so that the newest is first, is cut into buckets of 2^10, 2^16, 2^22, 2^28
-//! and 2^34 ms (1 s, 66 s, 70 min, 3.1 days, 199 days), each level's 64 to one of the next. A
-//! rank or a selection adds up at most 64 buckets a level, a few of the widest, and the records of
-//! one second: under 400 keys, whatever the number of records. Buckets of days, hours and minutes
-//! would count as much but have no bound at the top, and no help from the calendar either, since
+//! Time, turned round so that the newest is first, is cut into buckets of 2^12, 2^19, 2^26 and
+//! 2^33 ms (4 s, 9 min, 19 h, 99 days), each level's 128 to one of the next. A rank or a selection
+//! adds up at most 128 buckets a level, a few of the widest, and the records of four seconds: some
+//! hundred keys, whatever the number of records. Buckets of days, hours, minutes and seconds would
+//! cost one key more a record and have no bound at the top; the calendar would be no help, since
 //! bounds are instants and days depend on a time zone.
 
 use std::ops::Bound;
@@ -19,7 +19,7 @@ use crate::StoreError;
 use crate::kv::{Table, Value};
 
 /// Bits of the time that a bucket of each level spans, widest first.
-pub(crate) const SHIFTS: [u32; 5] = [34, 28, 22, 16, 10];
+pub(crate) const SHIFTS: [u32; 4] = [33, 26, 19, 12];
 
 /// The two counts in a value, by [`View::index`].
 pub(crate) type Counts = [u64; 2];

@@ -5,17 +5,19 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `r` sid | the record's bytes |
+//! | `a` account newest sid | the record's bytes: the account's index of every record |
+//! | `b` account newest sid | nothing: the account's index of completed ones |
+//! | `c` view account call newest sid | nothing: the call's two indices |
+//! | `r` sid | account newest: where the record lies |
 //! | `l` sid | nothing: the record is live |
 //! | `x` sid | nothing: a tombstone |
 //! | `t` account token-hash | sid |
-//! | `a` view account newest sid | nothing: the account's index |
-//! | `c` view account call newest sid | nothing: the call's index |
 //! | `n` level account bucket | two counts |
 //! | `m` account call | two counts |
 //!
 //! `newest` is the creation time turned round, so that the newest comes first; equal times are
-//! ordered by Sid. `n` and `m` count both views.
+//! ordered by Sid. Records lie in that order, so that a page is read in one place and new records
+//! are written in one. `n` and `m` count both views.
 
 use std::ops::Range;
 
@@ -81,15 +83,16 @@ pub(crate) fn all(tag: u8) -> Range<Vec<u8>> {
     vec![tag]..vec![tag + 1]
 }
 
-pub(crate) const RECORD: u8 = b'r';
+pub(crate) const RECORD: u8 = b'a';
+pub(crate) const PLACE: u8 = b'r';
 pub(crate) const LIVE: u8 = b'l';
 pub(crate) const TOMBSTONE: u8 = b'x';
 pub(crate) const COUNT: u8 = b'n';
 pub(crate) const CALL_COUNT: u8 = b'm';
-pub(crate) const ACCOUNT_INDEX: u8 = b'a';
+pub(crate) const LISTED_INDEX: u8 = b'b';
 pub(crate) const CALL_INDEX: u8 = b'c';
 
-/// A key of [`RECORD`], [`LIVE`] or [`TOMBSTONE`].
+/// A key of [`PLACE`], [`LIVE`] or [`TOMBSTONE`].
 pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
     join(tag, &[sid.as_bytes()])
 }
@@ -105,13 +108,13 @@ pub(crate) fn token(account: AccountSid, token: &[u8; 16]) -> Vec<u8> {
 
 /// The place in an index where those created at `newest` begin.
 pub(crate) fn index_from(view: View, scope: Scope, newest: u64) -> Vec<u8> {
-    let view = &[view.byte()];
     let time = &newest.to_be_bytes();
-    match scope {
-        Scope::Account(account) => join(ACCOUNT_INDEX, &[view, account.as_bytes(), time]),
-        Scope::Call(account, call) => join(
+    match (scope, view) {
+        (Scope::Account(account), View::All) => join(RECORD, &[account.as_bytes(), time]),
+        (Scope::Account(account), View::Listed) => join(LISTED_INDEX, &[account.as_bytes(), time]),
+        (Scope::Call(account, call), view) => join(
             CALL_INDEX,
-            &[view, account.as_bytes(), call.as_bytes(), time],
+            &[&[view.byte()], account.as_bytes(), call.as_bytes(), time],
         ),
     }
 }
@@ -128,6 +131,32 @@ pub(crate) fn index(view: View, scope: Scope, record: &Record) -> Vec<u8> {
     let mut key = index_from(view, scope, newest(record.created_ms));
     key.extend_from_slice(record.sid.as_bytes());
     key
+}
+
+/// Where a record lies.
+pub(crate) fn record(record: &Record) -> Vec<u8> {
+    index(View::All, Scope::Account(record.account), record)
+}
+
+/// The value under a record's Sid, from which [`record_at`] finds it.
+pub(crate) fn place(record: &Record) -> Vec<u8> {
+    [
+        record.account.as_bytes().as_slice(),
+        &newest(record.created_ms).to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// Where the record lies whose Sid has this value.
+pub(crate) fn record_at(place: &[u8], sid: RecordingSid) -> Vec<u8> {
+    join(RECORD, &[place, sid.as_bytes()])
+}
+
+/// Where the record lies that has this place in one of the account's indices.
+pub(crate) fn record_of(account: AccountSid, index: &[u8]) -> Option<Vec<u8>> {
+    index
+        .last_chunk::<24>()
+        .map(|end| join(RECORD, &[account.as_bytes(), end]))
 }
 
 /// The creation time, turned round, in a key of an index.

@@ -1,7 +1,8 @@
 //! The embedded catalog, on `kv`.
 //!
-//! Called by the rest of the crate through [`Catalog`]. Keys are `catalog::key`'s, counting is
-//! `catalog::count`'s, comparing is `catalog::check`'s.
+//! Called by the rest of the crate through [`Catalog`]. Keys are `catalog::key`'s, what changes
+//! with a record is `catalog::change`'s, paging is `catalog::list`'s, comparing is
+//! `catalog::check`'s.
 //!
 //! Locks: `order` is held for writing while a change is worked out and applied, for reading while
 //! a list is put together. Nothing waits for the disk under it: commits come after.
@@ -15,9 +16,8 @@ use std::sync::{Arc, RwLock};
 use reeld_model::{AccountSid, RecordingSid};
 
 use super::change::changes;
-use super::count::{self, Counted};
-use super::key::{self, Scope, View};
-use super::{Catalog, Insert, Met, check};
+use super::key::{self, View};
+use super::{Catalog, Insert, Met, check, count, list};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
@@ -90,11 +90,16 @@ impl SledCatalog {
     }
 
     fn read_record(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
-        let Some(bytes) = self.table.get(&key::of_sid(key::RECORD, sid))? else {
+        let Some(place) = self.table.get(&key::of_sid(key::PLACE, sid))? else {
             return Ok(None);
         };
-        Stored::decode(&bytes)
-            .map(Some)
+        self.read_at(&key::record_at(&place, sid), sid).map(Some)
+    }
+
+    fn read_at(&self, key: &[u8], sid: RecordingSid) -> Result<Stored, StoreError> {
+        let bytes = self.table.get(key)?;
+        bytes
+            .and_then(|bytes| Stored::decode(&bytes))
             .ok_or(StoreError::Corrupt { sid })
     }
 
@@ -114,112 +119,10 @@ impl SledCatalog {
         }
         self.table.apply(changes)
     }
-
-    /// The Sids of a page of an account's list, and the list's length.
-    fn page_of_account(
-        &self,
-        query: &Query,
-        view: View,
-        bounds: Bounds,
-    ) -> Result<(Vec<RecordingSid>, u64), StoreError> {
-        let counted = Counted {
-            table: &self.table,
-            account: query.account,
-            view,
-        };
-        let scope = Scope::Account(query.account);
-        let first = counted.before(Some(bounds.from))?;
-        let total = counted.before(bounds.to)?.saturating_sub(first);
-        let offset = query.page.saturating_mul(u64::from(query.page_size));
-        if offset >= total {
-            return Ok((Vec::new(), total));
-        }
-        let (start, skip) = if offset == 0 {
-            (key::index_from(view, scope, bounds.from), 0)
-        } else {
-            counted.select(first + offset)?.ok_or_else(count::damaged)?
-        };
-        let mut sids = Vec::new();
-        for (place, entry) in (0_u64..).zip(self.table.range(start..bounds.end(view, scope))) {
-            if sids.len() as u64 >= u64::from(query.page_size) {
-                break;
-            }
-            let (key, _) = entry?;
-            if place >= skip {
-                sids.push(key::sid_at_end(&key).ok_or_else(count::damaged)?);
-            }
-        }
-        Ok((sids, total))
-    }
-
-    /// The same of a call's list, which is short: it is walked.
-    fn page_of_call(
-        &self,
-        query: &Query,
-        view: View,
-        scope: Scope,
-        bounds: Bounds,
-    ) -> Result<(Vec<RecordingSid>, u64), StoreError> {
-        let kept = match scope {
-            Scope::Call(account, call) if bounds == Bounds::NONE => {
-                Some(count::counts_at(&self.table, &key::call_count(account, call))?[view.index()])
-            }
-            Scope::Call(..) | Scope::Account(_) => None,
-        };
-        let skip = query.page.saturating_mul(u64::from(query.page_size));
-        let stop = skip.saturating_add(u64::from(query.page_size));
-        let mut sids = Vec::new();
-        let mut seen = 0;
-        let start = key::index_from(view, scope, bounds.from);
-        for entry in self.table.range(start..bounds.end(view, scope)) {
-            if kept.is_some() && seen >= stop {
-                break;
-            }
-            let (key, _) = entry?;
-            if (skip..stop).contains(&seen) {
-                sids.push(key::sid_at_end(&key).ok_or_else(count::damaged)?);
-            }
-            seen += 1;
-        }
-        Ok((sids, kept.unwrap_or(seen)))
-    }
 }
 
 fn table_name(generation: u32) -> String {
     format!("catalog-{generation}")
-}
-
-/// A span of creation times, turned round.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Bounds {
-    /// From this one on.
-    from: u64,
-    /// Up to before this one; to the last, without one.
-    to: Option<u64>,
-}
-
-impl Bounds {
-    const NONE: Self = Self { from: 0, to: None };
-
-    /// `None` where no time can match.
-    fn of(query: &Query) -> Option<Self> {
-        let from = match query.until_ms {
-            None => 0,
-            Some(until) => key::newest(until).checked_add(1)?,
-        };
-        let to = query
-            .from_ms
-            .and_then(|from| key::newest(from).checked_add(1));
-        to.is_none_or(|to| from < to).then_some(Self { from, to })
-    }
-
-    /// The key just behind the span.
-    fn end(self, view: View, scope: Scope) -> Vec<u8> {
-        match self.to {
-            Some(to) => key::index_from(view, scope, to),
-            None => key::index_end(view, scope),
-        }
-    }
 }
 
 impl Catalog for SledCatalog {
@@ -233,7 +136,7 @@ impl Catalog for SledCatalog {
             {
                 return Ok(Insert::Repeated(Box::new(first)));
             }
-            if self.table.has(&key::of_sid(key::RECORD, sid))? || self.is_buried(sid)? {
+            if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
                 return Ok(Insert::Taken);
             }
             self.table
@@ -294,47 +197,32 @@ impl Catalog for SledCatalog {
     }
 
     fn list(&self, query: &Query) -> Result<Page, StoreError> {
-        let view = if query.include_unfinished {
-            View::All
-        } else {
-            View::Listed
-        };
-        let Some(bounds) = Bounds::of(query) else {
-            return Ok(Page {
-                records: Vec::new(),
-                total: 0,
-            });
-        };
         let _order = read(&self.order);
-        let (sids, total) = match query.call {
-            None => self.page_of_account(query, view, bounds)?,
-            Some(call) => {
-                self.page_of_call(query, view, Scope::Call(query.account, call), bounds)?
-            }
-        };
-        let records = sids
+        let (keys, total) = list::page(&self.table, query)?;
+        let records = keys
             .into_iter()
-            .map(|sid| {
-                let stored = self.read_record(sid)?.ok_or(StoreError::Corrupt { sid })?;
-                Ok(stored.record)
+            .map(|key| {
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                Ok(self.read_at(&key, sid)?.record)
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Page { records, total })
     }
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
-        let all = key::all(key::RECORD);
+        let all = key::all(key::PLACE);
         let start = match sid {
             None => Bound::Included(all.start),
-            Some(sid) => Bound::Excluded(key::of_sid(key::RECORD, sid)),
+            Some(sid) => Bound::Excluded(key::of_sid(key::PLACE, sid)),
         };
         self.table
             .range((start, Bound::Excluded(all.end)))
             .take(limit)
             .map(|pair| {
-                let (key, bytes) = pair?;
+                let (key, place) = pair?;
                 let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
-                Ok((sid, Stored::decode(&bytes)))
+                let bytes = self.table.get(&key::record_at(&place, sid))?;
+                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
             })
             .collect()
     }
@@ -411,7 +299,11 @@ impl SledCatalog {
     }
 
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
-        self.overwrite(&key::of_sid(key::RECORD, sid), Some(bytes));
+        let sample = crate::stored::tests::sample().record;
+        let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();
+        let place = place.map_or_else(|| key::place(&sample), |place| place.to_vec());
+        self.overwrite(&key::of_sid(key::PLACE, sid), Some(&place));
+        self.overwrite(&key::record_at(&place, sid), Some(bytes));
     }
 
     pub(crate) fn wipe(&self) {

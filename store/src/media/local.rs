@@ -27,12 +27,21 @@ pub(crate) struct LocalMedia {
 impl LocalMedia {
     /// Makes the 256 folders that are missing.
     pub(crate) fn open(data_dir: &Path, spool: Arc<Spool>) -> Result<Self, StoreError> {
-        let folder = data_dir.join("media");
+        let folder = Self::folder(data_dir);
         for first in 0..=u8::MAX {
             folder::make_folder(&folder.join(hex::encode([first])))?;
         }
         folder::sync_folder(&folder)?;
         Ok(Self { folder, spool })
+    }
+
+    /// Whether the data folder has ever kept media as files.
+    pub(crate) fn is_in(data_dir: &Path) -> bool {
+        Self::folder(data_dir).is_dir()
+    }
+
+    fn folder(data_dir: &Path) -> PathBuf {
+        data_dir.join("media")
     }
 
     fn path(&self, sid: RecordingSid) -> PathBuf {

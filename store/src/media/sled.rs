@@ -57,6 +57,15 @@ impl SledMedia {
         }
     }
 
+    /// Whether it has nothing.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        self.table
+            .range(..)
+            .next()
+            .transpose()
+            .map(|first| first.is_none())
+    }
+
     fn remove_chunks(&self, sid: RecordingSid) -> Result<(), StoreError> {
         loop {
             let keys: Vec<Vec<u8>> = self

@@ -5,8 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use proptest::prelude::*;
 use reeld_model::Channels;
 
-use crate::NewRecording;
 use crate::harness::*;
+use crate::{Deletion, MediaKind, NewRecording, Recovery};
 
 #[test]
 fn every_length_around_a_piece_comes_back() {
@@ -59,6 +59,44 @@ fn a_reader_can_be_sent_and_seeks_like_a_file() {
             bytes
         });
         assert_eq!(bytes.join().unwrap(), bytes_of(&sound(1_000))[1_992..]);
+    });
+}
+
+#[test]
+fn media_of_the_kind_that_was_configured_before_are_read_and_deleted() {
+    with_both(|dir, before| {
+        let now = match before {
+            MediaKind::Local => MediaKind::Sled,
+            MediaKind::Sled => MediaKind::Local,
+        };
+        let store = open(dir.path(), before);
+        let old: Vec<_> = (0..3)
+            .map(|n| record(&store, new(n), &sound(1_000)))
+            .collect();
+        crash(store, dir.path());
+        let store = open(dir.path(), now);
+        assert_eq!(store.recover(T0).unwrap(), Recovery::default());
+        let newer = record(&store, new(9), &sound(2_000));
+        assert!(served(&store, &old[0]) == file_of(Channels::Dual, &sound(1_000)));
+        assert!(served(&store, &newer) == file_of(Channels::Dual, &sound(2_000)));
+        assert_clean(&store);
+        let mut reader = store.media(&old[1]).unwrap();
+        for n in [1, 2, 9] {
+            assert_eq!(store.delete(account(1), sid(n)).unwrap(), Deletion::Deleted);
+        }
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        assert!(bytes == file_of(Channels::Dual, &sound(1_000)));
+        drop(reader);
+        assert!(store.inner.catalog.buried().unwrap().is_empty());
+        let mut sids = Vec::new();
+        let tell = &mut |sid| {
+            sids.push(sid);
+            Ok(())
+        };
+        store.inner.media.each(tell).unwrap();
+        assert_eq!(sids, [sid(0)]);
+        assert_clean(&store);
     });
 }
 

@@ -1,0 +1,88 @@
+//! Documents, lists and faults as HTTP responses in the request's face.
+
+use std::io;
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use jiff::tz::TimeZone;
+
+use crate::document::{Document, Listing};
+use crate::face::{Face, Format};
+use crate::fault::Fault;
+use crate::{json, xml};
+
+/// A resource.
+pub(crate) fn document(
+    status: StatusCode,
+    document: &Document,
+    face: Face,
+    zone: &TimeZone,
+) -> Result<Response<Body>, Fault> {
+    let bytes = match face.format {
+        Format::Xml => written(xml::document(document, face, zone))?,
+        Format::Json => json::document(document, face, zone).to_string().into(),
+    };
+    Ok(response(status, face.format, bytes))
+}
+
+/// A list; always 200, as SDKs want it.
+pub(crate) fn listing(
+    listing: &Listing,
+    face: Face,
+    zone: &TimeZone,
+) -> Result<Response<Body>, Fault> {
+    let bytes = match face.format {
+        Format::Xml => written(xml::listing(listing, face, zone))?,
+        Format::Json => json::listing(listing, face, zone).to_string().into(),
+    };
+    Ok(response(StatusCode::OK, face.format, bytes))
+}
+
+/// 204 without a body.
+pub(crate) fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A refusal.
+pub(crate) fn fault(fault: &Fault, format: Format) -> Response<Body> {
+    let bytes = match format {
+        // Its parts are plain text, so that writing them into memory cannot fail; were it to, the
+        // status still says what happened.
+        Format::Xml => xml::fault(fault).unwrap_or_default(),
+        Format::Json => json::fault(fault).to_string().into(),
+    };
+    let mut response = response(fault.status, format, bytes);
+    for (name, value) in &fault.headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    response
+}
+
+/// Plain text, for what is beside the API.
+pub(crate) fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+fn response(status: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, format.content_type());
+    response
+}
+
+fn written(bytes: io::Result<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+    bytes.map_err(|error| {
+        tracing::error!(%error, "a document could not be written as XML");
+        Fault::internal()
+    })
+}

@@ -1,0 +1,323 @@
+//! Recordings of a call: start one, pause, resume and stop it (contract.md, "Control").
+//!
+//! Called by `dispatch`. A start is a sequence of its own task, so that a client that goes away in
+//! the middle leaves a recording or none, never half of one:
+//!
+//! 1. `store.begin`: a durable record and its take. Crash after: recovery finds an empty take and
+//!    marks it absent.
+//! 2. The command to capture. Refused: `store.abort`. No answer in time: the client is told so,
+//!    and the task stops the recording should it start after all.
+//! 3. The answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, Response, StatusCode};
+use reeld_model::{
+    Answer, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
+    PauseBehavior, RecordingRef, RecordingSid, Refusal, StartRecording,
+};
+use reeld_store::{Begun, NewRecording, Record, Stage};
+
+use crate::answer;
+use crate::app::{App, Declined};
+use crate::calls::{call_parameters, random_bytes, set_location};
+use crate::dispatch::Asked;
+use crate::fault::{Fault, code};
+use crate::params::{Known, Params, Use};
+use crate::recording::{Live, RecordingView};
+use crate::start::StartForm;
+
+/// Twilio's header for telling repeats apart.
+const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
+/// Bytes of its value: a UUID has 36.
+const MAX_TOKEN: usize = 128;
+
+const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
+
+/// What a start came to.
+struct Started {
+    record: Record,
+    /// Whether an earlier request with the same token had begun it.
+    repeated: bool,
+    status: Option<LiveStatus>,
+    frames: u64,
+    call: Option<CallView>,
+}
+
+/// POST on a call's Recordings.
+pub(crate) async fn start(
+    asked: &Asked,
+    call: CallSid,
+    mut form: Params,
+) -> Result<Response<Body>, Fault> {
+    let app = &asked.app;
+    let wanted = StartForm::read(&mut form, &app.settings.record)?;
+    // A call that this opens gets both tracks, so that its next recording can have either.
+    let open = call_parameters(asked, call, &mut form)?;
+    let new = NewRecording {
+        sid: RecordingSid::from_bytes(random_bytes()?),
+        account: asked.target.account,
+        call,
+        channels: wanted.channels,
+        track: wanted.track,
+        trim: wanted.trim,
+        origin: wanted.origin,
+        created_ms: app.now_ms(),
+        tags: wanted.tags,
+        idempotency_token: idempotency_token(&asked.headers)?,
+    };
+    let start = StartRecording {
+        sid: new.sid,
+        channels: new.channels,
+        track: new.track,
+        trim: new.trim,
+        rules: wanted.rules,
+    };
+    let started = tokio::spawn(carry_out(Arc::clone(app), new, open, start))
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "the start of a recording died");
+            Fault::internal()
+        })??;
+    let view = RecordingView {
+        record: &started.record,
+        base_url: &asked.base_url(),
+        of_call: true,
+        live: Some(Live {
+            status: started.status,
+            frames: started.frames,
+            call: started.call.as_ref(),
+        }),
+    };
+    let status = if started.repeated {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    let mut response = answer::document(status, &view.document(), asked.face(), &asked.zone())?;
+    set_location(&mut response, asked, &view.resource());
+    Ok(response)
+}
+
+/// The sequence, in a task that no client can cancel.
+async fn carry_out(
+    app: Arc<App>,
+    new: NewRecording,
+    open: OpenCall,
+    start: StartRecording,
+) -> Result<Started, Fault> {
+    let sid = new.sid;
+    let _turn = match &new.idempotency_token {
+        Some(token) => Some(app.turns.take(token).await),
+        None => None,
+    };
+    let record = match app.store(move |store| store.begin(new)).await? {
+        Begun::New(record) => record,
+        Begun::Repeated(record) => return Ok(repeated(&app, record).await),
+    };
+    let command = Command::StartRecording {
+        call: open,
+        may_open: app.settings.start_unknown_call,
+        start,
+    };
+    match app.ask_recording(command).await {
+        Ok((view, call)) => Ok(Started {
+            record,
+            repeated: false,
+            status: Some(view.status),
+            frames: view.frames,
+            call: Some(call),
+        }),
+        Err(Declined::Late(answer)) => {
+            let fault = Fault::unavailable("the capture side did not answer in time");
+            let app = Arc::clone(&app);
+            tokio::spawn(async move {
+                match answer.await {
+                    Ok(Ok(Answer::Recording(..) | Answer::Call(_))) => undo(&app, &record).await,
+                    Ok(Err(_)) | Err(_) => abort(&app, sid).await,
+                }
+            });
+            Err(fault)
+        }
+        Err(declined) => {
+            abort(&app, sid).await;
+            Err(declined.into())
+        }
+    }
+}
+
+/// The first recording of an idempotency token, as it is now, with where to send RTP.
+async fn repeated(app: &App, record: Record) -> Started {
+    let command = Command::DescribeCall {
+        account: record.account,
+        call: record.call,
+    };
+    // A call that has ended has no media to tell of.
+    let call = app.ask_call(command).await.ok();
+    let live = call
+        .iter()
+        .flat_map(|call| &call.recordings)
+        .find(|live| live.sid == record.sid);
+    Started {
+        status: live.map(|live| live.status),
+        frames: live.map_or(0, |live| live.frames),
+        record,
+        repeated: true,
+        call,
+    }
+}
+
+/// Takes back what `begin` did.
+async fn abort(app: &App, sid: RecordingSid) {
+    if let Err(fault) = app.store(move |store| store.abort(sid)).await {
+        // The record stays live without a recording; the next start recovers it as absent.
+        tracing::error!(%sid, why = fault.message, "a refused recording could not be taken back");
+    }
+}
+
+/// Stops a recording that its client was told had not started.
+async fn undo(app: &App, record: &Record) {
+    let command = Command::ChangeRecording {
+        account: record.account,
+        call: record.call,
+        recording: RecordingRef::Sid(record.sid),
+        change: ChangeRecording::Stop(EndedBy::Stopped),
+    };
+    let outcome = app.ask(command).await;
+    tracing::warn!(call = %record.call, ?outcome, "a recording started too late and was stopped");
+}
+
+/// POST on a recording of a call: `Status`, and what a pause leaves.
+pub(crate) async fn update(
+    asked: &Asked,
+    call: CallSid,
+    recording: RecordingRef,
+    mut form: Params,
+) -> Result<Response<Body>, Fault> {
+    form.check(KNOWN_TO_UPDATE)?;
+    let behavior = form
+        .choice(
+            "PauseBehavior",
+            code::INVALID,
+            &[
+                ("skip", PauseBehavior::Skip),
+                ("silence", PauseBehavior::Silence),
+            ],
+        )?
+        .unwrap_or_default();
+    let change = form
+        .choice(
+            "Status",
+            code::INVALID,
+            &[
+                (
+                    LiveStatus::Paused.as_str(),
+                    ChangeRecording::Pause(behavior),
+                ),
+                (LiveStatus::InProgress.as_str(), ChangeRecording::Resume),
+                (
+                    LiveStatus::Stopped.as_str(),
+                    ChangeRecording::Stop(EndedBy::Stopped),
+                ),
+            ],
+        )?
+        .ok_or_else(|| {
+            Fault::invalid(
+                "Status",
+                "it is needed: one of paused, in-progress, stopped",
+            )
+        })?;
+    let account = asked.target.account;
+    let command = Command::ChangeRecording {
+        account,
+        call,
+        recording,
+        change,
+    };
+    let (record, live) = match asked.app.ask_recording(command).await {
+        Ok((view, call)) => {
+            let sid = view.sid;
+            let record = asked
+                .app
+                .store(move |store| store.get(account, sid))
+                .await?
+                .ok_or_else(|| asked.not_found())?;
+            (record, Some((view, call)))
+        }
+        Err(Declined::Refused(Refusal::CallUnknown | Refusal::RecordingUnknown)) => {
+            (finished(asked, call, recording, change).await?, None)
+        }
+        Err(declined) => return Err(declined.into()),
+    };
+    let view = RecordingView {
+        record: &record,
+        base_url: &asked.base_url(),
+        of_call: true,
+        live: Some(match &live {
+            Some((view, call)) => Live {
+                status: Some(view.status),
+                frames: view.frames,
+                call: Some(call),
+            },
+            None => Live {
+                status: (record.stage == Stage::Live).then_some(LiveStatus::Stopped),
+                frames: record.frames,
+                call: None,
+            },
+        }),
+    };
+    answer::document(
+        StatusCode::OK,
+        &view.document(),
+        asked.face(),
+        &asked.zone(),
+    )
+}
+
+/// A recording that capture holds no more, for which stopping is all that is still legal.
+async fn finished(
+    asked: &Asked,
+    call: CallSid,
+    recording: RecordingRef,
+    change: ChangeRecording,
+) -> Result<Record, Fault> {
+    let RecordingRef::Sid(sid) = recording else {
+        return Err(asked.not_found());
+    };
+    let account = asked.target.account;
+    let record = asked
+        .app
+        .store(move |store| store.get(account, sid))
+        .await?
+        .filter(|record| record.call == call)
+        .ok_or_else(|| asked.not_found())?;
+    if LiveStatus::Stopped.allows(change.target()) {
+        Ok(record)
+    } else {
+        Err(Refusal::IllegalStep {
+            from: LiveStatus::Stopped,
+            to: change.target(),
+        }
+        .into())
+    }
+}
+
+fn idempotency_token(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    headers
+        .get(IDEMPOTENCY_TOKEN)
+        .map(|value| {
+            value
+                .to_str()
+                .ok()
+                .filter(|text| !text.is_empty() && text.len() <= MAX_TOKEN)
+                .map(str::to_owned)
+                .ok_or_else(|| {
+                    Fault::invalid(
+                        "I-Twilio-Idempotency-Token",
+                        format_args!("it must be 1 to {MAX_TOKEN} visible ASCII characters"),
+                    )
+                })
+        })
+        .transpose()
+}

@@ -1,0 +1,300 @@
+//! A request of the Twilio API from its path to its handler: what is named, which method, who
+//! asks, within what time.
+//!
+//! `serve` routes everything here that is not beside the API. Order: path (404), method (405),
+//! credentials (401, 429, 404 for another's account), parameters (400), then the handler.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use jiff::tz::TimeZone;
+use reeld_model::RecordingRef;
+
+use crate::app::App;
+use crate::document::Listing;
+use crate::face::{Face, Version};
+use crate::fault::Fault;
+use crate::paging::Place;
+use crate::params::Params;
+use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
+use crate::settings::MediaAuth;
+use crate::{account, answer, calls, control, recordings};
+
+/// The client's address, put into each request by `serve`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// What a resource does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Head,
+    Post,
+    Delete,
+}
+
+/// A request, past path, method and credentials.
+pub(crate) struct Asked {
+    pub(crate) app: Arc<App>,
+    pub(crate) target: Target,
+    /// The path as it came, for messages.
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) is_head: bool,
+}
+
+impl Asked {
+    pub(crate) fn face(&self) -> Face {
+        self.target.face()
+    }
+
+    pub(crate) fn zone(&self) -> TimeZone {
+        self.face().zone(&self.app.settings.timezone)
+    }
+
+    pub(crate) fn not_found(&self) -> Fault {
+        Fault::not_found(&self.path)
+    }
+
+    /// What absolute links begin with: `api.public_url`, else the host that was asked for, else
+    /// nothing.
+    pub(crate) fn base_url(&self) -> String {
+        if let Some(url) = &self.app.settings.public_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        self.headers
+            .get(header::HOST)
+            .and_then(|host| Authority::try_from(host.as_bytes()).ok())
+            .map_or_else(String::new, |host| format!("http://{host}"))
+    }
+}
+
+/// Answers a request of the API.
+pub(crate) async fn handle(app: Arc<App>, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let Some(target) = Target::parse(&path) else {
+        return answer::fault(&Fault::not_found(&path), face_of_stray(&path).format);
+    };
+    let limit = app.settings.limits.request;
+    let method = request.method().clone();
+    let response = match tokio::time::timeout(limit, respond(app, target, path, request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(fault)) => answer::fault(&fault, target.face().format),
+        Err(_) => answer::fault(
+            &Fault::unavailable("the request took too long"),
+            target.face().format,
+        ),
+    };
+    tracing::debug!(
+        %method,
+        resource = target.resource.kind(),
+        status = response.status().as_u16(),
+        "request"
+    );
+    response
+}
+
+async fn respond(
+    app: Arc<App>,
+    target: Target,
+    path: String,
+    request: Request<Body>,
+) -> Result<Response<Body>, Fault> {
+    if let Extension::Unbuilt(extension) = target.extension {
+        let mut fault = Fault::not_found(&path);
+        fault.message = format!("{}: .{extension} is not built yet", fault.message);
+        return Err(fault);
+    }
+    let mut query = Params::parse(request.uri().query().unwrap_or_default());
+    let verb = verb(&target.resource, request.method(), query.as_mut().ok())?;
+    let peer = request
+        .extensions()
+        .get::<Peer>()
+        .map(|peer| peer.0)
+        .ok_or_else(Fault::internal)?;
+    if !is_public(&app, &target, verb) {
+        let store = &app.store;
+        let account = app
+            .gate
+            .admit(request.headers(), peer, app.now_ms(), |account, token| {
+                store.authenticate(account, token)
+            })?;
+        if account != target.account {
+            return Err(Fault::not_found(&path));
+        }
+    }
+    let query = query?;
+    let (parts, body) = request.into_parts();
+    let asked = Asked {
+        app,
+        target,
+        path,
+        headers: parts.headers,
+        is_head: verb == Verb::Head,
+    };
+    match (verb, target.resource) {
+        (Verb::Get | Verb::Head, _) => get(&asked, query).await,
+        (Verb::Delete, Resource::Recording(sid)) => recordings::delete(&asked, sid, None).await,
+        (Verb::Delete, Resource::CallRecording(call, RecordingRef::Sid(sid))) => {
+            recordings::delete(&asked, sid, Some(call)).await
+        }
+        (Verb::Post, resource) => {
+            let form = form(&asked, query, body).await?;
+            post(&asked, resource, form).await
+        }
+        (Verb::Delete, _) => Err(asked.not_found()),
+    }
+}
+
+async fn post(asked: &Asked, resource: Resource, form: Params) -> Result<Response<Body>, Fault> {
+    match resource {
+        Resource::Calls => calls::open(asked, form).await,
+        Resource::Call(call) => calls::update(asked, call, form).await,
+        Resource::CallRecordings(call) => control::start(asked, call, form).await,
+        Resource::CallRecording(call, recording) => {
+            control::update(asked, call, recording, form).await
+        }
+        Resource::Account | Resource::Recordings | Resource::Recording(_) | Resource::Annex(..) => {
+            Err(asked.not_found())
+        }
+    }
+}
+
+async fn get(asked: &Asked, query: Params) -> Result<Response<Body>, Fault> {
+    match asked.target.resource {
+        Resource::Account => show_account(asked).await,
+        Resource::Recordings => recordings::list(asked, None, query).await,
+        Resource::CallRecordings(call) => recordings::list(asked, Some(call), query).await,
+        Resource::Recording(sid) => recordings::show(asked, sid, None, query).await,
+        Resource::CallRecording(call, RecordingRef::Sid(sid)) => {
+            recordings::show(asked, sid, Some(call), query).await
+        }
+        Resource::Annex(sid, annex) => {
+            recordings::find(asked, sid, None).await?;
+            empty_list(asked, annex)
+        }
+        Resource::Call(call) => calls::show(asked, call).await,
+        Resource::Calls | Resource::CallRecording(_, RecordingRef::Current) => {
+            Err(asked.not_found())
+        }
+    }
+}
+
+/// Public by their Sid are the audio and the 2008 `.xml` (contract.md, "Recordings").
+fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
+    let read = matches!(verb, Verb::Get | Verb::Head);
+    let recording = matches!(
+        target.resource,
+        Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
+    );
+    let representation = match target.extension {
+        Extension::None | Extension::Wav | Extension::Mp3 => true,
+        Extension::Xml => target.version == Version::V2008,
+        Extension::Json | Extension::Unbuilt(_) => false,
+    };
+    app.settings.media_auth == MediaAuth::Public && read && recording && representation
+}
+
+/// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
+fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
+    let (allow, verbs): (&'static str, &[Verb]) = match resource {
+        Resource::Account | Resource::Recordings | Resource::Annex(..) => {
+            ("GET, HEAD", &[Verb::Get, Verb::Head])
+        }
+        Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
+        Resource::Calls => ("POST", &[Verb::Post]),
+        Resource::Call(_) | Resource::CallRecordings(_) => {
+            ("GET, HEAD, POST", &[Verb::Get, Verb::Head, Verb::Post])
+        }
+        Resource::CallRecording(..) => (
+            "GET, HEAD, POST, DELETE",
+            &[Verb::Get, Verb::Head, Verb::Post, Verb::Delete],
+        ),
+    };
+    let overriding = match query {
+        Some(query) if *method == Method::POST => query.take("_method")?,
+        Some(_) | None => None,
+    };
+    let verb = match overriding.as_deref() {
+        Some("DELETE") => Some(Verb::Delete),
+        Some("PUT") => None,
+        Some(_) => return Err(Fault::invalid("_method", "it must be DELETE or PUT")),
+        None => match *method {
+            Method::GET => Some(Verb::Get),
+            Method::HEAD => Some(Verb::Head),
+            Method::POST => Some(Verb::Post),
+            Method::DELETE => Some(Verb::Delete),
+            _ => None,
+        },
+    };
+    verb.filter(|verb| verbs.contains(verb))
+        .ok_or_else(|| Fault::method_not_allowed(allow))
+}
+
+/// The form of a POST, after what its query says.
+async fn form(asked: &Asked, query: Params, body: Body) -> Result<Params, Fault> {
+    let limit = asked.app.settings.limits.body_bytes;
+    let bytes = Limited::new(body, limit)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                let message = format!("The body must be at most {limit} bytes");
+                Fault::new(StatusCode::PAYLOAD_TOO_LARGE, None, message)
+            } else {
+                Fault::new(StatusCode::BAD_REQUEST, None, "The body could not be read")
+            }
+        })?
+        .to_bytes();
+    let is_form = asked.headers.get(header::CONTENT_TYPE).is_none_or(|value| {
+        let value = value.to_str().unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
+    if !is_form && !bytes.is_empty() {
+        return Err(Fault::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            None,
+            "The body must be application/x-www-form-urlencoded",
+        ));
+    }
+    Ok(query.and(Params::parse(&String::from_utf8_lossy(&bytes))?))
+}
+
+async fn show_account(asked: &Asked) -> Result<Response<Body>, Fault> {
+    let sid = asked.target.account;
+    let accounts = asked.app.store(|store| store.accounts()).await?;
+    let account = accounts
+        .iter()
+        .find(|account| account.sid == sid)
+        .ok_or_else(|| asked.not_found())?;
+    answer::document(
+        StatusCode::OK,
+        &account::document(account),
+        asked.face(),
+        &asked.zone(),
+    )
+}
+
+/// The list of what a recording never has here.
+fn empty_list(asked: &Asked, annex: Annex) -> Result<Response<Body>, Fault> {
+    let target = &asked.target;
+    let path = path_of(target.version, target.account, &target.resource);
+    let place = Place {
+        path: &path,
+        face: asked.face(),
+        filters: &[],
+        page: 0,
+        page_size: 50,
+    };
+    let listing = Listing {
+        name: annex.as_str(),
+        items: Vec::new(),
+        paging: place.paging(0, 0),
+    };
+    answer::listing(&listing, asked.face(), &asked.zone())
+}

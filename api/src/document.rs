@@ -1,0 +1,130 @@
+//! What an answer says, before it is XML or JSON.
+//!
+//! `recording`, `call`, `account` and `listing` make documents; `xml` and `json` write them.
+//! A field has one name, Twilio's of 2008 (`DateCreated`); the JSON of 2010 spells it in snake
+//! case ([`snake`]). No I/O, no request.
+
+use serde_json::Value as Json;
+
+use crate::face::Kind;
+
+/// A resource: its element's name and its fields in order.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) name: &'static str,
+    pub(crate) fields: Vec<Field>,
+}
+
+/// One field of a resource.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+    pub(crate) value: Value,
+}
+
+/// A field's value.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// Not known: `null`, an empty element.
+    Null,
+    Text(String),
+    /// A number in JSON, where 2008 has strings throughout.
+    Number(u64),
+    Flag(bool),
+    /// An instant, milliseconds since the Unix epoch; the face decides its zone.
+    Date(i64),
+    /// The path of another resource: JSON puts `.json` after it (twilio.md §0.9).
+    Uri(String),
+    /// The user's own JSON; its text in XML.
+    Json(Json),
+    /// Nested fields.
+    Group(Vec<Field>),
+    /// Rows of attributes: `<Media><Stream track="inbound" …/></Media>`.
+    Rows {
+        item: &'static str,
+        rows: Vec<Vec<Field>>,
+    },
+}
+
+impl Value {
+    /// Text, or null without it.
+    pub(crate) fn text(text: Option<impl Into<String>>) -> Self {
+        text.map_or(Self::Null, |text| Self::Text(text.into()))
+    }
+
+    /// A date, or null without it.
+    pub(crate) fn date(ms: Option<i64>) -> Self {
+        ms.map_or(Self::Null, Self::Date)
+    }
+}
+
+impl Field {
+    /// One of every face.
+    pub(crate) const fn seed(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::Seed, name, value)
+    }
+
+    /// Twilio's of 2008 alone.
+    pub(crate) const fn old(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::Old, name, value)
+    }
+
+    /// Twilio's of 2010 alone.
+    pub(crate) const fn new(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::New, name, value)
+    }
+
+    /// reeld's, outside 2008 XML.
+    pub(crate) const fn own(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::Own, name, value)
+    }
+
+    /// reeld's, in every face.
+    pub(crate) const fn control(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::Control, name, value)
+    }
+
+    const fn of(kind: Kind, name: &'static str, value: Value) -> Self {
+        Self { kind, name, value }
+    }
+}
+
+/// A list with its place in the whole.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The element that wraps it, and its key in JSON.
+    pub(crate) name: &'static str,
+    pub(crate) items: Vec<Document>,
+    pub(crate) paging: Paging,
+}
+
+/// Where a list's page is, and the links to the others.
+#[derive(Debug, Default)]
+pub(crate) struct Paging {
+    pub(crate) page: u64,
+    pub(crate) pages: u64,
+    pub(crate) page_size: u32,
+    pub(crate) total: u64,
+    /// Index of the page's first item in the whole.
+    pub(crate) start: u64,
+    /// Index of its last; equal to `start` where there is none.
+    pub(crate) end: u64,
+    pub(crate) uri: String,
+    pub(crate) first: Option<String>,
+    pub(crate) next: Option<String>,
+    pub(crate) previous: Option<String>,
+    pub(crate) last: Option<String>,
+}
+
+/// `DateCreated` as `date_created`.
+pub(crate) fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for (i, letter) in name.char_indices() {
+        if letter.is_ascii_uppercase() && i > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}

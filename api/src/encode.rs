@@ -1,0 +1,191 @@
+//! MP3 on demand: a bounded pool of threads that encode, a bounded folder that keeps the results.
+//!
+//! `media` calls [`Encoder::fetch`] for a recording's MP3 and gets a [`Source`] at once: a finished
+//! file, or one that grows while it is encoded, whose length `codec` knows beforehand. All who want
+//! the same MP3 at the same time share one encoding. `recordings` calls [`Encoder::forget`].
+//!
+//! Threads run at the lowest priority ([`NICENESS`]), so that capture keeps its packets while every
+//! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. One
+//! lock guards queue, running encodings and the folder's index; no thread reads or writes sound
+//! while it holds it.
+
+mod folder;
+mod growing;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use reeld_codec::mp3;
+use reeld_model::RecordingSid;
+use reeld_store::StoreError;
+
+use folder::Folder;
+use growing::Growing;
+pub(crate) use growing::Source;
+
+/// The lowest priority there is (nice(2)).
+const NICENESS: i32 = 19;
+
+/// Which MP3: a recording's audio, known by its hash, in so many channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) sid: RecordingSid,
+    /// The first bytes of the audio's BLAKE3, so that a file never outlives what it was made of.
+    pub(crate) hash: [u8; 8],
+    pub(crate) channels: u16,
+}
+
+/// Why there is no MP3.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// As many wait for an encoder as may.
+    #[error("{0} recordings wait for an encoder (encode.queue)")]
+    Full(usize),
+    /// The recording's audio cannot be opened, or the disk lacks room.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The cache folder refused.
+    #[error("the MP3 cache: {0}")]
+    Cache(#[from] io::Error),
+}
+
+/// The WAV that an MP3 is made of, from its first byte.
+pub(crate) type Wav = Box<dyn Read + Send>;
+
+/// A recording that waits for a thread.
+struct Job {
+    key: Key,
+    frames: u64,
+    wav: Wav,
+    growing: Arc<Growing>,
+}
+
+/// What the lock guards.
+struct Inner {
+    folder: Folder,
+    queue: VecDeque<Job>,
+    /// Waiting or being encoded.
+    running: HashMap<Key, Arc<Growing>>,
+    /// Threads that encode nothing now.
+    idle: usize,
+    stopping: bool,
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Signalled when a job is queued, and at the end.
+    work: Condvar,
+}
+
+/// The pool and its cache. Dropping it ends the threads, in the middle of a recording too.
+pub(crate) struct Encoder {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    queue: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change under the lock is whole before anything that could panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Encoder {
+    /// Starts `workers` threads over the folder `dir`, which keeps up to `cache_bytes`; what an
+    /// earlier run left in it half made is removed.
+    pub(crate) fn new(
+        workers: NonZeroUsize,
+        queue: usize,
+        cache_bytes: u64,
+        dir: PathBuf,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            inner: Mutex::new(Inner {
+                folder: Folder::open(dir, cache_bytes)?,
+                queue: VecDeque::new(),
+                running: HashMap::new(),
+                idle: workers.get(),
+                stopping: false,
+            }),
+            work: Condvar::new(),
+        });
+        let threads = (0..workers.get())
+            .map(|i| {
+                let shared = Arc::clone(&shared);
+                std::thread::Builder::new()
+                    .name(format!("encode-{i}"))
+                    .spawn(move || worker::run(&shared))
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            shared,
+            threads,
+            queue,
+        })
+    }
+
+    /// The MP3 of `key`, of `frames` frames; `open` opens the WAV in the key's channels, and is
+    /// called only where an encoding must begin. Blocks on the disk, not on encoding.
+    pub(crate) fn fetch(
+        &self,
+        key: Key,
+        frames: u64,
+        open: impl FnOnce() -> Result<Wav, StoreError>,
+    ) -> Result<Source, FetchError> {
+        let length = mp3::encoded_len(key.channels, frames);
+        let mut inner = self.shared.lock();
+        if let Some(growing) = inner.running.get(&key) {
+            return Ok(Source::growing(growing));
+        }
+        if let Some(file) = inner.folder.get(key, length)? {
+            return Ok(Source::finished(file, length));
+        }
+        // A job that an idle thread is about to take does not wait.
+        if inner.queue.len() >= self.queue.saturating_add(inner.idle) {
+            return Err(FetchError::Full(self.queue));
+        }
+        let wav = open()?;
+        let growing = Arc::new(Growing::new(inner.folder.temporary(key)?, length));
+        let source = Source::growing(&growing);
+        inner.running.insert(key, Arc::clone(&growing));
+        inner.queue.push_back(Job {
+            key,
+            frames,
+            wav,
+            growing,
+        });
+        drop(inner);
+        self.shared.work.notify_one();
+        Ok(source)
+    }
+
+    /// Removes what is kept of a recording, and what is being made of it once it is made. Who is
+    /// fetching it keeps what was begun.
+    pub(crate) fn forget(&self, sid: RecordingSid) {
+        let mut inner = self.shared.lock();
+        inner.folder.forget(sid);
+        for (_, growing) in inner.running.iter().filter(|(key, _)| key.sid == sid) {
+            growing.forget();
+        }
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.work.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("an encoder thread had died");
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Beside the API: is the daemon alive, can it take a recording, what has it counted.
+//!
+//! Routed by `serve`, open to all: nothing here names a call, a number or a path.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use http::{Response, StatusCode, header};
+use reeld_model::Gauges;
+use reeld_store::Health;
+
+use crate::answer;
+use crate::app::App;
+use crate::face::Format;
+use crate::fault::Fault;
+
+/// `GET /healthz`: requests are answered.
+pub(crate) async fn alive() -> Response<Body> {
+    std::future::ready(answer::text(StatusCode::OK, "ok\n".into())).await
+}
+
+/// `GET /readyz`: 200, or 503 with a line for each thing that is wanting.
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
+    let health = match app.store(|store| Ok(store.health())).await {
+        Ok(health) => health,
+        Err(fault) => return answer::fault(&fault, Format::Xml),
+    };
+    let wanting = wanting(&app.control.gauges(), &health);
+    if wanting.is_empty() {
+        answer::text(StatusCode::OK, "ready\n".into())
+    } else {
+        answer::text(StatusCode::SERVICE_UNAVAILABLE, wanting)
+    }
+}
+
+/// `GET /metrics`: Prometheus' text format.
+pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
+    let health = match app.store(|store| Ok(store.health())).await {
+        Ok(health) => health,
+        Err(fault) => return answer::fault(&fault, Format::Xml),
+    };
+    let mut response = answer::text(StatusCode::OK, exposition(&app.control.gauges(), &health));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+/// A path beside the API with another method.
+pub(crate) async fn only_get() -> Response<Body> {
+    let fault = Fault::method_not_allowed("GET, HEAD");
+    std::future::ready(answer::fault(&fault, Format::Xml)).await
+}
+
+/// Why no new recording can be taken, a line each.
+fn wanting(gauges: &Gauges, health: &Health) -> String {
+    let mut wanting = String::new();
+    let mut line = |is_so: bool, text: String| {
+        if is_so {
+            wanting.push_str(&text);
+            wanting.push('\n');
+        }
+    };
+    line(gauges.shutting_down, "the daemon is stopping".into());
+    line(
+        gauges.recordings >= gauges.max_recordings,
+        format!(
+            "{} of {} recordings are running (capture.max_recordings)",
+            gauges.recordings, gauges.max_recordings
+        ),
+    );
+    line(
+        gauges.free_port_pairs == 0,
+        "no media port is free (media.ports)".into(),
+    );
+    line(
+        health.free_bytes < health.min_free_bytes,
+        format!(
+            "{} bytes of disk are free, {} must stay free (store.min_free)",
+            health.free_bytes, health.min_free_bytes
+        ),
+    );
+    line(!health.writable, "the data folder takes no writes".into());
+    wanting
+}
+
+fn exposition(gauges: &Gauges, health: &Health) -> String {
+    let totals = &gauges.totals;
+    let mut text = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, value: u64| {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# HELP reeld_{name} {help}\n# TYPE reeld_{name} {kind}\nreeld_{name} {value}\n"
+        );
+    };
+    for (name, help, value) in [
+        ("calls", "Calls open.", gauges.calls as u64),
+        (
+            "recordings",
+            "Recordings running.",
+            gauges.recordings as u64,
+        ),
+        (
+            "recordings_max",
+            "Recordings that may run.",
+            gauges.max_recordings as u64,
+        ),
+        (
+            "port_pairs_free",
+            "Media port pairs free.",
+            gauges.free_port_pairs as u64,
+        ),
+        ("disk_free_bytes", "Bytes of disk free.", health.free_bytes),
+    ] {
+        metric(name, "gauge", help, value);
+    }
+    for (name, help, value) in [
+        ("packets_total", "RTP packets taken.", totals.packets),
+        (
+            "packets_lost_total",
+            "RTP packets that never came.",
+            totals.lost,
+        ),
+        (
+            "packets_late_total",
+            "RTP packets too late to be heard.",
+            totals.late,
+        ),
+        (
+            "packets_duplicate_total",
+            "RTP packets that came twice.",
+            totals.duplicates,
+        ),
+        (
+            "packets_foreign_total",
+            "Packets from another source.",
+            totals.foreign,
+        ),
+        (
+            "packets_malformed_total",
+            "Datagrams that are not RTP.",
+            totals.malformed,
+        ),
+        (
+            "packets_undecodable_total",
+            "Packets without a known codec.",
+            totals.undecodable,
+        ),
+        (
+            "packets_kernel_dropped_total",
+            "Packets that the kernel dropped.",
+            totals.kernel_dropped,
+        ),
+        (
+            "frames_overrun_total",
+            "Frames lost between network and disk.",
+            gauges.overrun_frames,
+        ),
+        (
+            "ports_in_use_elsewhere_total",
+            "Media ports that somebody else holds.",
+            gauges.ports_in_use_elsewhere,
+        ),
+    ] {
+        metric(name, "counter", help, value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_that_is_wanting_is_said() {
+        let gauges = Gauges {
+            max_recordings: 2,
+            free_port_pairs: 1,
+            ..Gauges::default()
+        };
+        let health = Health {
+            free_bytes: 2,
+            min_free_bytes: 1,
+            writable: true,
+        };
+        assert_eq!(wanting(&gauges, &health), "");
+        let full = Gauges {
+            recordings: 2,
+            free_port_pairs: 0,
+            shutting_down: true,
+            ..gauges
+        };
+        let empty = Health {
+            free_bytes: 0,
+            writable: false,
+            ..health
+        };
+        let text = wanting(&full, &empty);
+        assert_eq!(text.lines().count(), 5);
+        for word in [
+            "stopping",
+            "max_recordings",
+            "media.ports",
+            "min_free",
+            "writes",
+        ] {
+            assert!(text.contains(word), "{word}");
+        }
+    }
+}

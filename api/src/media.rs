@@ -1,0 +1,226 @@
+//! A recording's audio over HTTP: WAV and MP3, whole or a range, fresh or not modified.
+//!
+//! Called by `recordings`. Conditions and ranges are `conditions`' and `range`'s (RFC 9110), the
+//! bytes are `stream`'s. A download goes on after a DELETE: it holds the file open.
+//!
+//! Twilio's `RequestedChannels`: 1 of a dual recording is its sum, 2 of a mono one is 400.
+
+mod conditions;
+mod range;
+mod stream;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use reeld_store::{Record, Stage, StoreError};
+
+use crate::dispatch::Asked;
+use crate::encode::{FetchError, Key, Wav};
+use crate::fault::{Fault, code};
+use crate::params::Params;
+use crate::sound::{Sound, wav_length};
+use conditions::Validators;
+use range::{Span, Wanted};
+use reeld_codec::mp3;
+
+/// Which representation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Wav,
+    Mp3,
+}
+
+impl Kind {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+            Self::Mp3 => "mp3",
+        }
+    }
+
+    /// The seed's types.
+    const fn content_type(self) -> HeaderValue {
+        match self {
+            Self::Wav => HeaderValue::from_static("audio/x-wav"),
+            Self::Mp3 => HeaderValue::from_static("audio/mpeg"),
+        }
+    }
+}
+
+/// Answers a GET or HEAD of a recording's audio.
+pub(crate) async fn serve(
+    asked: &Asked,
+    record: &Record,
+    kind: Kind,
+    mut params: Params,
+) -> Result<Response<Body>, Fault> {
+    if record.stage != Stage::Completed {
+        return Err(asked.not_found());
+    }
+    let has = record.channels.count();
+    let channels = params.number("RequestedChannels", code::INVALID, 1..=2)?;
+    let channels = match channels {
+        Some(2) if has == 1 => {
+            return Err(Fault::invalid(
+                "RequestedChannels",
+                "the recording has one channel",
+            ));
+        }
+        Some(1) => 1,
+        Some(_) | None => has,
+    };
+    let length = match kind {
+        Kind::Wav => wav_length(record, channels),
+        Kind::Mp3 => mp3::encoded_len(channels, record.frames),
+    };
+    let validators = Validators::of(record, kind, channels);
+    if validators.is_unchanged(&asked.headers) {
+        return Ok(respond(
+            StatusCode::NOT_MODIFIED,
+            &validators,
+            Body::empty(),
+        ));
+    }
+    // RFC 9110 §14.2: a range is a matter of GET alone.
+    let wanted = if asked.is_head || !validators.allow_range(&asked.headers) {
+        Wanted::Whole
+    } else {
+        range::parse(&asked.headers, length)
+    };
+    let (status, span) = match wanted {
+        Wanted::Whole => (
+            StatusCode::OK,
+            Span {
+                start: 0,
+                end: length,
+            },
+        ),
+        Wanted::Part(span) => (StatusCode::PARTIAL_CONTENT, span),
+        Wanted::Unsatisfiable => {
+            let mut fault = Fault::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                None,
+                format!("The range lies outside the {length} bytes"),
+            );
+            fault.headers.push((
+                header::CONTENT_RANGE,
+                text_header(format!("bytes */{length}")),
+            ));
+            return Err(fault);
+        }
+    };
+    let body = if asked.is_head {
+        Body::empty()
+    } else {
+        match kind {
+            Kind::Wav => wav_body(asked, record, channels, span).await?,
+            Kind::Mp3 => mp3_body(asked, record, channels, span).await?,
+        }
+    };
+    let mut response = respond(status, &validators, body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind.content_type());
+    headers.insert(header::CONTENT_LENGTH, (span.end - span.start).into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let content_range = format!("bytes {}-{}/{length}", span.start, span.end - 1);
+        headers.insert(header::CONTENT_RANGE, text_header(content_range));
+    }
+    let disposition = format!("inline; filename=\"{}.{}\"", record.sid, kind.extension());
+    headers.insert(header::CONTENT_DISPOSITION, text_header(disposition));
+    Ok(response)
+}
+
+async fn wav_body(
+    asked: &Asked,
+    record: &Record,
+    channels: u16,
+    span: Span,
+) -> Result<Body, Fault> {
+    let record = record.clone();
+    let sound = asked
+        .app
+        .store(move |store| match store.media(&record) {
+            Ok(reader) => Ok(Some(Sound::new(reader, &record, channels))),
+            // Deleted since its record was read.
+            Err(StoreError::MediaMissing { .. })
+                if store.get(record.account, record.sid)?.is_none() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        })
+        .await?
+        .ok_or_else(|| asked.not_found())?;
+    Ok(stream::of_sound(sound, span))
+}
+
+async fn mp3_body(
+    asked: &Asked,
+    record: &Record,
+    channels: u16,
+    span: Span,
+) -> Result<Body, Fault> {
+    let Some(hash) = record.blake3 else {
+        tracing::error!(call = %record.call, "a completed recording has no checksum");
+        return Err(Fault::internal());
+    };
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    let key = Key {
+        sid: record.sid,
+        hash: first,
+        channels,
+    };
+    let app = std::sync::Arc::clone(&asked.app);
+    let record = record.clone();
+    let fetched = asked
+        .app
+        .store(move |store| {
+            Ok(app.encoder.fetch(key, record.frames, || {
+                // The cache must not take the room that live recordings need.
+                let health = store.health();
+                if health.free_bytes < health.min_free_bytes {
+                    return Err(StoreError::NoSpace {
+                        free: health.free_bytes,
+                        min_free: health.min_free_bytes,
+                    });
+                }
+                let reader = store.media(&record)?;
+                let sound: Wav = Box::new(Sound::new(reader, &record, channels));
+                Ok(sound)
+            }))
+        })
+        .await?;
+    let source = fetched.map_err(|error| match error {
+        FetchError::Full(_) => Fault::unavailable(error),
+        FetchError::Store(error) => error.into(),
+        FetchError::Cache(error) => {
+            tracing::error!(%error, "the MP3 cache failed");
+            Fault::internal()
+        }
+    })?;
+    Ok(stream::of_mp3(source, span))
+}
+
+fn respond(status: StatusCode, validators: &Validators, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    validators.put(response.headers_mut());
+    response
+        .headers_mut()
+        .insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+}
+
+/// A header of text that is ours, so ASCII.
+fn text_header(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The only value of a header, as text.
+fn only<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,226 @@
+//! A recording as a document: the one place that says which fields it has.
+//!
+//! Called by `recordings` (lists, instances) and `control` (what start and update answer).
+//! Fields are twilio.md §2.1's, the seed's six first, in its order.
+
+use reeld_model::{CallView, LiveStatus, RecordingRef, SAMPLE_RATE, TrackStats};
+use reeld_store::{Origin, Record, Stage};
+
+use crate::call::media_field;
+use crate::document::{Document, Field, Value};
+use crate::face::Version;
+use crate::fault::code;
+use crate::path::{Resource, path_of};
+
+/// A recording as an answer shows it.
+pub(crate) struct RecordingView<'a> {
+    pub(crate) record: &'a Record,
+    /// What absolute links begin with.
+    pub(crate) base_url: &'a str,
+    /// Whether it is shown as one of its call's.
+    pub(crate) of_call: bool,
+    /// What control says of it, in answers to control.
+    pub(crate) live: Option<Live<'a>>,
+}
+
+/// What only control knows.
+pub(crate) struct Live<'a> {
+    /// `None`: capture holds it no more, the record says what it is.
+    pub(crate) status: Option<LiveStatus>,
+    /// Frames so far.
+    pub(crate) frames: u64,
+    /// Its call, where that is open.
+    pub(crate) call: Option<&'a CallView>,
+}
+
+impl RecordingView<'_> {
+    /// The resource that the recording is shown as.
+    pub(crate) fn resource(&self) -> Resource {
+        let Record { sid, call, .. } = *self.record;
+        if self.of_call {
+            Resource::CallRecording(call, RecordingRef::Sid(sid))
+        } else {
+            Resource::Recording(sid)
+        }
+    }
+
+    /// All fields of all faces.
+    pub(crate) fn document(&self) -> Document {
+        let mut fields = self.seed_fields();
+        fields.extend(self.new_fields());
+        fields.extend(self.own_fields());
+        fields.extend(self.control_fields());
+        Document {
+            name: "Recording",
+            fields,
+        }
+    }
+
+    fn seed_fields(&self) -> Vec<Field> {
+        let record = self.record;
+        let duration = match record.stage {
+            Stage::Live => Value::Null,
+            Stage::Completed | Stage::Absent => Value::Text(record.duration_seconds().to_string()),
+        };
+        vec![
+            Field::seed("Sid", Value::Text(record.sid.to_string())),
+            Field::seed("AccountSid", Value::Text(record.account.to_string())),
+            Field::seed("CallSid", Value::Text(record.call.to_string())),
+            Field::seed("Duration", duration),
+            Field::seed("DateCreated", Value::Date(record.created_ms)),
+            Field::seed("DateUpdated", Value::Date(record.updated_ms)),
+        ]
+    }
+
+    /// Every documented field, null if unknown, or old SDKs fail (twilio.md §0.3).
+    fn new_fields(&self) -> Vec<Field> {
+        let record = self.record;
+        let path = |resource| path_of(Version::V2010, record.account, &resource);
+        let instance = path(Resource::Recording(record.sid));
+        let error_code = match record.stage {
+            Stage::Absent => Value::Number(u64::from(code::TOO_SHORT)),
+            Stage::Live | Stage::Completed => Value::Null,
+        };
+        let started_ms = record
+            .started_ms
+            .or((record.stage == Stage::Live).then_some(record.created_ms));
+        vec![
+            Field::new("ApiVersion", Value::Text(Version::V2010.as_str().into())),
+            Field::new("ConferenceSid", Value::Null),
+            Field::new("StartTime", Value::date(started_ms)),
+            Field::new("Price", Value::Null),
+            Field::new("PriceUnit", Value::Null),
+            Field::new("Channels", Value::Number(record.channels.count().into())),
+            Field::new("Source", Value::Text(source(record.origin).into())),
+            Field::new("ErrorCode", error_code),
+            Field::new("Track", Value::Text(record.track.as_str().into())),
+            Field::new("Uri", Value::Uri(path(self.resource()))),
+            Field::new("EncryptionDetails", Value::Null),
+            Field::new(
+                "SubresourceUris",
+                Value::Group(
+                    ["AddOnResults", "Transcriptions"]
+                        .map(|name| Field::new(name, Value::Uri(format!("{instance}/{name}"))))
+                        .into(),
+                ),
+            ),
+            Field::new(
+                "MediaUrl",
+                Value::Text(format!("{}{instance}", self.base_url)),
+            ),
+        ]
+    }
+
+    fn own_fields(&self) -> Vec<Field> {
+        let record = self.record;
+        let duration_ms = match record.stage {
+            Stage::Live => self.live.as_ref().map_or(Value::Null, |live| {
+                Value::Number(live.frames.saturating_mul(1_000) / u64::from(SAMPLE_RATE))
+            }),
+            Stage::Completed | Stage::Absent => Value::Number(record.duration_ms()),
+        };
+        // Written by us as JSON; were it ever damaged, its text would still be shown.
+        let tags = match record.tags_json.as_str() {
+            "" => Value::Json(serde_json::Map::new().into()),
+            text => Value::Json(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+        };
+        vec![
+            Field::own("DurationMs", duration_ms),
+            Field::own(
+                "EndedBy",
+                Value::text(record.ended_by.map(|by| by.as_str())),
+            ),
+            Field::own("Digits", Value::Text(record.digits.clone())),
+            Field::own("Recovered", Value::Flag(record.recovered)),
+            Field::own("Tags", tags),
+            Field::own(
+                "Tracks",
+                Value::Group(
+                    [("Inbound", 0), ("Outbound", 1)]
+                        .map(|(name, i)| Field::own(name, stats_group(&record.tracks[i])))
+                        .into(),
+                ),
+            ),
+        ]
+    }
+
+    /// The status: in 2008 only where control answers, which has no other word for it.
+    fn control_fields(&self) -> Vec<Field> {
+        let Some(live) = &self.live else {
+            return vec![Field::own(
+                "Status",
+                Value::Text(status(self.record.stage).into()),
+            )];
+        };
+        let status = live
+            .status
+            .map_or_else(|| status(self.record.stage), LiveStatus::as_str);
+        let mut fields = vec![Field::control("Status", Value::Text(status.into()))];
+        if let Some(call) = live.call {
+            fields.push(media_field(call));
+            if let Some(sdp) = &call.sdp {
+                fields.push(Field::control("Sdp", Value::Text(sdp.clone())));
+            }
+        }
+        fields
+    }
+}
+
+/// What a GET shows (twilio.md §2.1): a live recording is `processing`.
+const fn status(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Live => "processing",
+        Stage::Completed => "completed",
+        Stage::Absent => "absent",
+    }
+}
+
+const fn source(origin: Origin) -> &'static str {
+    match origin {
+        Origin::ControlApi | Origin::Import => "StartCallRecordingAPI",
+        Origin::RecordVerb => "RecordVerb",
+    }
+}
+
+/// The counts of a track.
+pub(crate) fn stats_group(stats: &TrackStats) -> Value {
+    // Destructured, so that a new count cannot be forgotten.
+    let TrackStats {
+        packets,
+        payload_bytes,
+        lost,
+        duplicates,
+        late,
+        reordered,
+        foreign,
+        malformed,
+        stun,
+        rtcp,
+        undecodable,
+        events,
+        comfort_noise,
+        segments,
+        kernel_dropped,
+    } = *stats;
+    Value::Group(
+        [
+            ("Packets", packets),
+            ("PayloadBytes", payload_bytes),
+            ("Lost", lost),
+            ("Duplicates", duplicates),
+            ("Late", late),
+            ("Reordered", reordered),
+            ("Foreign", foreign),
+            ("Malformed", malformed),
+            ("Stun", stun),
+            ("Rtcp", rtcp),
+            ("Undecodable", undecodable),
+            ("Events", events),
+            ("ComfortNoise", comfort_noise),
+            ("Segments", segments),
+            ("KernelDropped", kernel_dropped),
+        ]
+        .map(|(name, count)| Field::own(name, Value::Number(count)))
+        .into(),
+    )
+}

@@ -1,0 +1,138 @@
+//! The Recordings resource: list, instance, DELETE; of an account or of one of its calls.
+//!
+//! Called by `dispatch`; audio is `media`'s.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use reeld_model::{CallSid, RecordingSid};
+use reeld_store::{Deletion, Page, Record, Stage};
+
+use crate::answer;
+use crate::dispatch::Asked;
+use crate::document::Listing;
+use crate::face::Version;
+use crate::fault::{Fault, code};
+use crate::filter::ListQuery;
+use crate::media;
+use crate::paging::Place;
+use crate::params::Params;
+use crate::path::{Extension, path_of};
+use crate::recording::RecordingView;
+
+/// The list.
+pub(crate) async fn list(
+    asked: &Asked,
+    call: Option<CallSid>,
+    params: Params,
+) -> Result<Response<Body>, Fault> {
+    let (face, zone, target) = (asked.face(), asked.zone(), &asked.target);
+    let ListQuery {
+        query,
+        matches_nothing,
+        filters,
+    } = ListQuery::read(params, target.account, call, face, &zone)?;
+    let (page, page_size) = (query.page, query.page_size);
+    let found = if matches_nothing {
+        Page {
+            records: Vec::new(),
+            total: 0,
+        }
+    } else {
+        asked.app.store(move |store| store.list(&query)).await?
+    };
+    let path = path_of(target.version, target.account, &target.resource);
+    let place = Place {
+        path: &path,
+        face,
+        filters: &filters,
+        page,
+        page_size,
+    };
+    let base_url = asked.base_url();
+    let items = found
+        .records
+        .iter()
+        .map(|record| view(record, &base_url, call).document())
+        .collect();
+    let listing = Listing {
+        name: "Recordings",
+        items,
+        paging: place.paging(found.total, found.records.len()),
+    };
+    answer::listing(&listing, face, &zone)
+}
+
+/// The instance: audio, or its metadata where the extension says so.
+pub(crate) async fn show(
+    asked: &Asked,
+    sid: RecordingSid,
+    call: Option<CallSid>,
+    params: Params,
+) -> Result<Response<Body>, Fault> {
+    let record = find(asked, sid, call).await?;
+    match asked.target.extension {
+        Extension::None | Extension::Wav => {
+            media::serve(asked, &record, media::Kind::Wav, params).await
+        }
+        Extension::Mp3 => media::serve(asked, &record, media::Kind::Mp3, params).await,
+        Extension::Xml | Extension::Json | Extension::Unbuilt(_) => answer::document(
+            StatusCode::OK,
+            &view(&record, &asked.base_url(), call).document(),
+            asked.face(),
+            &asked.zone(),
+        ),
+    }
+}
+
+/// DELETE: 204, 404, or 409 for one that is not complete (404 in 2008, which does not show it).
+pub(crate) async fn delete(
+    asked: &Asked,
+    sid: RecordingSid,
+    call: Option<CallSid>,
+) -> Result<Response<Body>, Fault> {
+    find(asked, sid, call).await?;
+    let account = asked.target.account;
+    match asked
+        .app
+        .store(move |store| store.delete(account, sid))
+        .await?
+    {
+        Deletion::Deleted => {
+            asked.app.encoder.forget(sid);
+            Ok(answer::no_content())
+        }
+        Deletion::Unknown => Err(asked.not_found()),
+        Deletion::StillLive => Err(Fault::new(
+            StatusCode::CONFLICT,
+            Some(code::NOT_COMPLETE),
+            "Cannot delete this resource before it is complete",
+        )),
+    }
+}
+
+/// The record that a path names: the account's, the call's if it names one, and in 2008 only one
+/// that is complete.
+pub(crate) async fn find(
+    asked: &Asked,
+    sid: RecordingSid,
+    call: Option<CallSid>,
+) -> Result<Record, Fault> {
+    let account = asked.target.account;
+    let unfinished_is_shown = asked.target.version == Version::V2010;
+    asked
+        .app
+        .store(move |store| store.get(account, sid))
+        .await?
+        .filter(|record| call.is_none_or(|call| record.call == call))
+        .filter(|record| unfinished_is_shown || record.stage == Stage::Completed)
+        .ok_or_else(|| asked.not_found())
+}
+
+fn view<'a>(record: &'a Record, base_url: &'a str, call: Option<CallSid>) -> RecordingView<'a> {
+    RecordingView {
+        record,
+        base_url,
+        of_call: call.is_some(),
+        live: None,
+    }
+}

@@ -1,0 +1,157 @@
+//! The parameters that start a recording, from a form to what store and capture are told.
+//!
+//! Called by `control`. Contract.md, "Control", has the names and the defaults: a recording that
+//! is merely started is do-not-trim, mono, both tracks and ends by no rule; one with any `<Record>`
+//! parameter has the verb's defaults (`record.*`) for the others and the inbound track alone.
+
+use std::time::Duration;
+
+use reeld_model::control::Tags;
+use reeld_model::{Channels, Rules, TrackSelection, Trim};
+use reeld_store::Origin;
+
+use crate::calls::SELECTIONS;
+use crate::fault::{Fault, code};
+use crate::params::{Known, Params, Use};
+use crate::settings::RecordDefaults;
+
+#[cfg(test)]
+mod tests;
+
+/// Bytes of tags: a record stays small (design.md, "Nothing lost").
+const MAX_TAGS: usize = 4 * 1024;
+
+/// A day: no silence is awaited longer, and Twilio's longest recording is one too.
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
+const CALLBACK: &str = "sending callbacks";
+
+/// What starting a recording knows; the call's own parameters are read by `calls`.
+const KNOWN: &[Known] = &[
+    ("RecordingChannels", Use::Read),
+    ("RecordingTrack", Use::Read),
+    ("Trim", Use::Read),
+    ("Timeout", Use::Read),
+    ("FinishOnKey", Use::Read),
+    ("MaxLength", Use::Read),
+    ("PlayBeep", Use::Read),
+    ("Source", Use::Read),
+    ("Tags", Use::Read),
+    ("From", Use::Read),
+    ("To", Use::Read),
+    ("Sdp", Use::Read),
+    ("RemoteAddress", Use::Read),
+    ("RecordingConfigurationId", Use::Accepted),
+    ("Transcribe", Use::Accepted),
+    ("TranscribeCallback", Use::Accepted),
+    ("RecordingStatusCallback", Use::Unbuilt(CALLBACK)),
+    ("RecordingStatusCallbackMethod", Use::Unbuilt(CALLBACK)),
+    ("RecordingStatusCallbackEvent", Use::Unbuilt(CALLBACK)),
+    ("Action", Use::Unbuilt(CALLBACK)),
+    ("Method", Use::Unbuilt(CALLBACK)),
+    ("Twiml", Use::Unbuilt("TwiML")),
+    ("SipCallId", Use::Unbuilt("taking media from an rtpengine")),
+];
+
+/// A recording as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StartForm {
+    pub(crate) channels: Channels,
+    pub(crate) track: TrackSelection,
+    pub(crate) trim: Trim,
+    pub(crate) rules: Rules,
+    pub(crate) origin: Origin,
+    pub(crate) tags: Tags,
+}
+
+impl StartForm {
+    /// Takes the recording's parameters out of `form`; every name in it is known after that.
+    pub(crate) fn read(form: &mut Params, defaults: &RecordDefaults) -> Result<Self, Fault> {
+        form.check(KNOWN)?;
+        refuse_unbuilt_values(form)?;
+        let channels = form
+            .choice(
+                "RecordingChannels",
+                code::INVALID,
+                &[("mono", Channels::Mono), ("dual", Channels::Dual)],
+            )?
+            .unwrap_or(Channels::Mono);
+        let track = form.choice("RecordingTrack", code::TRACK, &SELECTIONS)?;
+        let trim = form.choice(
+            "Trim",
+            code::INVALID,
+            &[
+                ("trim-silence", Trim::TrimSilence),
+                ("do-not-trim", Trim::DoNotTrim),
+            ],
+        )?;
+        let tags = form
+            .read("Tags", code::INVALID, parse_tags)?
+            .unwrap_or_default();
+        let beep = form.choice("PlayBeep", code::PLAY_BEEP, &[("false", ())])?;
+        let timeout = form.number("Timeout", code::TIMEOUT, 0..=DAY_SECONDS)?;
+        let max_length = form.number("MaxLength", code::MAX_LENGTH, 2..=DAY_SECONDS)?;
+        let finish_on_key = form.read("FinishOnKey", code::FINISH_ON_KEY, parse_keys)?;
+
+        let is_verb =
+            beep.is_some() || timeout.is_some() || max_length.is_some() || finish_on_key.is_some();
+        let started = RecordDefaults {
+            rules: Rules::default(),
+            trim: Trim::DoNotTrim,
+        };
+        let (origin, usual, usual_track) = if is_verb {
+            (Origin::RecordVerb, defaults, TrackSelection::Inbound)
+        } else {
+            (Origin::ControlApi, &started, TrackSelection::Both)
+        };
+        let track = track.unwrap_or(usual_track);
+        let seconds = |given: Option<u64>, usual: Option<Duration>| match given {
+            Some(0) => None,
+            Some(seconds) => Some(Duration::from_secs(seconds)),
+            None => usual,
+        };
+        Ok(Self {
+            // Twilio: a single track always makes a mono file.
+            channels: match track {
+                TrackSelection::Both => channels,
+                TrackSelection::Inbound | TrackSelection::Outbound => Channels::Mono,
+            },
+            track,
+            trim: trim.unwrap_or(usual.trim),
+            rules: Rules {
+                timeout: seconds(timeout, usual.rules.timeout),
+                max_length: seconds(max_length, usual.rules.max_length),
+                finish_on_key: finish_on_key.unwrap_or_else(|| usual.rules.finish_on_key.clone()),
+            },
+            origin,
+            tags,
+        })
+    }
+}
+
+/// Values of known parameters that name what is not built.
+fn refuse_unbuilt_values(form: &mut Params) -> Result<(), Fault> {
+    if form.has("PlayBeep", "true") {
+        return Err(Fault::not_built("PlayBeep", "playing a beep to the caller"));
+    }
+    if form.has("Source", "rtpengine") {
+        return Err(Fault::not_built("Source", "taking media from an rtpengine"));
+    }
+    form.choice("Source", code::INVALID, &[("rtp", ())])?;
+    Ok(())
+}
+
+fn parse_keys(text: &str) -> Result<String, &'static str> {
+    if text.len() <= 16 && text.chars().all(|key| "0123456789*#".contains(key)) {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be some of 1234567890*#, or empty for none")
+    }
+}
+
+fn parse_tags(text: &str) -> Result<Tags, String> {
+    if text.len() > MAX_TAGS {
+        return Err(format!("it must be at most {MAX_TAGS} bytes"));
+    }
+    serde_json::from_str(text).map_err(|error| format!("it must be a JSON object: {error}"))
+}

@@ -1,0 +1,8 @@
+//! A call in virtual time: packets go in at any instant, frames of recordings come out.
+
+mod bench;
+mod chaos;
+mod control;
+mod ends;
+mod sound;
+mod sources;

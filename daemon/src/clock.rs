@@ -1,0 +1,18 @@
+//! The daemon's two clocks, read nowhere else above `ingest`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// CLOCK_MONOTONIC in nanoseconds, as `ingest` stamps arrivals.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    reeld_ingest::monotonic().0
+}
+
+/// The wall clock in milliseconds since the Unix epoch.
+#[must_use]
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

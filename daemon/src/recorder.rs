@@ -1,0 +1,173 @@
+//! The recorder: the one bridge from capture's outputs to the store's takes.
+//!
+//! Called by `run`, which gives its sinks to `ingest`; calls `store`. Media threads put outputs into
+//! bounded queues and never wait; writer threads append them to takes; finishers make media and
+//! record durable, since that waits for the disk; a syncer bounds what a power loss costs.
+//!
+//! ```text
+//! media thread ─ sink ─▶ writer (by recording, so in order) ─▶ take
+//!                          └─ Ended ─▶ finisher ─▶ media, catalog
+//! ```
+//!
+//! A recording whose take cannot be written any more is stopped with what it has, and says so in
+//! its record. One that cannot be finished stays in the spool and is finished at the next start.
+
+mod finisher;
+mod sink;
+mod syncer;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reeld_capture::Output;
+use reeld_model::Control;
+use reeld_store::{End, Store, Take};
+
+use crate::clock;
+
+/// Threads that append to takes. Appending is copying into the page cache, so one a core of a small
+/// machine is plenty.
+const WRITERS: usize = 2;
+
+/// Threads that finish recordings: they wait for the disk, and several at once share its flushes.
+const FINISHERS: usize = 8;
+
+/// Outputs that wait for one writer: a block of 12 to 24 KB each, so at most 100 MB.
+const QUEUE: usize = 4_096;
+
+/// Recordings that wait to be finished, beyond those that the finishers hold.
+const ENDED_QUEUE: usize = 1_024;
+
+/// How long one step of a thread may take before the watchdog is not fed any more.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// The recorder's threads.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    queues: Vec<SyncSender<Output>>,
+    threads: Vec<JoinHandle<()>>,
+    syncer: JoinHandle<()>,
+}
+
+/// What the recorder's threads share.
+struct Shared {
+    store: Store,
+    /// Set once the capture side runs: how a recording is stopped whose take fails.
+    control: OnceLock<Arc<dyn Control>>,
+    /// Whether anything was appended since the last sync.
+    dirty: AtomicBool,
+    stopping: AtomicBool,
+    /// When each thread began the step that it is in; 0 while it waits for work.
+    busy_since: Vec<AtomicU64>,
+}
+
+impl Recorder {
+    /// Starts the threads. `fsync` is how often takes are made power-loss durable.
+    ///
+    /// # Errors
+    ///
+    /// Where the system gives no thread.
+    pub fn start(store: Store, fsync: Duration) -> anyhow::Result<Self> {
+        let steps = WRITERS + FINISHERS;
+        let shared = Arc::new(Shared {
+            store,
+            control: OnceLock::new(),
+            dirty: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            busy_since: (0..steps).map(|_| AtomicU64::new(0)).collect(),
+        });
+        let mut threads = Vec::new();
+        let mut queues = Vec::new();
+        let (ended, to_finish) = sync_channel::<(Take, End)>(ENDED_QUEUE);
+        let to_finish = Arc::new(Mutex::new(to_finish));
+        for number in 0..WRITERS {
+            let (queue, outputs): (_, Receiver<Output>) = sync_channel(QUEUE);
+            queues.push(queue);
+            let (shared, ended) = (Arc::clone(&shared), ended.clone());
+            threads.push(spawn(&format!("reeld-write-{number}"), move || {
+                writer::run(&shared, number, &outputs, &ended);
+            })?);
+        }
+        for number in 0..FINISHERS {
+            let (shared, to_finish) = (Arc::clone(&shared), Arc::clone(&to_finish));
+            threads.push(spawn(&format!("reeld-finish-{number}"), move || {
+                finisher::run(&shared, WRITERS + number, &to_finish);
+            })?);
+        }
+        let shared_with_syncer = Arc::clone(&shared);
+        let syncer = spawn("reeld-sync", move || {
+            syncer::run(&shared_with_syncer, fsync)
+        })?;
+        Ok(Self {
+            shared,
+            queues,
+            threads,
+            syncer,
+        })
+    }
+
+    /// A sink for a media thread.
+    #[must_use]
+    pub fn sink(&self) -> Box<dyn reeld_ingest::Sink> {
+        Box::new(sink::Queues::new(self.queues.clone()))
+    }
+
+    /// Says where a recording is stopped whose take fails.
+    pub fn connect(&self, control: Arc<dyn Control>) {
+        // Only the first one counts; there is one capture side.
+        let _ = self.shared.control.set(control);
+    }
+
+    /// A probe for the watchdog: whether every thread gets on.
+    pub fn liveness(&self) -> impl Fn() -> bool + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let now = clock::monotonic_ns();
+            shared
+                .busy_since
+                .iter()
+                .all(|since| match since.load(Ordering::Relaxed) {
+                    0 => true,
+                    since => Duration::from_nanos(now.saturating_sub(since)) < STUCK,
+                })
+        }
+    }
+
+    /// Waits until all that was put into the sinks is written and finished. The media threads, which
+    /// hold the sinks, have ended before.
+    pub fn shutdown(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the recorder panicked");
+            }
+        }
+        self.shared.stopping.store(true, Ordering::Release);
+        self.syncer.thread().unpark();
+        if self.syncer.join().is_err() {
+            tracing::error!("the recorder's syncer panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Runs one step of a thread under the watchdog's eye.
+    fn step<T>(&self, thread: usize, work: impl FnOnce() -> T) -> T {
+        self.busy_since[thread].store(clock::monotonic_ns(), Ordering::Relaxed);
+        let result = work();
+        self.busy_since[thread].store(0, Ordering::Relaxed);
+        result
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .with_context(|| format!("cannot start the thread {name}"))
+}

@@ -1,0 +1,40 @@
+//! A finisher: makes ended recordings durable and known.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
+
+use reeld_store::{End, Take};
+
+use super::Shared;
+
+/// Runs until every writer is gone and nothing is left to finish.
+pub(super) fn run(shared: &Shared, thread: usize, ended: &Mutex<Receiver<(Take, End)>>) {
+    loop {
+        // The lock is held while waiting: one waits for the queue, the others for the lock.
+        let next = ended.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((take, end)) = next else {
+            return;
+        };
+        shared.step(thread, || finish(shared, take, end));
+    }
+}
+
+fn finish(shared: &Shared, take: Take, end: End) {
+    let recording = take.sid();
+    let ended_by = end.summary.ended_by;
+    match shared.store.finish(take, end) {
+        Ok(record) => tracing::info!(
+            %recording,
+            call = %record.call,
+            duration_ms = record.duration_ms(),
+            ended_by = ended_by.as_str(),
+            stage = ?record.stage,
+            "the recording is finished"
+        ),
+        Err(error) => tracing::error!(
+            %recording,
+            %error,
+            "the recording cannot be finished now; it stays in the spool and is finished at the next start"
+        ),
+    }
+}

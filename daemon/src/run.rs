@@ -1,0 +1,186 @@
+//! The daemon: every part made, joined, and ended in order.
+//!
+//! Called by `reeld serve`, `reeld demo` and tests; calls every crate. Nothing is decided here but
+//! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
+//!
+//! 1. the store is opened (the folder is held from here on), accounts are settled;
+//! 2. the API's port is bound;
+//! 3. what an earlier daemon left in the spool is finished;
+//! 4. recorder, then media threads, then API and local socket.
+//!
+//! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
+//! does the API stop, so that who waits for an answer gets it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reeld_api::Api;
+use reeld_config::Config;
+use reeld_ingest::Switchboard;
+use reeld_model::Control;
+use reeld_store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::recorder::Recorder;
+use crate::{clock, credentials, notify, settings, socket};
+
+/// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until `shutdown` resolves, and ends it in order.
+///
+/// # Errors
+/// Something cannot be started. What had been started by then is ended in order.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let data_dir = config.data_dir.clone();
+    let store = blocking({
+        let (config, data_dir) = (config.clone(), data_dir.clone());
+        move || {
+            let store = Store::open(settings::store(&config, &data_dir))
+                .with_context(|| data_dir.display().to_string())?;
+            credentials::settle(&store, &config, &data_dir)?;
+            anyhow::Ok(store)
+        }
+    })
+    .await?;
+    let listener = TcpListener::bind(config.api.listen)
+        .await
+        .with_context(|| format!("api.listen {}", config.api.listen))?;
+    let listen = listener.local_addr()?;
+    blocking({
+        let store = store.clone();
+        move || recover(&store)
+    })
+    .await?;
+
+    let recorder = Recorder::start(store.clone(), config.capture.fsync)?;
+    let switchboard = match Switchboard::start(settings::ingest(&config), |_| recorder.sink()) {
+        Ok(switchboard) => switchboard,
+        Err(error) => {
+            blocking(move || {
+                recorder.shutdown();
+                Ok(())
+            })
+            .await?;
+            return Err(error.into());
+        }
+    };
+    let control: Arc<dyn Control> = Arc::new(switchboard.clone());
+    recorder.connect(Arc::clone(&control));
+
+    let served = serve(
+        &config,
+        &store,
+        control,
+        listener,
+        &switchboard,
+        &recorder,
+        shutdown,
+    )
+    .await;
+
+    let ended = blocking(move || {
+        switchboard.shutdown();
+        // The recorder ends when the last sink is gone, and the media threads held them.
+        drop(switchboard);
+        recorder.shutdown();
+        anyhow::Ok(())
+    })
+    .await;
+    let servers = served?;
+    ended?;
+    servers.end().await?;
+    tracing::info!(%listen, "the daemon has ended");
+    Ok(())
+}
+
+/// Serves until `shutdown` resolves; returns the servers, to be ended once everything that was
+/// recorded is durable.
+async fn serve(
+    config: &Config,
+    store: &Store,
+    control: Arc<dyn Control>,
+    listener: TcpListener,
+    switchboard: &Switchboard,
+    recorder: &Recorder,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<Servers> {
+    let listen = listener.local_addr()?;
+    let api = Api::new(
+        settings::api(config, &config.data_dir),
+        store.clone(),
+        control,
+    )?;
+    let local = socket::server::bind(&config.data_dir)?;
+    let (ending, ended) = watch::channel(false);
+    let until_ended = |mut ended: watch::Receiver<bool>| async move {
+        // A sender that is gone has ended too.
+        let _ = ended.wait_for(|ended| *ended).await;
+    };
+    let local = tokio::spawn(socket::server::serve(
+        local,
+        store.clone(),
+        until_ended(ended.clone()),
+    ));
+    let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
+    let watchdog = tokio::spawn(notify::watchdog({
+        let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
+        move || switchboard.alive(STUCK) && writing()
+    }));
+    tracing::info!(%listen, data_dir = %config.data_dir.display(), "calls are taken");
+    notify::ready();
+
+    shutdown.await;
+    notify::stopping();
+    tracing::info!("stopping: what is being recorded is finished");
+    watchdog.abort();
+    // An aborted task is gone when it says so; it held the capture side.
+    let _ = watchdog.await;
+    Ok(Servers { ending, api, local })
+}
+
+/// The servers that run until everything that was recorded is durable.
+struct Servers {
+    ending: watch::Sender<bool>,
+    api: JoinHandle<std::io::Result<()>>,
+    local: JoinHandle<()>,
+}
+
+impl Servers {
+    /// Ends them: no new connection, and what is under way comes to its end.
+    async fn end(self) -> anyhow::Result<()> {
+        self.ending.send_replace(true);
+        let (api, local) = (self.api.await, self.local.await);
+        api.context("the API panicked")??;
+        local.context("the local socket panicked")
+    }
+}
+
+/// Finishes what an earlier daemon left.
+fn recover(store: &Store) -> anyhow::Result<()> {
+    let recovery = store.recover(clock::unix_ms())?;
+    for record in &recovery.recovered {
+        tracing::warn!(
+            recording = %record.sid,
+            duration_ms = record.duration_ms(),
+            "a recording was left unfinished; it is finished with what had been written"
+        );
+    }
+    for problem in &recovery.problems {
+        tracing::error!(problem, "recovery");
+    }
+    Ok(())
+}
+
+/// Runs what waits for a disk or a thread where it may wait.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .context("a part of the daemon panicked")?
+}
