@@ -1,18 +1,17 @@
 //! `reeld bench`: the load generators and measurements that the README's figures come from.
 //!
 //! Called by the command line; it calls the synthetic [`crate::caller`] and a daemon of its own, a
-//! child process of the same binary, only through what it shows to the outside: HTTP, RTP, `/proc`.
+//! child process of the same binary, only through what it shows to the outside: HTTP ([`crate::customer`]), RTP, `/proc`.
 //! Each load is bounded and stops by itself; its folder and its child go with it.
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
-//! - `daemon`, `client`: the child process and its API;
+//! - `daemon`: the child process;
 //! - `usage`: what `/proc` says of processor time, memory and dropped packets;
 //! - `bare`: the receive loop that does nothing else;
 //! - `report`: the figures, as table and JSON.
 
 mod bare;
 mod capture;
-mod client;
 mod daemon;
 mod report;
 mod usage;

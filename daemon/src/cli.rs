@@ -39,6 +39,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
+    /// Measures: load generators and the figures that they give
+    Bench(crate::bench::Bench),
     /// Says whether a daemon has the data folder, and how it is
     Status(status::Status),
 }
@@ -52,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Bench(bench) => crate::bench::run(&bench).map(|()| ExitCode::SUCCESS),
         Command::Status(status) => status.run(),
     };
     match done {

@@ -5,23 +5,22 @@
 //! compare, end the daemon, then the bare loop; so neither disturbs the other.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use reeld_codec::wav;
 use reeld_model::{CallSid, Track};
 
-use crate::caller::{self, Plan, Seeded, Sockets, Sound, Stream};
+use crate::caller::{self, Plan, Seeded, Sockets, Sound, Stream, dual};
+use crate::customer::{self, Customer};
 
 use super::bare;
-use super::client::{Client, Started};
 use super::daemon::Daemon;
 use super::report::{Machine, Report};
 use super::usage::{self, Process};
@@ -70,8 +69,7 @@ impl Capture {
         let sockets = self.sockets()?;
         let daemon = Daemon::start(self.data_dir.as_deref(), self.calls)?;
         let measured = self.measure(&daemon, sockets);
-        let (mut report, plan, differences) =
-            measured.with_context(|| format!("the daemon's log ends:\n{}", daemon.log()))?;
+        let (mut report, plan, differences) = measured.with_context(|| daemon.log())?;
         daemon.stop()?;
         let bare = bare::measure(plan, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
         report.bare_cpu_us_per_packet = per_packet(bare.cpu, bare.received);
@@ -98,16 +96,16 @@ impl Capture {
         daemon: &Daemon,
         sockets: Sockets,
     ) -> anyhow::Result<(Report, Plan, Vec<String>)> {
-        let (client, process) = (daemon.client(), daemon.process());
+        let (customer, process) = (daemon.customer(), daemon.process());
         let memory_before = process.resident()?;
         let calls: Vec<_> = (0..u64::from(self.calls))
             .map(|call| self.call_sid(call))
             .collect();
-        let recordings = by_hands(&calls, |&call| client.start(call))?;
+        let recordings = by_hands(&calls, |&call| Started::on(customer, call))?;
         let plan = self.plan(&recordings, sockets);
         let ports = recordings
             .iter()
-            .flat_map(|recording| recording.media.map(|to| to.port()));
+            .flat_map(|recording| recording.to.map(|to| to.port()));
         let ports: BTreeSet<u16> = ports.collect();
 
         let (cpu_before, threads_before) = (process.cpu()?, process.cpu_by_thread()?);
@@ -122,7 +120,7 @@ impl Capture {
         let kernel_drops = usage::dropped(&ports)?;
 
         let mut waits = by_hands(&recordings, |recording| {
-            client.stop_until_fetchable(recording)
+            recording.stop_until_fetchable(customer)
         })?;
         waits.sort();
         let pairs: Vec<_> = recordings
@@ -130,7 +128,7 @@ impl Capture {
             .zip(plan.streams.as_chunks::<2>().0)
             .collect();
         let checked = by_hands(&pairs, |(recording, streams)| {
-            check(client, recording, streams)
+            recording.check(customer, streams)
         })?;
         let differences: Vec<_> = checked
             .iter()
@@ -199,7 +197,7 @@ impl Capture {
         for (call, recording) in (0..).zip(recordings) {
             for track in Track::ALL {
                 let sound = Sound::voice(self.seed, call, track);
-                let to = recording.media[track.index()];
+                let to = recording.to[track.index()];
                 streams.push(Stream::new(to, sound, packets, seeds.next_u64()));
             }
         }
@@ -220,48 +218,73 @@ impl Capture {
     }
 }
 
+/// A recording that was started.
+struct Started {
+    call: CallSid,
+    sid: String,
+    /// Where each track's RTP goes, in the order of [`Track::ALL`].
+    to: [SocketAddr; 2],
+}
+
+impl Started {
+    /// Starts a dual recording on a call that is not open yet.
+    fn on(customer: &Customer, call: CallSid) -> anyhow::Result<Self> {
+        let path = customer.path(&format!("/Calls/{call}/Recordings.json"));
+        let answer = customer.post(&path, &[("RecordingChannels", "dual")], 201)?;
+        Ok(Self {
+            call,
+            sid: customer::text(&answer, "sid")?.to_owned(),
+            to: [
+                customer::media_address(&answer, Track::Inbound)?,
+                customer::media_address(&answer, Track::Outbound)?,
+            ],
+        })
+    }
+
+    /// Stops it and waits until its WAV can be fetched; how long that took.
+    fn stop_until_fetchable(&self, customer: &Customer) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let path = customer.path(&format!(
+            "/Calls/{}/Recordings/{}.json",
+            self.call, self.sid
+        ));
+        customer.post(&path, &[("Status", "stopped")], 200)?;
+        customer.wait_for(&self.media(customer, "wav"))?;
+        Ok(begun.elapsed())
+    }
+
+    /// Fetches it and holds both channels against what was said.
+    fn check(&self, customer: &Customer, streams: &[Stream; 2]) -> anyhow::Result<Checked> {
+        let json = customer.json(&self.media(customer, "json"))?;
+        let (_, file) = customer.get(&self.media(customer, "wav"))?;
+        let samples = dual::samples(&file)?;
+        let mut checked = Checked {
+            packets: 0,
+            differences: Vec::new(),
+        };
+        for (track, stream) in Track::ALL.into_iter().zip(streams) {
+            let counted = json["tracks"][track.as_str()]["packets"].as_u64();
+            checked.packets +=
+                counted.with_context(|| format!("the record counts no packets: {json}"))?;
+            if let Err(difference) = stream.compare(dual::channel(&samples, track)) {
+                checked
+                    .differences
+                    .push(format!("{} {}: {difference}", self.sid, track.as_str()));
+            }
+        }
+        Ok(checked)
+    }
+
+    fn media(&self, customer: &Customer, extension: &str) -> String {
+        customer.path(&format!("/Recordings/{}.{extension}", self.sid))
+    }
+}
+
 /// What became of one call.
 struct Checked {
     /// Packets of both tracks, by the recording's record.
     packets: u64,
     differences: Vec<String>,
-}
-
-/// Fetches a recording and holds both channels against what was said.
-fn check(client: &Client, recording: &Started, streams: &[Stream; 2]) -> anyhow::Result<Checked> {
-    let json = client.describe(recording)?;
-    let mut packets = 0;
-    for track in Track::ALL {
-        let counted = json["tracks"][track.as_str()]["packets"].as_u64();
-        packets += counted.with_context(|| format!("the record counts no packets: {json}"))?;
-    }
-    let mut reader = wav::Reader::new(client.wav(recording)?)?;
-    if (reader.channels(), reader.rate_hz()) != (2, caller::sound::RATE_HZ) {
-        bail!(
-            "{} has {} channels at {} Hz",
-            recording.sid,
-            reader.channels(),
-            reader.rate_hz()
-        );
-    }
-    let mut samples = vec![0; usize::try_from(2 * reader.frames())?];
-    let read = reader.read(&mut samples)?;
-    samples.truncate(read);
-    let mut differences = Vec::new();
-    for (track, stream) in Track::ALL.into_iter().zip(streams) {
-        let channel = samples.iter().skip(track.index()).step_by(2).copied();
-        if let Err(difference) = stream.compare(channel) {
-            differences.push(format!(
-                "{} {}: {difference}",
-                recording.sid,
-                track.as_str()
-            ));
-        }
-    }
-    Ok(Checked {
-        packets,
-        differences,
-    })
 }
 
 /// Does `work` for each item from [`HANDS`] threads; the results in the items' order, or the first

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::client::Client;
 use super::usage::Process;
+use crate::credentials;
+use crate::customer::{self, Customer};
 
-/// From start to ready, and from SIGTERM to the end.
+/// From SIGTERM to the end.
 const BOUND: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that is waited for.
@@ -30,16 +30,10 @@ const LOG_LINES: usize = 20;
 
 /// A running daemon.
 pub(super) struct Daemon {
+    // Dropped in this order: the process first, then what it writes to.
+    child: Running,
     folder: TempDir,
-    child: Child,
-    client: Client,
-}
-
-/// `credentials.toml`, as a first start writes it.
-#[derive(Deserialize)]
-struct Credentials {
-    account_sid: String,
-    auth_token: String,
+    customer: Customer,
 }
 
 impl Daemon {
@@ -72,35 +66,28 @@ impl Daemon {
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(folder.path().join("log"))?);
-        let child = command.spawn().context("the daemon does not start")?;
-        let client = Client::new(listen)?;
-        let mut daemon = Self {
+        let mut child = Running(command.spawn().context("the daemon does not start")?);
+        let ready = customer::wait_ready(listen, || matches!(child.0.try_wait(), Ok(None)));
+        ready.with_context(|| log(&folder))?;
+        let customer = Customer::new(listen, credentials::read(&data_dir)?)?;
+        Ok(Self {
             folder,
             child,
-            client,
-        };
-        daemon.wait_ready()?;
-        let path = data_dir.join("credentials.toml");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let Credentials {
-            account_sid,
-            auth_token,
-        } = toml::from_str(&text)?;
-        daemon.client.authenticate(account_sid, auth_token.into());
-        Ok(daemon)
+            customer,
+        })
     }
 
-    pub(super) const fn client(&self) -> &Client {
-        &self.client
+    pub(super) const fn customer(&self) -> &Customer {
+        &self.customer
     }
 
     pub(super) fn process(&self) -> Process {
-        Process(self.child.id())
+        Process(self.child.0.id())
     }
 
     /// Ends it and removes its folder.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
-        let status = self.end()?;
+        let status = self.child.end()?;
         if !status.success() {
             bail!("the daemon ended with {status}:\n{}", self.log());
         }
@@ -109,54 +96,44 @@ impl Daemon {
 
     /// The end of its log.
     pub(super) fn log(&self) -> String {
-        let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+        log(&self.folder)
     }
+}
 
-    fn wait_ready(&mut self) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        while !self.client.is_ready() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "the daemon ended with {status} before it was ready:\n{}",
-                    self.log()
-                );
-            }
-            if begun.elapsed() > BOUND {
-                bail!("the daemon is not ready after {BOUND:?}:\n{}", self.log());
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        Ok(())
-    }
+fn log(folder: &TempDir) -> String {
+    let log = fs::read(folder.path().join("log")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<_> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+    format!("its log ends:\n{end}")
+}
 
+/// The child process. Dropping it ends it, however the measurement went.
+struct Running(Child);
+
+impl Running {
     /// Asks it to stop; kills it where it does not.
     fn end(&mut self) -> anyhow::Result<ExitStatus> {
-        if let Some(status) = self.child.try_wait()? {
+        if let Some(status) = self.0.try_wait()? {
             return Ok(status);
         }
-        kill(
-            Pid::from_raw(i32::try_from(self.child.id())?),
-            Signal::SIGTERM,
-        )?;
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         let begun = Instant::now();
         while begun.elapsed() < BOUND {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.0.try_wait()? {
                 return Ok(status);
             }
             std::thread::sleep(LOOK_AGAIN);
         }
-        self.child.kill()?;
-        Ok(self.child.wait()?)
+        self.0.kill()?;
+        Ok(self.0.wait()?)
     }
 }
 
-impl Drop for Daemon {
+impl Drop for Running {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            tracing::warn!(pid = self.child.id(), %error, "the measured daemon could not be ended");
+            tracing::warn!(pid = self.0.id(), %error, "the measured daemon could not be ended");
         }
     }
 }
