@@ -1,43 +1,49 @@
 //! `reeld bench`: the load generators and measurements that the README's figures come from.
 //!
-//! Called by the command line; it calls the synthetic [`crate::caller`] and a daemon of its own, a
-//! child process of the same binary, only through what it shows to the outside: HTTP ([`crate::customer`]), RTP, `/proc`.
-//! Each load is bounded and stops by itself; its folder and its child go with it.
+//! The command line calls [`Bench::run`]; it calls the synthetic [`crate::caller`] and, through
+//! [`crate::customer`], a daemon of its own: a child process of the same binary, of which only what
+//! it shows to the outside is used (HTTP, RTP, `/proc`). Each figure stands beside a baseline of the
+//! same run. Each load is bounded and stops by itself, or at SIGINT and SIGTERM; its folder and its
+//! child go with it.
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
+//! - `call`, `hands`: one call of it, and several requests at once;
 //! - `daemon`: the child process;
 //! - `usage`: what `/proc` says of processor time, memory and dropped packets;
 //! - `bare`: the receive loop that does nothing else;
+//! - `interrupt`: what SIGINT and SIGTERM do;
 //! - `report`: the figures, as table and JSON.
 
 mod bare;
+mod call;
 mod capture;
 mod daemon;
+mod hands;
+mod interrupt;
 mod report;
 mod usage;
 
-use clap::{Args, Subcommand};
+use std::process::ExitCode;
 
-/// The arguments of `reeld bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    #[command(subcommand)]
-    what: What,
-}
+use clap::Subcommand;
 
+/// What to measure.
 #[derive(Debug, Subcommand)]
-enum What {
-    /// Many calls at once over RTP: losses, exactness, CPU per packet, memory per call
+pub enum Bench {
+    /// Records calls, holds every file to what was said, and says what a packet and a call cost
     Capture(capture::Capture),
 }
 
-/// Runs a measurement and prints it to standard output.
-///
-/// # Errors
-/// The measurement could not be made, or shows that a promise was broken: a packet lost, a
-/// recording that is not exact. The figures are printed in that case too.
-pub fn run(bench: &Bench) -> anyhow::Result<()> {
-    match &bench.what {
-        What::Capture(capture) => capture.run(),
+impl Bench {
+    /// Measures and prints to standard output.
+    ///
+    /// # Errors
+    /// The measurement could not be made, or shows that a promise was broken: a packet lost, a
+    /// recording that is not exact. The figures are printed in that case too.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Capture(capture) => capture.run()?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

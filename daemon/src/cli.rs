@@ -39,7 +39,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
-    /// Measures: load generators and the figures that they give
+    /// Measures, beside a baseline in the same run
+    #[command(subcommand)]
     Bench(crate::bench::Bench),
     /// Says whether a daemon has the data folder, and how it is
     Status(status::Status),
@@ -54,7 +55,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
-        Command::Bench(bench) => crate::bench::run(&bench).map(|()| ExitCode::SUCCESS),
+        Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     };
     match done {

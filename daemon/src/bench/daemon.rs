@@ -15,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::interrupt;
 use super::usage::Process;
 use crate::credentials;
 use crate::customer::{self, Customer};
@@ -67,7 +68,9 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(File::create(folder.path().join("log"))?);
         let mut child = Running(command.spawn().context("the daemon does not start")?);
-        let ready = customer::wait_ready(listen, || matches!(child.0.try_wait(), Ok(None)));
+        let ready = customer::wait_ready(listen, || {
+            matches!(child.0.try_wait(), Ok(None)) && interrupt::check().is_ok()
+        });
         ready.with_context(|| log(&folder))?;
         let customer = Customer::new(listen, credentials::read(&data_dir)?)?;
         Ok(Self {

@@ -19,31 +19,34 @@ pub(super) struct Report {
     pub(super) packets_sent: u64,
     /// By the daemon's own count, in the recordings' records.
     pub(super) packets_recorded: u64,
-    /// Sent less recorded: all that is missing, whoever lost it.
-    pub(super) packets_lost: u64,
-    /// Of those, dropped by the kernel at the daemon's sockets.
-    pub(super) kernel_drops: u64,
-    /// Channels that equal what was said, sample for sample, of two for each call.
-    pub(super) channels_exact: u32,
-    /// User and system time of the daemon while packets came, a packet.
+    /// Sent, not recorded, and not dropped by the kernel.
+    pub(super) packets_lost_by_reeld: u64,
+    /// Dropped at the daemon's sockets, by `/proc/net/udp`.
+    pub(super) packets_dropped_by_kernel: u64,
+    /// Tracks that equal what was said, sample for sample, of two for each call.
+    pub(super) tracks_exact: u32,
+    /// User and system time of the daemon from the first packet to the last recording that can be
+    /// fetched, a packet.
     pub(super) cpu_us_per_packet: f64,
     /// The same by thread name.
     pub(super) cpu_us_per_packet_by_thread: BTreeMap<String, f64>,
-    /// Processor time of a bare receive loop for the same packets, a packet.
-    pub(super) bare_cpu_us_per_packet: f64,
+    pub(super) bare_loop_packets_sent: u64,
+    pub(super) bare_loop_packets: u64,
+    /// Processor time of a bare receive loop for the same streams, a packet.
+    pub(super) bare_loop_cpu_us_per_packet: f64,
     /// The daemon's over the bare loop's.
-    pub(super) cpu_ratio: f64,
-    /// Packets that the bare loop did not get.
-    pub(super) bare_packets_lost: u64,
-    /// Resident memory at its peak less before the first call, a call.
-    pub(super) memory_bytes_per_call: u64,
-    pub(super) memory_bytes_before: u64,
-    pub(super) memory_bytes_peak: u64,
+    pub(super) cpu_ratio_to_bare_loop: f64,
+    /// Resident memory before the first call.
+    pub(super) resident_bytes_before: u64,
+    /// Its most while packets came.
+    pub(super) resident_bytes_peak: u64,
+    /// The difference, a call.
+    pub(super) resident_bytes_per_call: u64,
     /// From the request to stop until the WAV can be fetched.
-    pub(super) stop_to_fetchable_ms_p50: f64,
-    pub(super) stop_to_fetchable_ms_p99: f64,
+    pub(super) fetchable_ms_p50: f64,
+    pub(super) fetchable_ms_p99: f64,
     /// The most that the sender was behind its clock.
-    pub(super) sender_latest_ms: f64,
+    pub(super) sender_behind_ms: f64,
 }
 
 /// What it ran on.
@@ -97,11 +100,17 @@ impl fmt::Display for Report {
         row("seconds", self.seconds.to_string())?;
         row("packets sent", self.packets_sent.to_string())?;
         row("packets recorded", self.packets_recorded.to_string())?;
-        row("packets lost", self.packets_lost.to_string())?;
-        row("dropped by the kernel", self.kernel_drops.to_string())?;
         row(
-            "channels exact",
-            format!("{}/{}", self.channels_exact, 2 * self.calls),
+            "packets lost by reeld",
+            self.packets_lost_by_reeld.to_string(),
+        )?;
+        row(
+            "packets dropped by the kernel",
+            self.packets_dropped_by_kernel.to_string(),
+        )?;
+        row(
+            "tracks exact",
+            format!("{}/{}", self.tracks_exact, 2 * self.calls),
         )?;
         row("CPU, µs a packet", format!("{:.2}", self.cpu_us_per_packet))?;
         for (thread, micros) in &self.cpu_us_per_packet_by_thread {
@@ -109,32 +118,32 @@ impl fmt::Display for Report {
         }
         row(
             "bare receive loop, µs a packet",
-            format!("{:.2}", self.bare_cpu_us_per_packet),
+            format!("{:.2}", self.bare_loop_cpu_us_per_packet),
         )?;
-        row("ratio", format!("{:.2}", self.cpu_ratio))?;
+        row("ratio", format!("{:.2}", self.cpu_ratio_to_bare_loop))?;
         row(
             "resident memory, KiB a call",
-            format!("{:.1}", kib(self.memory_bytes_per_call)),
+            format!("{:.1}", kib(self.resident_bytes_per_call)),
         )?;
         row(
             "resident memory before, MiB",
-            format!("{:.1}", kib(self.memory_bytes_before) / 1_024.0),
+            format!("{:.1}", kib(self.resident_bytes_before) / 1_024.0),
         )?;
         row(
             "resident memory at peak, MiB",
-            format!("{:.1}", kib(self.memory_bytes_peak) / 1_024.0),
+            format!("{:.1}", kib(self.resident_bytes_peak) / 1_024.0),
         )?;
         row(
             "stop to fetchable, ms, p50",
-            format!("{:.1}", self.stop_to_fetchable_ms_p50),
+            format!("{:.1}", self.fetchable_ms_p50),
         )?;
         row(
             "stop to fetchable, ms, p99",
-            format!("{:.1}", self.stop_to_fetchable_ms_p99),
+            format!("{:.1}", self.fetchable_ms_p99),
         )?;
         row(
             "sender behind its clock, ms, most",
-            format!("{:.1}", self.sender_latest_ms),
+            format!("{:.1}", self.sender_behind_ms),
         )
     }
 }
