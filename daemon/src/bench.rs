@@ -1,13 +1,27 @@
-//! `reeld bench`: the load generators and measurements that the documents' figures come from.
+//! `reeld bench`: the load generators and measurements that the README's figures come from.
 //!
-//! `cli` calls [`Bench::run`]; it calls [`crate::caller`] for the load and [`crate::customer`] for
-//! the API. The daemon under measurement is a process of its own, so that its CPU time and memory are
-//! its own. Each figure stands beside a baseline of the same run. Everything is bounded and cleans up
-//! after itself.
+//! The command line calls [`Bench::run`]; it calls the synthetic [`crate::caller`] and, through
+//! [`crate::customer`], a daemon of its own: a child process of the same binary, of which only what
+//! it shows to the outside is used (HTTP, RTP, `/proc`). Each figure stands beside a baseline of the
+//! same run. Each load is bounded and stops by itself, or at SIGINT and SIGTERM; its folder and its
+//! child go with it.
+//!
+//! - `capture`: calls at once, held exact, beside a bare receive loop;
+//! - `call`, `hands`: one call of it, and several requests at once;
+//! - `daemon`: the child process;
+//! - `usage`: what `/proc` says of processor time, memory and dropped packets;
+//! - `bare`: the receive loop that does nothing else;
+//! - `interrupt`: what SIGINT and SIGTERM do;
+//! - `report`: the figures, as table and JSON.
 
 mod bare;
+mod call;
 mod capture;
-mod child;
+mod daemon;
+mod hands;
+mod interrupt;
+mod report;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -16,19 +30,20 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Records calls and holds every file to what was said
+    /// Records calls, holds every file to what was said, and says what a packet and a call cost
     Capture(capture::Capture),
 }
 
 impl Bench {
-    /// Measures and prints.
+    /// Measures and prints to standard output.
     ///
     /// # Errors
-    /// The measurement could not be made. A loss or a wrong file is no error of it: it is printed,
-    /// and the exit code is 1.
+    /// The measurement could not be made, or shows that a promise was broken: a packet lost, a
+    /// recording that is not exact. The figures are printed in that case too.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Capture(capture) => capture.run(),
+            Self::Capture(capture) => capture.run()?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

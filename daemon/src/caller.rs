@@ -8,10 +8,12 @@
 //! - [`sound`]: what is said, a function of a seed, a call and a track;
 //! - [`rtp`]: the header that goes before it;
 //! - [`send`](fn@send): pacing and sockets;
-//! - [`exact`]: the comparison of a recording with what was said.
+//! - [`exact`]: the comparison of a recording with what was said;
+//! - [`dual`]: the two channels of a recording.
 //!
 //! Nothing is stored: the reference is generated again sample by sample while it is compared.
 
+pub mod dual;
 pub mod exact;
 pub mod rtp;
 mod send;

@@ -16,8 +16,8 @@ use serde_json::Value;
 /// For one answer, and for what is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks.
-const STEP: Duration = Duration::from_millis(5);
+/// Between two looks; a measured wait is too long by up to this.
+const STEP: Duration = Duration::from_millis(1);
 
 /// A customer of a daemon on loopback.
 #[derive(Debug)]

@@ -1,86 +1,123 @@
-//! The baseline: a receive loop that throws every packet away, one `recv` each out of epoll, as a
-//! media server's plainest receiver has it.
+//! The measuring stick: a loop that waits in epoll, receives one packet a call and throws it away.
+//!
+//! Called by `capture` with the streams that the daemon had, on sockets of its own. What the daemon
+//! costs above this is what recording costs.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::io::ErrorKind;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::time::{ClockId, clock_gettime};
+use anyhow::Context;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-/// Events taken at once.
-const EVENTS: usize = 256;
+use crate::caller::{self, Plan};
 
-/// How soon it notices that it is to end, milliseconds.
-const NOTICE: u16 = 50;
+use super::usage;
 
-/// What the loop came to.
-pub(super) struct Received {
-    pub(super) packets: u64,
-    /// CPU time of its thread.
+/// What the bare loop did.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bare {
+    /// Packets that were sent to it.
+    pub(super) sent: u64,
+    /// Packets that it received.
+    pub(super) received: u64,
+    /// Its thread's processor time.
     pub(super) cpu: Duration,
 }
 
-/// A loop that runs.
-pub(super) struct Bare {
-    pub(super) addresses: Vec<SocketAddr>,
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<anyhow::Result<Received>>,
+/// How long the loop waits for a packet before it looks whether it should end.
+const WAIT_MS: u8 = 50;
+
+/// Sends `plan` to a bare receive loop, one socket a stream, to its end or until `stop` is set.
+pub(super) fn measure(mut plan: Plan, address: IpAddr, stop: &AtomicBool) -> anyhow::Result<Bare> {
+    let mut sockets = Vec::with_capacity(plan.streams.len());
+    for stream in &mut plan.streams {
+        let socket = UdpSocket::bind((address, 0))?;
+        socket.set_nonblocking(true)?;
+        stream.to = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    let sending = AtomicBool::new(true);
+    let (sent, received) = std::thread::scope(|scope| {
+        let receiving = scope.spawn(|| receive(&sockets, &sending));
+        let sent = caller::send(&plan, stop);
+        sending.store(false, Ordering::Release);
+        let received = receiving
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (sent, received)
+    });
+    let (received, cpu) = received.context("the bare receive loop")?;
+    let sent = sent?.packets.iter().sum();
+    Ok(Bare {
+        sent,
+        received,
+        cpu,
+    })
 }
 
-impl Bare {
-    /// Starts one over `tracks` sockets on loopback.
-    pub(super) fn start(tracks: usize) -> anyhow::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::empty())?;
-        let mut sockets = Vec::new();
-        for number in 0..tracks {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            socket.set_nonblocking(true)?;
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, u64::try_from(number)?);
-            epoll.add(socket.as_fd(), event)?;
-            sockets.push(socket);
-        }
-        let addresses = sockets
-            .iter()
-            .map(UdpSocket::local_addr)
-            .collect::<Result<_, _>>()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("bare-loop".to_owned())
-            .spawn(move || receive(&epoll, &sockets, &stopped))?;
-        Ok(Self {
-            addresses,
-            stop,
-            thread,
-        })
+/// Receives until nothing is sent any more and nothing came for [`WAIT_MS`].
+fn receive(sockets: &[UdpSocket], sending: &AtomicBool) -> anyhow::Result<(u64, Duration)> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    for (index, socket) in sockets.iter().enumerate() {
+        epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
     }
-
-    /// Ends it.
-    pub(super) fn stop(self) -> anyhow::Result<Received> {
-        self.stop.store(true, Ordering::Release);
-        self.thread.join().ok().context("the bare loop panicked")?
-    }
-}
-
-fn receive(epoll: &Epoll, sockets: &[UdpSocket], stop: &AtomicBool) -> anyhow::Result<Received> {
-    let mut events = vec![EpollEvent::empty(); EVENTS];
+    let mut events = [EpollEvent::empty(); 256];
     let mut packet = [0; 2_048];
-    let mut packets = 0;
-    while !stop.load(Ordering::Acquire) {
-        let ready = epoll.wait(&mut events, EpollTimeout::from(NOTICE))?;
+    let mut received = 0;
+    let before = usage::own_thread_cpu()?;
+    loop {
+        let still = sending.load(Ordering::Acquire);
+        let ready = match epoll.wait(&mut events, WAIT_MS) {
+            Ok(ready) => ready,
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if ready == 0 && !still {
+            break;
+        }
         for event in &events[..ready] {
-            let socket = &sockets[usize::try_from(event.data())?];
-            // A level-triggered loop takes one and is told again.
-            if socket.recv(&mut packet).is_ok() {
-                packets += 1;
+            let index = usize::try_from(event.data())?;
+            match sockets[index].recv(&mut packet) {
+                Ok(_) => received += 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
-    let cpu = Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?);
-    Ok(Received { packets, cpu })
+    Ok((received, usage::own_thread_cpu()?.saturating_sub(before)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZero;
+
+    use reeld_model::Track;
+
+    use crate::caller::{Sockets, Sound, Stream};
+
+    use super::*;
+
+    #[test]
+    fn the_bare_loop_gets_every_packet() {
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let streams = (0..10)
+            .map(|call| {
+                let sound = Sound::voice(1, call, Track::Inbound);
+                Stream::new((address, 9).into(), sound, 20, call)
+            })
+            .collect();
+        let threads = NonZero::<usize>::MIN;
+        let plan = Plan {
+            streams,
+            sockets: Sockets::PerThread,
+            from: address,
+            threads,
+        };
+        let bare = measure(plan, address, &AtomicBool::new(false)).unwrap();
+        assert_eq!((bare.sent, bare.received), (200, 200));
+        assert!(bare.cpu < Duration::from_secs(1));
+    }
 }

@@ -1,245 +1,275 @@
-//! `reeld bench capture`: many calls at once through a daemon, every file held to what was said.
+//! `reeld bench capture`: many dual calls at once through a daemon, each held exact, and the same
+//! streams into a bare receive loop.
 //!
-//! CPU is the daemon's, user and system, all threads, from the first packet to the last recording
-//! that can be fetched. The bare loop ([`super::bare`]) gets the same streams in the same run.
+//! Called by [`super::Bench::run`]. The order: start the daemon, open the calls, send, stop, fetch
+//! and compare, end the daemon, then the bare loop; so neither disturbs the other.
 
-use std::io::{Cursor, Write as _, stdout};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::io::{Write, stdout};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use reeld_codec::wav;
-use reeld_model::{CallSid, Track};
-use serde_json::{Value, json};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::bare::Bare;
-use super::child::Daemon;
-use crate::caller::{self, Plan, Sent, Sockets, Sound, Stream};
-use crate::customer::{Customer, media_address, text};
+use super::bare::{self, Bare};
+use super::call::Call;
+use super::daemon::Daemon;
+use super::report::{Machine, Report};
+use super::usage::{self, Process};
+use super::{hands, interrupt};
+use crate::caller::{self, Plan, Sockets};
 
-/// The sounds' seed: the same in every run, so that runs can be compared.
-const SEED: u64 = 0x5EED;
-
-/// Packets of 20 ms in a second.
+/// Packets a second of one stream.
 const PACKETS_A_SECOND: u64 = 50;
 
+/// How often resident memory is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Descriptors beside the streams' sockets.
+const SPARE_DESCRIPTORS: u64 = 256;
+
+/// Differences that a failure shows.
+const SHOWN: usize = 5;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The arguments of `reeld bench capture`.
 #[derive(Debug, Args)]
 pub struct Capture {
-    /// Calls at once, two tracks each
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..=2_500))]
-    calls: u16,
-    /// How long each call is
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3_600))]
-    seconds: u16,
-    /// Where the daemon under measurement keeps its data; a temporary folder if not given
+    /// Calls at once, recorded dual: two tracks each
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=3_000))]
+    calls: u32,
+    /// How long each call lasts
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Prints JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// What the sounds come from: the same in every run, so that runs can be compared
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
-/// One call under way.
-struct Call {
-    path: String,
-    sid: String,
-    streams: [Stream; 2],
-}
-
-/// What was counted over all recordings.
-#[derive(Default)]
-struct Checked {
-    exact: u64,
-    recorded: u64,
-    kernel_dropped: u64,
-    late: u64,
-    problems: Vec<String>,
+/// What was measured of the daemon.
+struct Measured {
+    packets_sent: u64,
+    packets_recorded: u64,
+    kernel_drops: u64,
+    differences: Vec<String>,
+    cpu: Duration,
+    /// By thread name.
+    cpu_by_thread: Vec<(String, Duration)>,
+    resident_before: u64,
+    resident_peak: u64,
+    /// From stop to fetchable, sorted.
+    waits: Vec<Duration>,
+    sender_behind: Duration,
+    /// What was sent.
+    plan: Plan,
 }
 
 impl Capture {
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let temporary = tempfile::Builder::new().prefix("reeld-bench-").tempdir()?;
-        let folder = self
-            .data_dir
-            .clone()
-            .unwrap_or_else(|| temporary.path().join("data"));
-        let (report, good) = self.measure(&folder)?;
+    /// Measures and prints.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let stop = interrupt::watch()?;
+        self.raise_descriptors()?;
+        let daemon = Daemon::start(self.data_dir.as_deref(), self.calls)?;
+        let measured = self.measure(&daemon, stop).with_context(|| daemon.log())?;
+        daemon.stop()?;
+        let bare = bare::measure(measured.plan.clone(), LOOPBACK, stop)?;
+        interrupt::check()?;
+        let report = self.report(&measured, bare)?;
         let text = if self.json {
-            format!("{report:#}\n")
+            format!("{}\n", serde_json::to_string_pretty(&report)?)
         } else {
-            table(&report)
+            report.to_string()
         };
         stdout().write_all(text.as_bytes())?;
-        Ok(if good {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        let wrong = &measured.differences;
+        if !wrong.is_empty() || measured.packets_recorded != measured.packets_sent {
+            bail!(
+                "{} packets sent, {} recorded; {} tracks not exact: {}",
+                measured.packets_sent,
+                measured.packets_recorded,
+                wrong.len(),
+                wrong[..wrong.len().min(SHOWN)].join("; ")
+            );
+        }
+        Ok(())
     }
 
-    fn measure(&self, folder: &Path) -> anyhow::Result<(Value, bool)> {
-        let daemon = Daemon::start(folder, usize::from(self.calls))?;
-        let customer = daemon.customer(folder)?;
-        let resident_before = daemon.resident()?;
-        let calls = (0..u64::from(self.calls))
-            .map(|number| self.open(&customer, number))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-
-        let cpu_before = daemon.cpu()?;
-        let sent = send(calls.iter().flat_map(|call| call.streams.clone()).collect())?;
-        let resident = daemon.resident()?;
-        let mut ready = Vec::new();
-        for call in &calls {
-            let asked = Instant::now();
-            let path = format!("{}/Recordings/{}.json", call.path, call.sid);
-            customer.post(&path, &[("Status", "stopped")], 200)?;
-            customer.wait_for(&customer.path(&format!("/Recordings/{}", call.sid)))?;
-            ready.push(asked.elapsed());
-        }
-        let cpu = daemon.cpu()?.saturating_sub(cpu_before);
-
-        let mut checked = Checked::default();
-        for call in &calls {
-            check(&customer, call, &mut checked)?;
-        }
-        drop(daemon);
-
-        let bare = Bare::start(calls.len() * 2)?;
-        let streams = calls
-            .iter()
-            .flat_map(|call| call.streams.clone())
-            .zip(&bare.addresses);
-        let sent_bare = send(
-            streams
-                .map(|(stream, to)| Stream { to: *to, ..stream })
-                .collect(),
-        )?;
-        let bare = bare.stop()?;
-
-        let packets: u64 = sent.packets.iter().sum();
-        let lost = packets.saturating_sub(checked.recorded + checked.kernel_dropped);
-        let good = lost == 0
-            && checked.kernel_dropped == 0
-            && checked.problems.is_empty()
-            && checked.exact == 2 * u64::from(self.calls);
-        ready.sort();
-        let per_packet = micros(cpu) / count(packets);
-        let bare_per_packet = micros(bare.cpu) / count(bare.packets);
-        let report = json!({
-            "calls": self.calls,
-            "tracks": 2 * u64::from(self.calls),
-            "seconds": self.seconds,
-            "packets_sent": packets,
-            "packets_recorded": checked.recorded,
-            "packets_lost_by_reeld": lost,
-            "packets_dropped_by_kernel": checked.kernel_dropped,
-            "packets_late": checked.late,
-            "tracks_exact": checked.exact,
-            "problems": checked.problems,
-            "cpu_us_per_packet": round(per_packet),
-            "bare_loop_packets": bare.packets,
-            "bare_loop_packets_sent": sent_bare.packets.iter().sum::<u64>(),
-            "bare_loop_cpu_us_per_packet": round(bare_per_packet),
-            "cpu_ratio_to_bare_loop": round(per_packet / bare_per_packet),
-            "resident_bytes_before": resident_before,
-            "resident_bytes": resident,
-            "resident_bytes_per_call": resident.saturating_sub(resident_before) / u64::from(self.calls),
-            "fetchable_ms_p50": round(millis(percentile(&ready, 50))),
-            "fetchable_ms_p99": round(millis(percentile(&ready, 99))),
-            "sender_behind_ms": round(millis(sent.latest)),
-        });
-        Ok((report, good))
-    }
-
-    /// Starts a recording; the streams that are to be sent into it.
-    fn open(&self, customer: &Customer, number: u64) -> anyhow::Result<Call> {
-        let call = CallSid::from_external(customer.account, &format!("bench {number}"));
-        let path = customer.path(&format!("/Calls/{call}"));
-        let form = [("RecordingChannels", "dual")];
-        let started = customer.post(&format!("{path}/Recordings.json"), &form, 201)?;
+    fn measure(&self, daemon: &Daemon, stop: &AtomicBool) -> anyhow::Result<Measured> {
+        let (customer, process) = (daemon.customer(), daemon.process());
+        let resident_before = process.resident()?;
         let packets = u64::from(self.seconds) * PACKETS_A_SECOND;
-        let stream = |track: Track| {
-            let to: SocketAddr = media_address(&started, track)?;
-            let sound = Sound::voice(SEED, number, track);
-            let seed = SEED ^ (number * 2 + u64::from(track == Track::Outbound));
-            anyhow::Ok(Stream::new(to, sound, packets, seed))
+        let numbers: Vec<_> = (0..u64::from(self.calls)).collect();
+        let calls = hands::each(&numbers, |&number| {
+            Call::start(customer, self.seed, number, packets)
+        })?;
+        let plan = Plan {
+            streams: calls.iter().flat_map(|call| call.streams.clone()).collect(),
+            sockets: Sockets::PerStream,
+            from: LOOPBACK,
+            threads: NonZero::<usize>::MIN,
         };
-        let streams = [stream(Track::Inbound)?, stream(Track::Outbound)?];
-        Ok(Call {
-            path,
-            sid: text(&started, "sid")?.to_owned(),
-            streams,
+        let ports: BTreeSet<_> = plan.streams.iter().map(|stream| stream.to.port()).collect();
+
+        let (cpu_before, threads_before) = (process.cpu()?, process.cpu_by_thread()?);
+        let (sent, resident_peak) = watching_memory(process, || caller::send(&plan, stop))?;
+        let sent = sent?;
+        interrupt::check()?;
+        let kernel_drops = usage::dropped(&ports)?;
+        let mut waits = hands::each(&calls, |call| call.stop_until_fetchable(customer))?;
+        let cpu = process.cpu()?.saturating_sub(cpu_before);
+        let threads = process.cpu_by_thread()?.into_iter();
+
+        let checked = hands::each(&calls, |call| call.check(customer))?;
+        waits.sort();
+        Ok(Measured {
+            packets_sent: sent.packets.iter().sum(),
+            packets_recorded: checked.iter().map(|checked| checked.packets).sum(),
+            kernel_drops,
+            differences: checked
+                .into_iter()
+                .flat_map(|checked| checked.differences)
+                .collect(),
+            cpu,
+            cpu_by_thread: threads
+                .map(|(name, after)| {
+                    let before = threads_before.get(&name).copied().unwrap_or_default();
+                    (name, after.saturating_sub(before))
+                })
+                .filter(|&(_, spent)| spent > Duration::ZERO)
+                .collect(),
+            resident_before,
+            resident_peak,
+            waits,
+            sender_behind: sent.latest,
+            plan,
         })
     }
-}
 
-fn send(streams: Vec<Stream>) -> anyhow::Result<Sent> {
-    let plan = Plan {
-        streams,
-        sockets: Sockets::PerStream,
-        from: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        threads: NonZero::<usize>::MIN,
-    };
-    Ok(caller::send(&plan, &AtomicBool::new(false))?)
-}
-
-/// Holds one recording to what was said in its call, and adds its counts.
-fn check(customer: &Customer, call: &Call, checked: &mut Checked) -> anyhow::Result<()> {
-    let record = customer.json(&customer.path(&format!("/Recordings/{}.json", call.sid)))?;
-    let (_, file) = customer.get(&customer.path(&format!("/Recordings/{}", call.sid)))?;
-    let mut reader = wav::Reader::new(Cursor::new(file))?;
-    let mut samples = vec![0; usize::try_from(reader.frames())? * 2];
-    let read = reader.read(&mut samples)?;
-    samples.truncate(read);
-    for (track, stream) in Track::ALL.into_iter().zip(&call.streams) {
-        let counts = &record["tracks"][track.as_str()];
-        let number = |name: &str| counts[name].as_u64().with_context(|| format!("no {name}"));
-        checked.recorded += number("packets")?;
-        checked.kernel_dropped += number("kernel_dropped")?;
-        checked.late += number("late")?;
-        let channel = samples.iter().skip(track.index()).step_by(2).copied();
-        match stream.compare(channel) {
-            Ok(_) => checked.exact += 1,
-            Err(difference) => {
-                checked
-                    .problems
-                    .push(format!("{} {}: {difference}", call.sid, track.as_str()));
-            }
-        }
+    fn report(&self, of: &Measured, bare: Bare) -> anyhow::Result<Report> {
+        let cpu_us_per_packet = per_packet(of.cpu, of.packets_sent);
+        let bare_loop_cpu_us_per_packet = per_packet(bare.cpu, bare.received);
+        let missing = of.packets_sent.saturating_sub(of.packets_recorded);
+        let grown = of.resident_peak.saturating_sub(of.resident_before);
+        Ok(Report {
+            machine: Machine::here(),
+            calls: self.calls,
+            seconds: self.seconds,
+            packets_sent: of.packets_sent,
+            packets_recorded: of.packets_recorded,
+            packets_lost_by_reeld: missing.saturating_sub(of.kernel_drops),
+            packets_dropped_by_kernel: of.kernel_drops,
+            tracks_exact: 2 * self.calls - u32::try_from(of.differences.len())?,
+            cpu_us_per_packet,
+            cpu_us_per_packet_by_thread: of
+                .cpu_by_thread
+                .iter()
+                .map(|(name, spent)| (name.clone(), per_packet(*spent, of.packets_sent)))
+                .collect(),
+            bare_loop_packets_sent: bare.sent,
+            bare_loop_packets: bare.received,
+            bare_loop_cpu_us_per_packet,
+            cpu_ratio_to_bare_loop: round(cpu_us_per_packet / bare_loop_cpu_us_per_packet),
+            resident_bytes_before: of.resident_before,
+            resident_bytes_peak: of.resident_peak,
+            resident_bytes_per_call: grown / u64::from(self.calls),
+            fetchable_ms_p50: percentile(&of.waits, 50),
+            fetchable_ms_p99: percentile(&of.waits, 99),
+            sender_behind_ms: millis(of.sender_behind),
+        })
     }
-    Ok(())
+
+    /// Raises the limit of descriptors, which the daemon inherits, as far as it may go, and says so
+    /// where that is not enough.
+    fn raise_descriptors(&self) -> anyhow::Result<()> {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        // The daemon has a pair of sockets for each track; so has this process in the end, the
+        // sender's and the bare loop's.
+        let needed = 4 * u64::from(self.calls) + SPARE_DESCRIPTORS;
+        ensure!(
+            needed <= hard,
+            "{} calls need {needed} descriptors, and the limit is {hard} (ulimit -Hn)",
+            self.calls
+        );
+        Ok(())
+    }
 }
 
-fn table(report: &Value) -> String {
-    let rows = report.as_object().into_iter().flatten();
-    rows.map(|(name, value)| format!("{:<30} {value}\n", name.replace('_', " ")))
-        .collect()
+/// Runs `work` and returns with its result the most memory that `process` had meanwhile, bytes.
+fn watching_memory<R>(process: Process, work: impl FnOnce() -> R) -> anyhow::Result<(R, u64)> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(|| -> anyhow::Result<u64> {
+            let mut peak = process.resident()?;
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep(LOOK);
+                peak = peak.max(process.resident()?);
+            }
+            Ok(peak)
+        });
+        let result = work();
+        over.store(true, Ordering::Relaxed);
+        let peak = watching
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((result, peak))
+    })
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or_default()
+/// Microseconds of `time` for each of `packets`.
+fn per_packet(time: Duration, packets: u64) -> f64 {
+    round(time.as_secs_f64() * 1e6 / packets.max(1) as f64)
 }
 
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+/// The `percent`-th percentile (nearest rank) of sorted times, in milliseconds.
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().map_or(0.0, millis)
 }
 
 fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "packets are far below 2^52")]
-fn count(packets: u64) -> f64 {
-    packets.max(1) as f64
+    round(time.as_secs_f64() * 1e3)
 }
 
 /// Two decimals: more is noise.
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
+        assert_eq!(
+            (percentile(&times, 50), percentile(&times, 99)),
+            (100.0, 198.0)
+        );
+        assert_eq!(
+            (percentile(&times[..1], 99), percentile(&[], 50)),
+            (1.0, 0.0)
+        );
+    }
+
+    #[test]
+    fn costs_are_shared_by_packets() {
+        let cost = |packets| per_packet(Duration::from_millis(5), packets);
+        assert_eq!((cost(1_000), cost(3_000), cost(0)), (5.0, 1.67, 5_000.0));
+    }
 }

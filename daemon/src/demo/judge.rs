@@ -2,10 +2,11 @@
 //! the first thing that is wrong.
 
 use anyhow::{Context, bail, ensure};
-use reeld_codec::{mp3, wav};
+use reeld_codec::mp3;
 use reeld_model::{SAMPLE_RATE, Track};
 
 use crate::caller::Stream;
+use crate::caller::dual::{channel, samples};
 
 /// How alike MP3 and WAV must be: the correlation of their samples.
 const LIKENESS: f64 = 0.9;
@@ -14,7 +15,7 @@ const LIKENESS: f64 = 0.9;
 pub(super) fn wav(file: &[u8], streams: &[Stream; 2]) -> anyhow::Result<String> {
     let samples = samples(file)?;
     for (track, stream) in Track::ALL.into_iter().zip(streams) {
-        let channel = channel(&samples, track.index());
+        let channel = channel(&samples, track);
         stream
             .compare(channel)
             .map_err(|difference| anyhow::anyhow!("{}: {difference}", track.as_str()))?;
@@ -46,7 +47,7 @@ pub(super) fn mp3(file: &[u8], wav: &[u8]) -> anyhow::Result<String> {
     );
     let mut least = 1.0_f64;
     for track in Track::ALL {
-        let of = |samples| channel(samples, track.index()).map(f64::from);
+        let of = |samples| channel(samples, track).map(f64::from);
         least = least.min(correlation(of(&decoded.samples), of(&samples)));
     }
     ensure!(
@@ -87,30 +88,6 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(content, _)| content)
 }
 
-/// The interleaved samples of a WAV of two channels.
-fn samples(file: &[u8]) -> anyhow::Result<Vec<i16>> {
-    let mut reader = wav::Reader::new(file).context("the WAV")?;
-    ensure!(
-        (reader.channels(), reader.rate_hz()) == (2, SAMPLE_RATE),
-        "the WAV has {} channels at {} Hz",
-        reader.channels(),
-        reader.rate_hz()
-    );
-    // A sample is two bytes, so the file's length bounds what its header promises.
-    let mut samples = vec![0; file.len() / 2];
-    let read = reader.read(&mut samples).context("the WAV")?;
-    samples.truncate(read);
-    ensure!(
-        read as u64 == reader.frames() * 2,
-        "the WAV is shorter than its header says"
-    );
-    Ok(samples)
-}
-
-fn channel(samples: &[i16], channel: usize) -> impl Iterator<Item = i16> {
-    samples.iter().skip(channel).step_by(2).copied()
-}
-
 fn seconds(frames: usize) -> f64 {
     frames as f64 / f64::from(SAMPLE_RATE)
 }
@@ -147,11 +124,5 @@ mod tests {
         assert!(correlation(a.into_iter(), a.map(|x| x / 2.0).into_iter()) > 0.999);
         assert!(correlation(a.into_iter(), a.map(|x| -x).into_iter()) < 0.0);
         assert!(correlation([0.0; 4].into_iter(), a.into_iter()) < LIKENESS);
-    }
-
-    #[test]
-    fn what_is_no_wav_is_refused() {
-        assert!(samples(b"RIFF").is_err());
-        assert!(samples(b"").is_err());
     }
 }

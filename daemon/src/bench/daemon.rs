@@ -1,0 +1,142 @@
+//! A daemon of the measurement's own: the same binary with `serve`, in a folder of its own.
+//!
+//! Called by `capture`. A child process, so that its processor time and memory are its own.
+//! Dropping it stops it and removes its folder.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::interrupt;
+use super::usage::Process;
+use crate::credentials;
+use crate::customer::{self, Customer};
+
+/// From SIGTERM to the end.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Between two looks at something that is waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The most of its log that an error shows, in lines.
+const LOG_LINES: usize = 20;
+
+/// A running daemon.
+pub(super) struct Daemon {
+    // Dropped in this order: the process first, then what it writes to.
+    child: Running,
+    folder: TempDir,
+    customer: Customer,
+}
+
+impl Daemon {
+    /// Starts one with room for `calls` calls and waits until it is ready. Its folder is made in
+    /// `parent`, or where temporary files go.
+    pub(super) fn start(parent: Option<&Path>, calls: u32) -> anyhow::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("reeld-bench-");
+        let folder = match parent {
+            Some(parent) => builder
+                .tempdir_in(parent)
+                .with_context(|| parent.display().to_string()),
+            None => builder.tempdir().map_err(Into::into),
+        }?;
+        // The port is free for a moment; should somebody take it, the daemon says so and ends.
+        let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let data_dir = folder.path().join("data");
+        let config = folder.path().join("reeld.toml");
+        let mut file = File::create(&config)?;
+        writeln!(file, "data_dir = {:?}", data_dir.display().to_string())?;
+        writeln!(file, "[api]\nlisten = \"{listen}\"")?;
+        writeln!(file, "[capture]\nmax_recordings = {calls}")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").arg("--config").arg(&config);
+        // What the caller's environment says is for its own daemon.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("REELD_") || name == "NOTIFY_SOCKET" {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(folder.path().join("log"))?);
+        let mut child = Running(command.spawn().context("the daemon does not start")?);
+        let ready = customer::wait_ready(listen, || {
+            matches!(child.0.try_wait(), Ok(None)) && interrupt::check().is_ok()
+        });
+        ready.with_context(|| log(&folder))?;
+        let customer = Customer::new(listen, credentials::read(&data_dir)?)?;
+        Ok(Self {
+            folder,
+            child,
+            customer,
+        })
+    }
+
+    pub(super) const fn customer(&self) -> &Customer {
+        &self.customer
+    }
+
+    pub(super) fn process(&self) -> Process {
+        Process(self.child.0.id())
+    }
+
+    /// Ends it and removes its folder.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        let status = self.child.end()?;
+        if !status.success() {
+            bail!("the daemon ended with {status}:\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// The end of its log.
+    pub(super) fn log(&self) -> String {
+        log(&self.folder)
+    }
+}
+
+fn log(folder: &TempDir) -> String {
+    let log = fs::read(folder.path().join("log")).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let lines: Vec<_> = log.lines().collect();
+    let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+    format!("its log ends:\n{end}")
+}
+
+/// The child process. Dropping it ends it, however the measurement went.
+struct Running(Child);
+
+impl Running {
+    /// Asks it to stop; kills it where it does not.
+    fn end(&mut self) -> anyhow::Result<ExitStatus> {
+        if let Some(status) = self.0.try_wait()? {
+            return Ok(status);
+        }
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
+        let begun = Instant::now();
+        while begun.elapsed() < BOUND {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        self.0.kill()?;
+        Ok(self.0.wait()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(pid = self.0.id(), %error, "the measured daemon could not be ended");
+        }
+    }
+}

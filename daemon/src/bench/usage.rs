@@ -1,0 +1,146 @@
+//! What the kernel says of a process: processor time, resident memory, packets dropped at sockets.
+//!
+//! Called by `capture` and `bare`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+/// Clock ticks a second in `/proc`: the kernel's interface to user space has had this value on
+/// every architecture that reeld runs on, whatever the kernel's own tick.
+const TICKS_A_SECOND: u64 = 100;
+
+/// A process that is watched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process(pub(super) u32);
+
+impl Process {
+    /// Processor time of all its threads, user and system, also of those that have ended.
+    pub(super) fn cpu(self) -> anyhow::Result<Duration> {
+        cpu_of(&fs::read_to_string(self.path("stat"))?).context("/proc/*/stat reads differently")
+    }
+
+    /// Processor time by thread name, of the threads that live.
+    pub(super) fn cpu_by_thread(self) -> anyhow::Result<BTreeMap<String, Duration>> {
+        let mut by_name = BTreeMap::new();
+        for task in fs::read_dir(self.path("task"))? {
+            let task = task?.path();
+            // A thread may end between the listing and the reading.
+            let (Ok(name), Ok(stat)) = (
+                fs::read_to_string(task.join("comm")),
+                fs::read_to_string(task.join("stat")),
+            ) else {
+                continue;
+            };
+            let time = cpu_of(&stat).context("/proc/*/task/*/stat reads differently")?;
+            *by_name.entry(family(name.trim()).to_owned()).or_default() += time;
+        }
+        Ok(by_name)
+    }
+
+    /// Bytes of it that are in memory.
+    pub(super) fn resident(self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(self.path("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.context("/proc/*/status has no VmRSS")? * 1_024)
+    }
+
+    fn path(self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.0))
+    }
+}
+
+/// Processor time of the calling thread, user and system.
+pub(super) fn own_thread_cpu() -> anyhow::Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(Duration::from_micros(
+        u64::try_from(micros).unwrap_or_default(),
+    ))
+}
+
+/// Packets that the kernel dropped at the UDP sockets bound to these ports.
+pub(super) fn dropped(ports: &BTreeSet<u16>) -> anyhow::Result<u64> {
+    let table = fs::read_to_string("/proc/net/udp")?;
+    Ok(table
+        .lines()
+        .skip(1)
+        .filter_map(drops)
+        .filter(|(port, _)| ports.contains(port))
+        .map(|(_, drops)| drops)
+        .sum())
+}
+
+/// Local port and drops of a line of `/proc/net/udp`.
+fn drops(line: &str) -> Option<(u16, u64)> {
+    let mut fields = line.split_whitespace();
+    let (_, port) = fields.nth(1)?.split_once(':')?;
+    Some((
+        u16::from_str_radix(port, 16).ok()?,
+        fields.last()?.parse().ok()?,
+    ))
+}
+
+/// Fields 14 and 15 of a `stat` line, counted after the name, which may hold anything.
+fn cpu_of(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 1_000 / TICKS_A_SECOND))
+}
+
+/// A thread's name without the number that tells it from its siblings.
+fn family(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit())
+        .trim_end_matches(['-', ' '])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_lines_are_read_past_any_name() {
+        let stat = "12 (a) b (c) S 1 2 3 0 -1 4194560 1 0 0 0 150 25 0 0 20 0 3 0 99 1 1";
+        assert_eq!(cpu_of(stat), Some(Duration::from_millis(1_750)));
+        assert_eq!(cpu_of("nonsense"), None);
+        assert_eq!((family("media-12"), family("main")), ("media", "main"));
+    }
+
+    #[test]
+    fn drops_are_read_by_port() {
+        let line = " 4242: 0100007F:4E20 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 40404 2 0000000000000000 17";
+        assert_eq!(drops(line), Some((20_000, 17)));
+        assert_eq!(drops(""), None);
+    }
+
+    #[test]
+    fn this_process_can_be_watched() {
+        let this = Process(std::process::id());
+        assert!(this.resident().unwrap() > 1 << 20);
+        assert!(!this.cpu_by_thread().unwrap().is_empty());
+        let before = own_thread_cpu().unwrap();
+        let mut number = 1_u64;
+        while own_thread_cpu().unwrap() - before < Duration::from_millis(30) {
+            number = std::hint::black_box(number.wrapping_mul(3));
+        }
+        assert!(this.cpu().unwrap() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_full_socket_shows_its_drops() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = receiver.local_addr().unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..2_000 {
+            sender.send_to(&[0; 1_000], to).unwrap();
+        }
+        assert!(dropped(&BTreeSet::from([to.port()])).unwrap() > 0);
+    }
+}
