@@ -252,7 +252,7 @@ impl Call {
         let stats = self.stats();
         let place = match change {
             ChangeRecording::Stop(ended_by) => {
-                let to = self.latest(now);
+                let to = self.end(now);
                 return Ok(self.timeline.finish(at, to, ended_by, now, stats));
             }
             ChangeRecording::Pause(_) => self.earliest(now),
@@ -266,7 +266,7 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
-        let (to, stats) = (self.latest(now), self.stats());
+        let (to, stats) = (self.end(now), self.stats());
         self.timeline.finish_all(to, ended_by, now, stats);
         self.over = true;
     }
@@ -412,7 +412,7 @@ impl Call {
             && now.since(bye) >= BYE_DOUBT
         {
             self.bye = None;
-            let to = self.latest(bye);
+            let to = self.end(bye);
             self.timeline.finish_all(to, EndedBy::Bye, now, stats);
         }
         if now.since(self.last_sign) >= self.settings.inactivity {
@@ -456,8 +456,14 @@ impl Call {
         place.max(self.timeline.mixer.base())
     }
 
-    /// The place before which all lies that was received by `at`: where a recording ends, and a
-    /// pause.
+    /// Where a recording ends that ends at `at`: with a sender that is ahead of its first packet it
+    /// needs no time beyond what was received.
+    fn end(&self, at: Mono) -> MediaPlace {
+        let written = self.timeline.mixer.written_end();
+        self.latest(at).min(self.timeline.place(at).max(written))
+    }
+
+    /// The place before which all lies that was said by `at`: where a pause ends.
     fn latest(&self, at: Mono) -> MediaPlace {
         let place = self.by_senders(at).max();
         let place = place.unwrap_or_else(|| self.timeline.place(at));
