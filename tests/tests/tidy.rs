@@ -1,0 +1,192 @@
+//! The repository keeps house: what the documents point at exists, each Rust file says what it is and
+//! is short, and nothing is left half done.
+//!
+//! Std only, and no daemon. It reads every file below the workspace's root, but for what is built or
+//! recorded there. In a document it holds links, and spans of code that begin with a name at the root
+//! (`store/src/kv.rs`); `file.rs::name` says that a function `name` is in that file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rust files have at most so many lines.
+const LINES: usize = 600;
+
+/// What is not there when work is done. In two pieces, so that this file holds none of them.
+const UNFINISHED: [&str; 3] = [
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("dbg", "!("),
+];
+
+fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("a crate of the workspace is below its root")
+        .to_owned()
+}
+
+/// Files below `folder` whose names end in `.extension`, with their text.
+fn files(folder: &Path, extension: &str, found: &mut Vec<(PathBuf, String)>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    for entry in entries {
+        let entry = entry.expect("a folder that opens can be read");
+        let (path, name) = (
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        );
+        if path.is_dir() && !path.is_symlink() {
+            if !name.starts_with('.') && name != "target" && name != "reeld-data" {
+                files(&path, extension, found);
+            }
+        } else if path.extension().is_some_and(|has| has == extension) {
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+            found.push((path, text));
+        }
+    }
+}
+
+fn all(extension: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    files(&root(), extension, &mut found);
+    assert!(
+        found.len() > 10,
+        "only {} .{extension} files were found",
+        found.len()
+    );
+    found
+}
+
+fn report(findings: &[String]) {
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
+}
+
+/// A document's lines with their numbers, but for blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_block = false;
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        let fence = line.trim_start().starts_with("```");
+        in_block ^= fence;
+        (!fence && !in_block).then_some((index + 1, line))
+    })
+}
+
+/// The targets of a line's links that are in this repository, without their `#fragment`.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let targets = line
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
+    targets
+        .filter(|target| !target.contains("://") && !target.starts_with('#'))
+        .filter_map(|target| target.split('#').next())
+}
+
+/// A line's spans of code.
+fn spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// What is wrong with the span if it is a path in the repository; nothing is wrong with any other.
+fn wrong_path(root: &Path, span: &str) -> Option<String> {
+    let (path, function) = span
+        .split_once("::")
+        .map_or((span, None), |(path, f)| (path, Some(f)));
+    let (top, _) = path.split_once('/')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_');
+    if top.is_empty()
+        || matches!(top, "." | "..")
+        || !path.chars().all(plain)
+        || !root.join(top).is_dir()
+    {
+        return None;
+    }
+    // Data of `make run` and what cargo builds are there on some machines alone.
+    if matches!(top, "reeld-data" | "target") {
+        return None;
+    }
+    if !root.join(path).exists() {
+        return Some(format!("`{path}` does not exist"));
+    }
+    let function = function?;
+    let text = fs::read_to_string(root.join(path)).unwrap_or_default();
+    (!text.contains(&format!("fn {function}("))).then(|| format!("`{path}` has no `fn {function}`"))
+}
+
+#[test]
+fn what_documents_point_at_exists() {
+    let root = root();
+    let mut findings = Vec::new();
+    let mut links_seen = 0;
+    for (file, text) in all("md") {
+        let folder = file.parent().unwrap();
+        for (number, line) in prose(&text) {
+            let mut finding =
+                |what: String| findings.push(format!("{}:{number}: {what}", file.display()));
+            for target in links(line) {
+                links_seen += 1;
+                let inside = folder.join(target).canonicalize().is_ok_and(|path| {
+                    path.starts_with(root.canonicalize().expect("the root is there"))
+                });
+                if !inside {
+                    finding(format!(
+                        "the link to {target} leads nowhere in this repository"
+                    ));
+                }
+            }
+            spans(line)
+                .filter_map(|span| wrong_path(&root, span))
+                .for_each(&mut finding);
+        }
+    }
+    assert!(links_seen > 10, "only {links_seen} links were found");
+    report(&findings);
+}
+
+#[test]
+fn rust_files_say_what_they_are_and_are_short_and_done() {
+    let mut findings = Vec::new();
+    for (file, text) in all("rs") {
+        let mut finding = |what: String| findings.push(format!("{}: {what}", file.display()));
+        if !text.starts_with("//! ") {
+            finding("does not open with what it is (`//! …`)".to_owned());
+        }
+        let lines = text.lines().count();
+        if lines > LINES {
+            finding(format!("has {lines} lines, {LINES} is the limit"));
+        }
+        for word in UNFINISHED.into_iter().filter(|word| text.contains(word)) {
+            finding(format!("has a {word}…)"));
+        }
+    }
+    report(&findings);
+}
+
+#[test]
+fn what_is_wrong_is_seen() {
+    let text = "a [b](c.md#d) [e](https://f)\n```\n[no](no.md)\n```\n`g/h.rs` and `i` [j](#k)\n";
+    let lines: Vec<_> = prose(text).collect();
+    assert_eq!(
+        lines.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        [1, 5]
+    );
+    assert_eq!(links(lines[0].1).collect::<Vec<_>>(), ["c.md"]);
+    assert_eq!(links(lines[1].1).count(), 0);
+    assert_eq!(spans(lines[1].1).collect::<Vec<_>>(), ["g/h.rs", "i"]);
+
+    let root = root();
+    let wrong = |span| wrong_path(&root, span);
+    assert_eq!(wrong("tests/tests/tidy.rs::what_is_wrong_is_seen"), None);
+    assert!(
+        wrong("tests/tests/tidy.rs::what_is_not_there").is_some_and(|what| what.contains("no `fn"))
+    );
+    assert!(wrong("tests/tests/no_such_file.rs").is_some_and(|what| what.contains("not exist")));
+    assert_eq!(wrong("spool/RE.wav"), None);
+    assert_eq!(wrong("/etc/reeld/reeld.toml"), None);
+}
