@@ -60,7 +60,7 @@ pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The MP3 cache cannot be used: repair or move `encode.cache_dir`.
+    /// The MP3 cache cannot be used: repair `cache/` in the data folder.
     #[error("the MP3 cache {}: {source}", dir.display())]
     Cache {
         /// The folder.

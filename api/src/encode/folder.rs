@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +42,11 @@ pub(super) struct Temporary {
 
 impl Folder {
     pub(super) fn open(dir: PathBuf, limit: u64) -> io::Result<Self> {
-        fs::create_dir_all(&dir)?;
+        // What it holds is as private as the recordings.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)?;
         let mut found: Vec<(SystemTime, Key, u64)> = Vec::new();
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
