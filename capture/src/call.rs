@@ -438,21 +438,28 @@ impl Call {
     /// its first packet, by jitter or by its clock, is cut where it was, and not ahead of it. Without
     /// packets the instant's own place is all there is.
     fn by_senders(&self, at: Mono) -> impl Iterator<Item = MediaPlace> {
+        self.flowing(at).map(|(end, since)| end + samples_in(since))
+    }
+
+    /// Of each track whose packets come: behind its last sample, and the time since that came.
+    fn flowing(&self, at: Mono) -> impl Iterator<Item = (MediaPlace, Duration)> {
         self.tracks
             .iter()
             .zip(self.last_sound)
             .filter_map(move |(track, last)| {
                 let since = at.since(last?);
-                let flows = since < FLOWING;
-                flows.then_some(track.as_ref()?.end() + samples_in(since))
+                (since < FLOWING).then_some((track.as_ref()?.end(), since))
             })
     }
 
     /// The first place that was not yet heard of at `at`: where a pause begins, and a recording
-    /// that is started while audio flows.
+    /// that is started while audio flows. With a sender that is ahead of its first packet that is
+    /// the end of what was received, so that its next packet is whole on the one side.
     fn earliest(&self, at: Mono) -> MediaPlace {
-        let place = self.by_senders(at).min();
-        let place = place.unwrap_or_else(|| self.timeline.place(at));
+        let place = self.timeline.place(at);
+        let ends = self.flowing(at).map(|(end, _)| end);
+        let ahead = ends.min().map_or(place, |end| place.max(end));
+        let place = self.by_senders(at).min().unwrap_or(place).min(ahead);
         place.max(self.timeline.mixer.base())
     }
 

@@ -183,3 +183,29 @@ fn a_sender_that_lags_behind_its_first_packet_is_cut_where_it_was() {
         expected.len()
     );
 }
+
+#[test]
+fn a_sender_that_is_ahead_is_cut_between_its_packets() {
+    let mut bench = Bench::new();
+    let mut sender = Sender::new(Track::Inbound);
+    let burst = |bench: &mut Bench, sender: &mut Sender| {
+        let mut sent = Vec::new();
+        for _ in 0..10 {
+            let (bytes, samples) = sender.next();
+            bench.send(sender, &bytes);
+            sent.extend(samples);
+        }
+        sent
+    };
+    let sid = bench.start(1, MONO());
+    let first = burst(&mut bench, &mut sender);
+    bench.run_for(Duration::from_millis(3));
+    assert!(bench.stop(sid).samples == first);
+    let sid = bench.start(2, MONO());
+    bench.run_for(Duration::from_millis(3));
+    let second = burst(&mut bench, &mut sender);
+    bench.pause(sid, PauseBehavior::Skip);
+    bench.run_for(Duration::from_millis(3));
+    burst(&mut bench, &mut sender);
+    assert!(bench.stop(sid).samples == second);
+}
