@@ -7,6 +7,5 @@
 
 mod control;
 mod ends;
-mod noise;
 mod rig;
 mod sound;

@@ -103,13 +103,21 @@ impl Sink for Collector {
     }
 }
 
-/// A range of media ports of its own for each test of each run: below the kernel's ephemeral ports,
-/// apart from reeld's default, and by process, since test programs run side by side.
+/// A range of media ports of its own for each test of each run: below those of the end-to-end tests,
+/// which begin at 10,000, by process, since test programs run side by side, and free when it is
+/// taken.
 pub(crate) fn ports(pairs: u16) -> RangeInclusive<u16> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let base = 10_000 + u16::try_from(std::process::id() % 16).unwrap() * 600;
-    let first = base + TAKEN.fetch_add(pairs * 2, Ordering::Relaxed);
-    first..=first + pairs * 2 - 1
+    let base = 2_000 + u16::try_from(std::process::id() % 10).unwrap() * 800;
+    let free = |port| UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    loop {
+        let first = base + TAKEN.fetch_add(pairs * 2, Ordering::Relaxed);
+        let range = first..=first + pairs * 2 - 1;
+        assert!(*range.end() < 10_000, "no {pairs} free port pairs are left");
+        if range.clone().all(free) {
+            return range;
+        }
+    }
 }
 
 /// Settings for loopback with so many port pairs.

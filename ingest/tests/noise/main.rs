@@ -1,4 +1,14 @@
-//! Noise on media ports: counted by reason, heard by nobody, and it grows nothing.
+//! Noise on media ports: counted by reason, heard by nobody, and it grows nothing. A process of its
+//! own, since it looks at the process's memory.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is test code, also what clippy does not see as such: a panic is a failed test"
+)]
+
+#[allow(dead_code, reason = "the rig serves the loopback tests too")]
+#[path = "../loopback/rig.rs"]
+mod rig;
 
 use std::net::{Ipv4Addr, UdpSocket};
 
