@@ -7,7 +7,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
+use axum::body::HttpBody as _;
 use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -238,13 +239,20 @@ fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Res
 /// The form of a POST, after what its query says.
 async fn form(asked: &Asked, query: Params, body: Body) -> Result<Params, Fault> {
     let limit = asked.app.settings.limits.body_bytes;
+    let too_large = || {
+        let message = format!("The body must be at most {limit} bytes");
+        Fault::new(StatusCode::PAYLOAD_TOO_LARGE, None, message)
+    };
+    // Before it is asked for: who waits for "100 Continue" need not send it.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
     let bytes = Limited::new(body, limit)
         .collect()
         .await
         .map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                let message = format!("The body must be at most {limit} bytes");
-                Fault::new(StatusCode::PAYLOAD_TOO_LARGE, None, message)
+                too_large()
             } else {
                 Fault::new(StatusCode::BAD_REQUEST, None, "The body could not be read")
             }

@@ -26,6 +26,13 @@ pub(crate) use mender::REFUSED_METHOD;
 /// Bytes taken from the socket at a time.
 const READ_BYTES: usize = 8 * 1024;
 
+/// How long a client may go on sending what nobody wants any more (RFC 9112 §9.6: closing at once
+/// would reset the connection and take the answer with it).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of it that are thrown away at most.
+const LINGER_BYTES: usize = 16 << 20;
+
 /// A stream whose requests hyper can read.
 pub(crate) struct Mended<S> {
     stream: S,
@@ -36,6 +43,9 @@ pub(crate) struct Mended<S> {
     /// Longest time without a byte written, while one is waiting to be.
     stall_limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Once our side is closed amid a request: when the other side is given up, and the bytes of it
+    /// that are still thrown away.
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<S> Mended<S> {
@@ -47,6 +57,7 @@ impl<S> Mended<S> {
             taken: 0,
             stall_limit,
             stalled: None,
+            linger: None,
         }
     }
 
@@ -107,7 +118,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
+impl<S: AsyncRead + Unpin> Mended<S> {
+    /// Throws away what the client still sends, until it is done or the bounds are reached.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (until, left) = self
+            .linger
+            .get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
+        let mut bytes = [0; READ_BYTES];
+        loop {
+            if until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut unwanted = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut unwanted));
+            let count = unwanted.filled().len();
+            // A client that is gone needs no answer.
+            if read.is_err() || count == 0 || count > *left {
+                return Poll::Ready(());
+            }
+            *left -= count;
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Mended<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -136,7 +170,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.bound_stall(cx, outcome)
+        if self.linger.is_none() {
+            let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.bound_stall(cx, outcome))?;
+            if !self.mender.is_amid() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

@@ -83,6 +83,11 @@ impl Mender {
         matches!(self.state, State::Refused)
     }
 
+    /// Whether the client may still be sending what was begun: a body, or behind a refused head.
+    pub(super) fn is_amid(&self) -> bool {
+        !matches!(self.state, State::Head)
+    }
+
     /// Takes bytes as they came and appends to `out` what hyper is to see.
     pub(super) fn feed(&mut self, mut input: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
         while !input.is_empty() {
