@@ -201,6 +201,9 @@ pub(crate) fn stats_group(stats: &TrackStats) -> Value {
         comfort_noise,
         segments,
         kernel_dropped,
+        concealed,
+        filled,
+        corrected,
     } = *stats;
     Value::Group(
         [
@@ -219,6 +222,9 @@ pub(crate) fn stats_group(stats: &TrackStats) -> Value {
             ("ComfortNoise", comfort_noise),
             ("Segments", segments),
             ("KernelDropped", kernel_dropped),
+            ("ConcealedSamples", concealed),
+            ("FilledSamples", filled),
+            ("CorrectedSamples", corrected),
         ]
         .map(|(name, count)| Field::own(name, Value::Number(count)))
         .into(),

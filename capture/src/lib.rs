@@ -37,4 +37,4 @@ mod window;
 pub use call::{Call, Port};
 pub use frames::BLOCK_AGE;
 pub use output::Output;
-pub use settings::Settings;
+pub use settings::{Dtmf, Rate, Settings};

@@ -238,6 +238,8 @@ impl Recording {
                 frames,
                 digits: self.digits,
                 tracks: self.counted,
+                quality: Default::default(),
+                rate_hz: SAMPLE_RATE,
             }),
         });
         view

@@ -18,6 +18,32 @@ pub struct Settings {
     pub max_length: Duration,
     /// Networks that a track may come from where nothing says its source: `media.allow`.
     pub allow: Vec<IpNet>,
+    /// Whether lost packets are concealed: `capture.conceal`.
+    pub conceal: bool,
+    /// What stands in the file where a key was sent as an event: `capture.dtmf`.
+    pub dtmf: Dtmf,
+    /// The rate of a call's timeline: `capture.rate`.
+    pub rate: Rate,
     /// The address that callers are told to send to: `media.advertise`, else `media.address`.
     pub advertise: IpAddr,
+}
+
+/// What stands in the file in place of an RFC 4733 event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dtmf {
+    /// Silence of its length: a key may be a card's number.
+    #[default]
+    Silence,
+    /// Its two tones.
+    Tone,
+}
+
+/// The rate of a call's timeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rate {
+    /// 8 kHz, whatever the codec.
+    #[default]
+    Narrow,
+    /// The first codec's own.
+    Native,
 }

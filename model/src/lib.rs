@@ -7,6 +7,7 @@
 //! No I/O, no async, no clock: time and randomness arrive as arguments.
 
 pub mod control;
+pub mod quality;
 pub mod recording;
 pub mod sid;
 pub mod stats;
@@ -17,6 +18,7 @@ pub use control::{
     Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
+pub use quality::{ConcealedRange, TrackQuality};
 pub use recording::{EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim};
 pub use sid::{AccountSid, CallSid, RecordingSid, SidError};
 pub use stats::TrackStats;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Channels, RecordingSid, TrackSelection, TrackStats};
+use crate::{Channels, RecordingSid, TrackQuality, TrackSelection, TrackStats};
 
 /// What capture needs to know to start a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,4 +156,8 @@ pub struct Summary {
     pub digits: String,
     /// Counts of each track, indexed by [`crate::Track::index`], from start to end of the recording.
     pub tracks: [TrackStats; 2],
+    /// What else happened to each track, indexed likewise.
+    pub quality: [TrackQuality; 2],
+    /// Frames a second: 8,000, or the codec's own with `capture.rate = "native"`.
+    pub rate_hz: u32,
 }

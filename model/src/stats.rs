@@ -39,6 +39,13 @@ pub struct TrackStats {
     pub segments: u64,
     /// Packets that the kernel dropped for want of room in the receive buffer (SO_RXQ_OVFL).
     pub kernel_dropped: u64,
+    /// Samples of the timeline that were made up for lost packets.
+    pub concealed: u64,
+    /// Samples of the timeline between packets that hold silence or comfort noise: losses beyond
+    /// concealment, pauses of the sender, events.
+    pub filled: u64,
+    /// Samples that were added to keep pace with our clock, or left out: the drift's correction.
+    pub corrected: u64,
 }
 
 impl TrackStats {
@@ -73,6 +80,9 @@ impl TrackStats {
             comfort_noise,
             segments,
             kernel_dropped,
+            concealed,
+            filled,
+            corrected,
         } = self;
         for (mine, theirs) in [
             (packets, other.packets),
@@ -90,6 +100,9 @@ impl TrackStats {
             (comfort_noise, other.comfort_noise),
             (segments, other.segments),
             (kernel_dropped, other.kernel_dropped),
+            (concealed, other.concealed),
+            (filled, other.filled),
+            (corrected, other.corrected),
         ] {
             *mine = op(*mine, theirs);
         }

@@ -85,6 +85,8 @@ pub(crate) fn end(frames: u64) -> End {
         frames,
         digits: "1#".to_owned(),
         tracks: [stats; 2],
+        quality: Default::default(),
+        rate_hz: 8_000,
     };
     End {
         summary,

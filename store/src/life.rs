@@ -138,6 +138,8 @@ impl Store {
                     frames,
                     digits,
                     tracks,
+                    quality: _,
+                    rate_hz: _,
                 },
             started_ms,
             ended_ms,

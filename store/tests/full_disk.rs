@@ -63,6 +63,8 @@ fn end() -> End {
         frames: 0,
         digits: String::new(),
         tracks: Default::default(),
+        quality: Default::default(),
+        rate_hz: 8_000,
     };
     End {
         summary,

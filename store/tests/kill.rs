@@ -94,6 +94,8 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                 frames: BLOCKS * BLOCK as u64,
                 digits: String::new(),
                 tracks: Default::default(),
+                quality: Default::default(),
+                rate_hz: 8_000,
             };
             store
                 .finish(

@@ -234,6 +234,8 @@ fn finish(store: &Store, mut live: Live, ended_by: EndedBy) {
             frames: FRAMES,
             digits: "12#".into(),
             tracks: [TrackStats::default(); 2],
+            quality: Default::default(),
+            rate_hz: 8_000,
         },
         started_ms: Some(SEED_MS),
         ended_ms: SEED_MS + 1_000,

@@ -202,6 +202,8 @@ impl House {
                 frames,
                 digits: String::new(),
                 tracks: [TrackStats::default(); 2],
+                quality: Default::default(),
+                rate_hz: 8_000,
             },
             started_ms: Some(created_ms),
             ended_ms: created_ms,

@@ -44,6 +44,9 @@ fn outbox(room: usize) -> (Outbox, Arc<Mutex<Narrow>>, Arc<Shared>) {
         first_packet: Duration::ZERO,
         inactivity: Duration::ZERO,
         max_length: Duration::ZERO,
+        conceal: false,
+        dtmf: reeld_capture::Dtmf::Silence,
+        rate: reeld_capture::Rate::Narrow,
         allow: Vec::new(),
         advertise: address,
     };
@@ -67,6 +70,8 @@ fn ended(recording: RecordingSid, frames: u64) -> Output {
         frames,
         digits: String::new(),
         tracks: Default::default(),
+        quality: Default::default(),
+        rate_hz: 8_000,
     };
     Output::Ended {
         recording,
