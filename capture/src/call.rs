@@ -9,17 +9,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeld_codec::comfort::Noise;
+use reeld_model::quality::MOST_NAMES;
 use reeld_model::time::samples_in;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
-    RecordingView, Refusal, SourceRule, StartRecording, StreamView, Track, TrackStats,
+    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track, TrackStats,
 };
 
+use crate::event::Event;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
 use crate::payload::{MAX_SAMPLES, PayloadMap};
 use crate::recording::Recording;
 use crate::sdp::{Line, Offer};
+use crate::segment::Move;
 use crate::settings::Settings;
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
@@ -81,7 +85,7 @@ impl Call {
         let mut call = Self {
             opened_at_ms: now_unix_ms,
             tracks: ports.map(|port| port.map(track)),
-            timeline: Timeline::new(now),
+            timeline: Timeline::new(now, settings.conceal),
             scratch: Box::new([0; MAX_SAMPLES]),
             last_sound: [None; 2],
             last_sign: now,
@@ -249,6 +253,8 @@ impl Call {
     ) -> Result<RecordingView, Refusal> {
         let at = self.find(which)?;
         self.last_sign = now;
+        self.decide(None);
+        self.note_quality();
         let stats = self.stats();
         let place = match change {
             ChangeRecording::Stop(ended_by) => {
@@ -266,6 +272,8 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
+        self.decide(None);
+        self.note_quality();
         let (to, stats) = (self.end(now), self.stats());
         self.timeline.finish_all(to, ended_by, now, stats);
         self.over = true;
@@ -273,6 +281,7 @@ impl Call {
 
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
+        self.decide(Some(now));
         let settled = self.open_from(now);
         let timeline = &mut self.timeline;
         let settled = settled.min(timeline.mixer.written_end());
@@ -281,6 +290,31 @@ impl Call {
             recording.handle_tick(now, &mut timeline.out);
         }
         self.look_to_deadlines(now);
+    }
+
+    /// Brings what is known of the tracks to where recordings take it from when they end.
+    fn note_quality(&mut self) {
+        for track in Track::ALL {
+            let Some(state) = &self.tracks[track.index()] else {
+                continue;
+            };
+            let quality = &mut self.timeline.quality[track.index()];
+            quality.jitter_us = state.jitter_us();
+            quality.drift_ppb = state.drift_ppb();
+            quality.undecodable = state.undecodable_names();
+            if let Some(codec) = state.codec
+                && quality.codecs.len() < MOST_NAMES
+                && !quality.codecs.iter().any(|known| known == codec)
+            {
+                quality.codecs.push(codec.to_owned());
+            }
+            if let Some(heard) = state.source.heard() {
+                let source = heard.address.to_string();
+                if quality.sources.len() < MOST_NAMES && quality.sources.last() != Some(&source) {
+                    quality.sources.push(source);
+                }
+            }
+        }
     }
 
     /// The next output, if there is one.
@@ -355,15 +389,24 @@ impl Call {
         self.bye = None;
         let arrived = self.timeline.place(arrival);
         let content = state.take(packet, arrived, &mut self.scratch);
-        let (place, samples, length) = match content {
-            Content::Sound(place, samples) => (
+        let moved = state.take_move();
+        let end = state.end();
+        if let Some(moved) = moved {
+            // What is written now is not in the window yet.
+            follow(&mut self.timeline, &self.tracks, track, moved, end);
+        }
+        let (place, samples, length, gap) = match content {
+            Content::Sound {
                 place,
                 samples,
-                i64::try_from(samples.len()).expect("at most MAX_SAMPLES"),
-            ),
-            Content::Unknown(place, length) => (place, &[][..], length),
+                length,
+                gap,
+            } => (place, samples, length, gap),
             Content::Nothing => return,
-            Content::Key(key) => return self.press(track, key, arrival),
+            Content::Noise(place) => return self.begin_noise(track, place, packet.payload),
+            Content::Event { event, place } => {
+                return self.note_event(track, event, place, arrival);
+            }
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
         let sound = Sound {
@@ -372,6 +415,7 @@ impl Call {
             samples,
             length,
             open_from,
+            gap,
         };
         let late = self
             .timeline
@@ -381,8 +425,49 @@ impl Call {
         }
     }
 
+    /// Comfort noise from `place` on, which is the sender's own silence.
+    fn begin_noise(&mut self, track: Track, place: Option<MediaPlace>, payload: &[u8]) {
+        if let Some(place) = place {
+            let noise = Noise::new(payload);
+            self.timeline.fills[track.index()].begin_noise(place, noise, SAMPLE_RATE);
+        }
+    }
+
+    /// A part of an event: a key once, and what stands in its place.
+    fn note_event(&mut self, track: Track, event: Event, place: Option<MediaPlace>, arrival: Mono) {
+        if let Some(from) = place
+            && let Some(state) = &mut self.tracks[track.index()]
+        {
+            let to = from + event.length;
+            self.timeline.fills[track.index()].end_noise(from);
+            state.mute(from, to);
+            self.timeline.silence(track, from, to);
+        }
+        if event.is_new {
+            self.press(track, event.key, arrival);
+        }
+    }
+
+    /// Decides about all sound whose place may still move: all of it, or what has waited long
+    /// enough at `now`.
+    fn decide(&mut self, now: Option<Mono>) {
+        let now = now.map(|now| self.timeline.place(now));
+        for track in Track::ALL {
+            let Some(state) = &mut self.tracks[track.index()] else {
+                continue;
+            };
+            state.decide(now);
+            let (moved, end) = (state.take_move(), state.end());
+            if let Some(moved) = moved {
+                follow(&mut self.timeline, &self.tracks, track, moved, end);
+            }
+        }
+    }
+
     /// A key of the caller's or the callee's.
     fn press(&mut self, track: Track, key: char, arrival: Mono) {
+        self.decide(None);
+        self.note_quality();
         let stats = self.stats();
         let mut at = 0;
         while at < self.timeline.recordings.len() {
@@ -398,6 +483,9 @@ impl Call {
     /// Ends what nothing came for.
     fn look_to_deadlines(&mut self, now: Mono) {
         let stats = self.stats();
+        if self.bye.is_some() || now.since(self.last_sign) >= self.settings.inactivity {
+            self.note_quality();
+        }
         let mut at = 0;
         while at < self.timeline.recordings.len() {
             let waits = self.timeline.recordings[at].waits_since();
@@ -430,7 +518,12 @@ impl Call {
         let held = tracks.filter_map(|track| track.source.oldest_held());
         let oldest = held.filter(|held| now.since(*held) < MOST_HELD).min();
         let from = oldest.unwrap_or(now).min(now);
-        self.timeline.place(from - self.settings.reorder_window)
+        let open = self.timeline.place(from - self.settings.reorder_window);
+        // What is held may belong earlier, by as much as the window keeps open.
+        let window = samples_in(self.settings.reorder_window);
+        let tracks = self.tracks.iter().flatten();
+        let held = tracks.filter_map(TrackState::held_from).min();
+        held.map_or(open, |held| open.min(held + -window))
     }
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far beyond
@@ -492,6 +585,20 @@ impl Call {
             },
         }
     }
+}
+
+/// Moves sound of a track that has been placed: see [`crate::segment::Move`]. The track ends at `end`
+/// then.
+fn follow(
+    timeline: &mut Timeline,
+    tracks: &[Option<TrackState>; 2],
+    track: Track,
+    moved: Move,
+    end: MediaPlace,
+) {
+    let to = end + -moved.by;
+    let ends = tracks.iter().flatten().map(TrackState::end);
+    timeline.move_sound(track, moved, to, ends.max().unwrap_or(end));
 }
 
 /// Counts of each track, indexed by [`Track::index`].

@@ -93,6 +93,11 @@ impl Frames {
         self.total
     }
 
+    /// The number that the next frame has in the file, leading silence that is trimmed not counted.
+    pub(crate) fn next_frame(&self) -> u64 {
+        self.taken.saturating_sub(self.lead_trimmed)
+    }
+
     /// Whether each frame is judged, and so must be appended with its own coverage.
     pub(crate) fn judges(&self) -> bool {
         self.rules.trim || self.rules.timeout.is_some()
