@@ -337,7 +337,7 @@ impl Call {
     /// Counts of each track since the call was opened, indexed by [`Track::index`].
     #[must_use]
     pub fn stats(&self) -> [TrackStats; 2] {
-        stats(&self.tracks)
+        self.timeline.with_made(stats(&self.tracks))
     }
 
     /// The call as it is.
@@ -353,7 +353,7 @@ impl Call {
                 source: heard.map(|heard| heard.address),
                 ssrc: heard.map(|heard| heard.ssrc),
                 codec: state.codec,
-                stats: state.stats(),
+                stats: self.stats()[track.index()],
             })
         };
         CallView {

@@ -19,7 +19,7 @@ const ENOUGH: u32 = 50;
 const STEADY_US: i64 = 6_000;
 
 /// The error at which correction begins, in microseconds.
-const TOLERATED_US: i64 = 5_000;
+const TOLERATED_US: i64 = 4_000;
 
 /// How far beyond nought a correction goes, since the drift goes on, in microseconds.
 const BEYOND_US: i64 = 1_500;

@@ -20,7 +20,7 @@ pub(crate) const BLOCK: usize = 6_000;
 
 /// A block that is not whole is written after this, so that a call that falls silent leaves nothing
 /// in memory.
-pub const BLOCK_AGE: Duration = Duration::from_secs(1);
+pub const BLOCK_AGE: Duration = Duration::from_millis(750);
 
 /// What the frames of a recording obey.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,17 @@ const ENOUGH: u32 = 25;
 /// The longest hold, in milliseconds: 25 packets of 120 ms.
 const LONGEST_MS: i64 = 3_000;
 
+/// A hold without a packet for this long ends, in milliseconds: 120 ms packets with jitter come
+/// nearer to each other, and what is held is not on the disk.
+const IDLE_MS: i64 = 270;
+
+/// While packets still come less late than those before, as they do when a sender catches up, a hold
+/// goes on until this many are not.
+const STABLE: u32 = 5;
+
+/// The most sound in a hold, in milliseconds: half of what a ring can have.
+const MOST_MS: i64 = 4_000;
+
 /// A clock is confirmed by a packet that is no later than this by it, in milliseconds.
 const CONFIRMED_MS: i64 = 10;
 
@@ -53,8 +64,11 @@ pub(crate) struct Hold {
     opened: i64,
     newest: i64,
     count: u32,
-    /// How late the least late was, by the place it has for now.
+    /// How late the least late was, by the place it has for now; and packets since.
     least: i64,
+    since_least: u32,
+    /// Samples in it.
+    samples: i64,
 }
 
 /// What a hold came to.
@@ -82,6 +96,8 @@ impl Hold {
             newest: arrived,
             count,
             least,
+            since_least: 0,
+            samples: 0,
         }
     }
 
@@ -90,16 +106,24 @@ impl Hold {
         matches!(self.kind, Kind::Fresh { .. })
     }
 
-    /// Notes a packet that is `lateness` samples late by the place it has for now.
-    pub(crate) fn note(&mut self, lateness: i64, arrived: i64) {
+    /// Notes a packet of `samples` samples that is `lateness` samples late by the place it has for now.
+    pub(crate) fn note(&mut self, lateness: i64, samples: i64, arrived: i64) {
         self.count += 1;
-        self.least = self.least.min(lateness);
+        self.samples += samples;
+        if lateness < self.least {
+            self.least = lateness;
+            self.since_least = 0;
+        } else {
+            self.since_least += 1;
+        }
         self.newest = arrived;
     }
 
     /// Whether enough is known.
     pub(crate) fn is_ripe(&self, rate_hz: i64) -> bool {
-        if self.count >= ENOUGH || self.is_overdue(self.newest, rate_hz) {
+        let told = self.count >= ENOUGH && self.since_least >= STABLE;
+        let full = self.samples >= MOST_MS * rate_hz / 1_000;
+        if told || full || self.is_overdue(self.newest, rate_hz) {
             return true;
         }
         let confirmed = CONFIRMED_MS * rate_hz / 1_000;
@@ -115,6 +139,7 @@ impl Hold {
     /// Whether it has lasted as long as it may at the place `now`.
     pub(crate) fn is_overdue(&self, now: i64, rate_hz: i64) -> bool {
         now - self.opened >= LONGEST_MS * rate_hz / 1_000
+            || now - self.newest >= IDLE_MS * rate_hz / 1_000
     }
 
     /// Where it belongs, by what is known.

@@ -130,11 +130,6 @@ impl Segment {
         (segment, place)
     }
 
-    /// Units of the stamp in a second.
-    pub(crate) fn clock_hz(&self) -> u32 {
-        u32::try_from(self.clock_hz).unwrap_or(u32::MAX)
-    }
-
     /// From where on places may still move, if they may.
     pub(crate) fn held_from(&self) -> Option<MediaPlace> {
         self.hold.as_ref().map(|hold| hold.from)
@@ -183,7 +178,7 @@ impl Segment {
             lateness = 0;
         } else {
             if let Some(hold) = &mut self.hold {
-                hold.note(lateness, packet.arrived.0);
+                hold.note(lateness, packet.samples, packet.arrived.0);
             } else if lateness > self.samples(TRUSTED_MS) {
                 let most = if paused { TRUSTED_MS } else { LAGGING_MS };
                 let from = MediaPlace(self.at(extended));
@@ -195,7 +190,7 @@ impl Segment {
                     packet,
                 );
                 if let Some(hold) = &mut self.hold {
-                    hold.note(lateness, packet.arrived.0);
+                    hold.note(lateness, packet.samples, packet.arrived.0);
                 }
             }
             if self

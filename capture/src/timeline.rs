@@ -188,9 +188,13 @@ impl Timeline {
         }
     }
 
-    /// What was made up on each track so far.
-    pub(crate) fn made(&self) -> [Made; 2] {
-        self.made
+    /// The tracks' own counts with what was made up.
+    pub(crate) fn with_made(&self, mut stats: [TrackStats; 2]) -> [TrackStats; 2] {
+        for (stats, made) in stats.iter_mut().zip(self.made) {
+            stats.concealed = made.concealed;
+            stats.filled = made.filled;
+        }
+        stats
     }
 
     /// Moves a track's sound from `moved.from` up to `to`; the tracks end at `end` then.
@@ -221,6 +225,7 @@ impl Timeline {
         stats: [TrackStats; 2],
     ) -> RecordingView {
         self.make_up(to);
+        let stats = self.with_made(stats);
         let recording = self.recordings.remove(at);
         recording.finish(
             &self.mixer,
