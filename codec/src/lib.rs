@@ -11,6 +11,7 @@ mod error;
 pub mod g711;
 pub mod level;
 pub mod mp3;
+pub mod resample;
 pub mod wav;
 
 pub use error::Error;
