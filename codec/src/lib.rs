@@ -9,6 +9,8 @@
 
 mod error;
 pub mod g711;
+pub mod g722;
+pub mod l16;
 pub mod level;
 pub mod mp3;
 pub mod resample;
