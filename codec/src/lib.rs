@@ -13,6 +13,7 @@ pub mod g722;
 pub mod l16;
 pub mod level;
 pub mod mp3;
+pub mod opus;
 pub mod resample;
 pub mod wav;
 
