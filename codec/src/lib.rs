@@ -8,6 +8,7 @@
 //! buffers arrive as arguments. The only `unsafe` is around LAME, in one module of its own.
 
 pub mod comfort;
+pub mod conceal;
 pub mod dtmf;
 mod error;
 pub mod g711;
