@@ -18,13 +18,14 @@ use reeld_model::{
 };
 
 use crate::event::Event;
+use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
 use crate::payload::{MAX_SAMPLES, PayloadMap};
 use crate::recording::Recording;
 use crate::sdp::{Line, Offer};
 use crate::segment::Move;
-use crate::settings::Settings;
+use crate::settings::{Dtmf, Settings};
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
 use crate::track::{Content, TrackState};
@@ -34,6 +35,9 @@ const BYE_DOUBT: Duration = Duration::from_secs(2);
 
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
+
+/// A key that is heard this soon after the same one came as an event is that one.
+const SAME_KEY: Duration = Duration::from_secs(1);
 
 /// How long a packet may be held for its source to be trusted before its place is settled.
 const MOST_HELD: Duration = Duration::from_secs(1);
@@ -58,10 +62,15 @@ pub struct Call {
     scratch: Box<[i16; MAX_SAMPLES]>,
     /// When a packet of a source that is heard last came, on each track.
     last_sound: [Option<Mono>; 2],
+    /// The last key of each track and when it came, so that one that is both an event and a sound is
+    /// one key.
+    last_key: [Option<(char, Mono)>; 2],
     /// When anything last happened that keeps the call open.
     last_sign: Mono,
     /// When a trusted BYE came that is still in doubt.
     bye: Option<Mono>,
+    /// Listen for keys in the sound, once a recording asks for them.
+    detectors: [Option<Box<Detector>>; 2],
     answers: u64,
     answer: Option<String>,
     over: bool,
@@ -88,8 +97,10 @@ impl Call {
             timeline: Timeline::new(now, settings.conceal),
             scratch: Box::new([0; MAX_SAMPLES]),
             last_sound: [None; 2],
+            last_key: [None; 2],
             last_sign: now,
             bye: None,
+            detectors: [None, None],
             answers: 0,
             answer: None,
             over: false,
@@ -420,6 +431,16 @@ impl Call {
         let late = self
             .timeline
             .write(&sound, arrival, &|| stats(&self.tracks));
+        let key = match gap {
+            Some((behind, _)) if self.timeline.listens_for_keys(track) => self.detectors
+                [track.index()]
+            .get_or_insert_with(|| Box::new(Detector::new(SAMPLE_RATE)))
+            .note(behind, place, samples),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.hear_key(track, key, arrival);
+        }
         if late && let Some(state) = &mut self.tracks[track.index()] {
             state.note_late();
         }
@@ -427,9 +448,17 @@ impl Call {
 
     /// Comfort noise from `place` on, which is the sender's own silence.
     fn begin_noise(&mut self, track: Track, place: Option<MediaPlace>, payload: &[u8]) {
-        if let Some(place) = place {
-            let noise = Noise::new(payload);
+        if let Some((place, noise)) = place.zip(Noise::new(payload)) {
             self.timeline.fills[track.index()].begin_noise(place, noise, SAMPLE_RATE);
+        }
+    }
+
+    /// A key that was heard in the sound, unless it came as an event as well.
+    fn hear_key(&mut self, track: Track, key: char, arrival: Mono) {
+        let last = self.last_key[track.index()].replace((key, arrival));
+        let is_known = last.is_some_and(|(last, at)| last == key && arrival.since(at) < SAME_KEY);
+        if !is_known {
+            self.press(track, key, arrival);
         }
     }
 
@@ -441,9 +470,11 @@ impl Call {
             let to = from + event.length;
             self.timeline.fills[track.index()].end_noise(from);
             state.mute(from, to);
-            self.timeline.silence(track, from, to);
+            let tone = (self.settings.dtmf == Dtmf::Tone).then_some((event.key, event.volume));
+            self.timeline.stand_for(track, from, to, tone);
         }
         if event.is_new {
+            self.last_key[track.index()] = Some((event.key, arrival));
             self.press(track, event.key, arrival);
         }
     }

@@ -21,6 +21,7 @@ mod event;
 mod fill;
 mod frames;
 mod hold;
+mod inband;
 mod mix;
 mod output;
 mod packet;

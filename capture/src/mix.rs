@@ -47,6 +47,11 @@ impl Mixer {
         (end - self.floor() > most).then(|| end + (HISTORY - most))
     }
 
+    /// Whether samples up to `end` fit into the largest window.
+    pub(crate) fn fits_window(&self, end: MediaPlace) -> bool {
+        self.lacks_room_for(end).is_none()
+    }
+
     /// Whether samples up to `end` fit without a window growing.
     pub(crate) fn fits(&self, track: Track, end: MediaPlace) -> bool {
         let capacity = self.windows[track.index()].capacity();

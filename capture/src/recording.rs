@@ -245,6 +245,13 @@ impl Recording {
         Ok(())
     }
 
+    /// Whether keys of a track can end it.
+    pub(crate) fn listens_for_keys(&self, track: Track) -> bool {
+        !self.start.rules.finish_on_key.is_empty()
+            && self.is_in_progress()
+            && self.start.track.has(track)
+    }
+
     /// Notes a key; whether it is one that ends the recording.
     pub(crate) fn note_key(&mut self, track: Track, key: char) -> bool {
         if !self.is_in_progress() || !self.start.track.has(track) {

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use reeld_codec::dtmf;
 use reeld_model::{
     EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackQuality, TrackStats,
 };
@@ -179,13 +180,42 @@ impl Timeline {
         }
     }
 
-    /// Silences what a track has in a range.
-    pub(crate) fn silence(&mut self, track: Track, from: MediaPlace, to: MediaPlace) {
-        let to = to.min(self.mixer.written_end());
-        let from = from.max(self.mixer.base());
-        if let Ok(length) = usize::try_from(to - from) {
-            self.mixer.write_made(track, from, &vec![0; length]);
+    /// Puts what stands for an event where it is: silence, or the tone of a key at a volume.
+    pub(crate) fn stand_for(
+        &mut self,
+        track: Track,
+        from: MediaPlace,
+        to: MediaPlace,
+        tone: Option<(char, u8)>,
+    ) {
+        let most = from + i64::from(SAMPLE_RATE);
+        let end = match tone {
+            // Long tones come in parts; what is beyond the ring's reach is left.
+            Some(_) => to.min(most.max(self.mixer.written_end())),
+            None => to.min(self.mixer.written_end()),
+        };
+        let begin = from.max(self.mixer.base());
+        if !self.mixer.fits_window(end) {
+            return;
         }
+        let Ok(length) = usize::try_from(end - begin) else {
+            return;
+        };
+        let mut samples = vec![0; length];
+        if let Some((key, volume)) = tone {
+            let skipped = u64::try_from(begin - from).unwrap_or(0);
+            dtmf::tone(key, volume, SAMPLE_RATE, skipped, &mut samples);
+            self.mixer.write(track, begin, &samples);
+        } else {
+            self.mixer.write_made(track, begin, &samples);
+        }
+    }
+
+    /// Whether a recording of a track ends by a key.
+    pub(crate) fn listens_for_keys(&self, track: Track) -> bool {
+        self.recordings
+            .iter()
+            .any(|recording| recording.listens_for_keys(track))
     }
 
     /// The tracks' own counts with what was made up.

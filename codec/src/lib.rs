@@ -7,10 +7,17 @@
 //! Samples are 16-bit signed, interleaved by channel. No sockets, clocks or files: readers and
 //! buffers arrive as arguments. The only `unsafe` is around LAME, in one module of its own.
 
+pub mod comfort;
+pub mod conceal;
+pub mod dtmf;
 mod error;
 pub mod g711;
+pub mod g722;
+pub mod l16;
 pub mod level;
 pub mod mp3;
+pub mod opus;
+pub mod resample;
 pub mod warp;
 pub mod wav;
 
