@@ -240,7 +240,12 @@ fn draw_events(
         events.push((at, event));
         at += match event {
             Event::Hold(length, ..) | Event::Dtx(length, _) | Event::Key(_, length) => length,
-            _ => 0,
+            Event::Ssrc(_)
+            | Event::Law
+            | Event::Ptime(_)
+            | Event::Varying(_)
+            | Event::Jump(_)
+            | Event::Restart => 0,
         };
         if event.breaks() {
             // 25 packets of those that are not lost, with the longest runs of loss.

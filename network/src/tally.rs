@@ -11,6 +11,7 @@ use std::thread;
 
 use crate::listener::{Failure, Rule};
 use crate::play::Verdict;
+use crate::scenario::Scenario;
 
 /// Seeds that are named for each rule.
 const NAMED: usize = 6;
@@ -49,14 +50,14 @@ impl Tally {
         }
         self.failed += 1;
         for failure in verdict.failures {
-            let of_rule = self.rules.entry(failure.rule).or_default();
-            if !of_rule.contains_key(&verdict.seed) {
-                *self
-                    .causes
-                    .entry((failure.rule, failure.after))
-                    .or_default() += 1;
-                of_rule.insert(verdict.seed, failure);
-            }
+            let (cause, seeds) = (
+                (failure.rule, failure.after),
+                self.rules.entry(failure.rule).or_default(),
+            );
+            seeds.entry(verdict.seed).or_insert_with(|| {
+                *self.causes.entry(cause).or_default() += 1;
+                failure
+            });
         }
     }
 
@@ -124,6 +125,7 @@ impl fmt::Display for Tally {
 pub fn seeds(usual: Range<u64>, play: impl Fn(u64) -> Verdict + Sync) -> Tally {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let Some(seed) = number("SEED") {
+        println!("{:#?}", Scenario::of(seed, 60));
         let verdict = play(seed);
         println!("{verdict:#?}");
         let mut tally = Tally::default();
