@@ -184,9 +184,13 @@ impl Call {
             Datagram::Rtcp(compound) => {
                 state.counts().rtcp += 1;
                 let heard = state.source.heard();
-                if heard.is_some_and(|heard| {
-                    heard.address.ip() == from.ip() && packet::says_bye(compound, heard.ssrc)
-                }) {
+                let Some(heard) = heard.filter(|heard| heard.address.ip() == from.ip()) else {
+                    return;
+                };
+                if let Some((ntp, stamp)) = packet::sender_report(compound, heard.ssrc) {
+                    state.note_report(ntp, stamp);
+                }
+                if packet::says_bye(compound, heard.ssrc) {
                     self.bye.get_or_insert(arrival);
                 }
                 return;

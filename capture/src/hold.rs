@@ -69,6 +69,8 @@ pub(crate) struct Hold {
     since_least: u32,
     /// Samples in it.
     samples: i64,
+    /// By how much later the sender's reports put it.
+    reported: Option<i64>,
 }
 
 /// What a hold came to.
@@ -98,6 +100,7 @@ impl Hold {
             least,
             since_least: 0,
             samples: 0,
+            reported: None,
         }
     }
 
@@ -124,11 +127,16 @@ impl Hold {
         self.newest = arrived;
     }
 
+    /// Notes that a sender report puts it `by` samples later than it is now.
+    pub(crate) fn note_report(&mut self, by: i64) {
+        self.reported = Some(by);
+    }
+
     /// Whether enough is known.
     pub(crate) fn is_ripe(&self, rate_hz: i64) -> bool {
         let told = self.count >= ENOUGH && self.since_least >= STABLE;
         let full = self.samples >= MOST_MS * rate_hz / 1_000;
-        if told || full || self.is_overdue(self.newest, rate_hz) {
+        if self.reported.is_some() || told || full || self.is_overdue(self.newest, rate_hz) {
             return true;
         }
         let confirmed = CONFIRMED_MS * rate_hz / 1_000;
@@ -151,6 +159,19 @@ impl Hold {
     pub(crate) fn verdict(&self, rate_hz: i64) -> Verdict {
         let samples = |ms: i64| ms * rate_hz / 1_000;
         let early = self.count < ENOUGH;
+        if let Some(by) = self.reported
+            && (self.count == 0 || self.least - by >= -samples(CONFIRMED_MS))
+        {
+            let is_near = by.abs() <= samples(CONFIRMED_MS);
+            let doubted = matches!(self.kind, Kind::Doubt { .. });
+            return Verdict {
+                by: match self.kind {
+                    Kind::Doubt { .. } if is_near => 0,
+                    _ => by.max(self.floor - self.from),
+                },
+                is_new: !(doubted && is_near),
+            };
+        }
         match self.kind {
             Kind::Doubt { tolerated } => {
                 let tolerated = if early { samples(JITTER_MS) } else { tolerated };

@@ -71,6 +71,10 @@ pub(crate) struct Segment {
     hold: Option<Hold>,
     drift: Drift,
     recent: Recent,
+    /// Whether the sender's reports tell when its stamps break.
+    reports: bool,
+    /// By how much later its reports put what follows.
+    correction: Option<i64>,
 }
 
 /// The least lateness of the last 25 to 50 packets.
@@ -151,7 +155,12 @@ pub(crate) struct Placed {
 
 impl Segment {
     /// A segment whose first packet's last sample lies at its arrival, for now.
-    pub(crate) fn begin(packet: &Packet, rate_hz: u32, clock_hz: u32) -> (Self, MediaPlace) {
+    pub(crate) fn begin(
+        packet: &Packet,
+        rate_hz: u32,
+        clock_hz: u32,
+        reports: bool,
+    ) -> (Self, MediaPlace) {
         let (rate_hz, clock_hz) = (i64::from(rate_hz), i64::from(clock_hz.max(1)));
         let stamp = i64::from(packet.stamp);
         let place = (packet.arrived + -packet.samples).max(packet.behind);
@@ -170,6 +179,8 @@ impl Segment {
             hold: None,
             drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
             recent: Recent::new(),
+            reports,
+            correction: None,
         };
         segment.recent.note(0);
         segment.open_hold(Kind::Fresh { back: None }, place, packet);
@@ -197,6 +208,15 @@ impl Segment {
         let expected = self.at(self.clock.newest_stamp) + self.clock.newest_samples;
         let gap = self.at(extended) - expected;
         let contiguous = packet.steps == 1 && gap.abs() <= 1;
+        if let Some(by) = self.correction.take() {
+            self.previous = Some((self.clock, packet.arrived.0));
+            self.first_number = packet.number;
+            self.clock.origin += by;
+            self.newest_lateness -= by;
+            self.recent.follow(by);
+            self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+            placed.segments += 1;
+        }
         self.mend_squeezed(extended, packet);
         let mut lateness = self.lateness(extended, packet);
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
@@ -236,7 +256,7 @@ impl Segment {
             if let Some(hold) = &mut self.hold {
                 hold.note(lateness, packet.samples, packet.arrived.0);
             } else if lateness > self.samples(TRUSTED_MS) {
-                let most = if paused { TRUSTED_MS } else { LAGGING_MS };
+                let most = self.tolerated_ms(!paused);
                 let from = MediaPlace(self.at(extended));
                 self.open_hold(
                     Kind::Doubt {
@@ -348,6 +368,37 @@ impl Segment {
             .is_some_and(|hold| hold.is_overdue(now.0, self.rate_hz))
     }
 
+    /// Notes a sender report: the sender's NTP clock at a stamp, in samples. `offset` is what to add to
+    /// that clock for a place, as far as it is known.
+    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32, offset: &mut Option<i64>) {
+        let Some(place) = self.place_of(stamp) else {
+            return;
+        };
+        let known = *offset;
+        let late = known.map(|offset| ntp.saturating_add(offset) - place.0);
+        let trusted = self.samples(TRUSTED_MS);
+        match (&mut self.hold, late) {
+            (Some(hold), Some(late)) => hold.note_report(late),
+            (Some(_), None) => {}
+            (None, Some(late)) if late.abs() > trusted => {
+                self.correction = Some(late);
+            }
+            // The two clocks of the sender are one, or nearly: this one is followed.
+            (None, _) => *offset = Some(place.0 - ntp),
+        }
+        self.reports = true;
+    }
+
+    /// How late all packets may be and the clock still be right, in milliseconds. A sender whose
+    /// reports tell when its stamps break needs no guess.
+    fn tolerated_ms(&self, contiguous: bool) -> i64 {
+        match (self.reports, contiguous) {
+            (true, _) => FAR_MS,
+            (false, true) => LAGGING_MS,
+            (false, false) => TRUSTED_MS,
+        }
+    }
+
     /// Some forks go on with the stamp where packets were lost, as if the time had not been: then
     /// the sequence numbers tell the place, if the packet can have arrived by then.
     fn mend_squeezed(&mut self, extended: i64, packet: &Packet) {
@@ -358,7 +409,12 @@ impl Segment {
         let squeezed = packet.steps * packet.samples - step;
         let whole = packet.samples > 0 && squeezed % packet.samples == 0;
         // A packet cannot have come before its sound was over, by the least delay that is known.
+        // That is not known yet while the segment's first packets come.
         let least = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
+        let least = match &self.hold {
+            Some(hold) if hold.is_fresh() => least - self.samples(FAR_MS),
+            _ => least,
+        };
         let arrived =
             self.lateness(extended, packet) - squeezed >= least - self.samples(TRUSTED_MS);
         if step > 0 && squeezed > 0 && whole && arrived {
@@ -408,7 +464,7 @@ impl Segment {
         };
         self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
         self.recent = Recent::new();
-        let tolerated = self.samples(if contiguous { LAGGING_MS } else { TRUSTED_MS });
+        let tolerated = self.samples(self.tolerated_ms(contiguous));
         let back = (old_place < place).then_some((old_place - place, tolerated));
         self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
     }

@@ -54,6 +54,8 @@ pub(crate) struct TrackState {
     /// Interarrival jitter in sixteenths of a sample (RFC 3550 §A.8).
     jitter: i64,
     drift_ppb: Option<i64>,
+    /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
+    ntp_offset: Option<i64>,
     /// Payload types that could not be decoded, one bit each.
     pub(crate) undecodable: u128,
 }
@@ -111,6 +113,7 @@ impl TrackState {
             since_step: 0,
             jitter: 0,
             drift_ppb: None,
+            ntp_offset: None,
             undecodable: 0,
         }
     }
@@ -158,6 +161,19 @@ impl TrackState {
         if now.is_none_or(|now| segment.is_overdue(now)) {
             let (moved, segments) = segment.decide();
             self.note_moved(moved, segments);
+        }
+    }
+
+    /// Notes a sender report: the sender's NTP time in 32.32 fixed point at a stamp.
+    pub(crate) fn note_report(&mut self, ntp: u64, stamp: u32) {
+        let samples = (u128::from(ntp) * u128::from(SAMPLE_RATE)) >> 32;
+        let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
+        let segment = self
+            .stream
+            .as_mut()
+            .and_then(|stream| stream.segment.as_mut());
+        if let Some(segment) = segment {
+            segment.note_report(ntp, stamp, &mut self.ntp_offset);
         }
     }
 
@@ -360,7 +376,7 @@ impl TrackState {
         };
         let clock_hz = SAMPLE_RATE;
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz);
+            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
             stream.segment = Some(segment);
             return place;
         };
