@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Doubt {
         /// In samples.
         tolerated: i64,
+        /// After a pause: so many samples early, if the least late is, it was the sender as well.
+        early: Option<i64>,
     },
 }
 
@@ -141,7 +143,10 @@ impl Hold {
         }
         let confirmed = CONFIRMED_MS * rate_hz / 1_000;
         match self.kind {
-            Kind::Doubt { .. } => self.least <= confirmed,
+            Kind::Doubt { early: None, .. } => self.least <= confirmed,
+            Kind::Doubt {
+                early: Some(early), ..
+            } => (-early..=early).contains(&self.least),
             Kind::Fresh {
                 back: Some((back, _)),
             } => (-confirmed..=confirmed).contains(&(self.least - back)),
@@ -173,10 +178,14 @@ impl Hold {
             };
         }
         match self.kind {
-            Kind::Doubt { tolerated } => {
+            Kind::Doubt {
+                tolerated,
+                early: before,
+            } => {
                 let tolerated = if early { samples(JITTER_MS) } else { tolerated };
-                let by = if self.least > tolerated && self.count > 0 {
-                    self.least
+                let is_early = before.is_some_and(|before| self.least < -before);
+                let by = if self.count > 0 && (self.least > tolerated || is_early) {
+                    self.least.max(self.floor - self.from)
                 } else {
                     0
                 };

@@ -24,6 +24,10 @@ use crate::hold::{Hold, Kind, Verdict};
 /// network's minimum delay varies by.
 pub(crate) const TRUSTED_MS: i64 = 10;
 
+/// The same after a time without packets, where nothing is lost by placing anew: what the minimum delay
+/// is known to within.
+const PAUSED_MS: i64 = 6;
+
 /// How far a pause or another route may delay an unbroken run of stamps and the stamps still rule, in
 /// milliseconds. A sender that lost its pace once is below it, a pause beyond it.
 pub(crate) const LAGGING_MS: i64 = 40;
@@ -52,6 +56,8 @@ struct Clock {
     newest_stamp: i64,
     /// Samples in it.
     newest_samples: i64,
+    /// Its extended sequence number.
+    newest_number: i64,
 }
 
 /// One segment of a track, and what is known of the one before it.
@@ -171,6 +177,7 @@ impl Segment {
                 origin: place.0 - stamp * rate_hz / clock_hz,
                 newest_stamp: stamp,
                 newest_samples: packet.samples,
+                newest_number: packet.number,
             },
             newest_arrived: packet.arrived.0,
             newest_lateness: 0,
@@ -235,7 +242,7 @@ impl Segment {
         let early = match &self.hold {
             // The first packets of a segment tell its place by being less late than the first one.
             Some(hold) if hold.is_fresh() => FAR_MS,
-            _ if paused => TRUSTED_MS,
+            _ if paused => PAUSED_MS,
             _ => EARLY_MS,
         };
         let is_early =
@@ -255,16 +262,12 @@ impl Segment {
         } else {
             if let Some(hold) = &mut self.hold {
                 hold.note(lateness, packet.samples, packet.arrived.0);
-            } else if lateness > self.samples(TRUSTED_MS) {
+            } else if lateness > self.samples(if paused { PAUSED_MS } else { TRUSTED_MS }) {
                 let most = self.tolerated_ms(!paused);
                 let from = MediaPlace(self.at(extended));
-                self.open_hold(
-                    Kind::Doubt {
-                        tolerated: self.samples(most),
-                    },
-                    from,
-                    packet,
-                );
+                let early = paused.then(|| self.samples(PAUSED_MS));
+                let tolerated = self.samples(most);
+                self.open_hold(Kind::Doubt { tolerated, early }, from, packet);
                 if let Some(hold) = &mut self.hold {
                     hold.note(lateness, packet.samples, packet.arrived.0);
                 }
@@ -281,6 +284,7 @@ impl Segment {
         }
         self.clock.newest_stamp = extended;
         self.clock.newest_samples = packet.samples;
+        self.clock.newest_number = packet.number;
         self.newest_lateness = lateness;
         self.newest_arrived = packet.arrived.0;
         self.recent.note(lateness);
@@ -322,7 +326,11 @@ impl Segment {
     /// recent ones.
     pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
         let (clock, is_own) = match &self.previous {
-            Some((previous, _)) if packet.number < self.first_number => (previous, false),
+            Some((previous, _))
+                if packet.number < self.first_number && self.is_by(previous, packet) =>
+            {
+                (previous, false)
+            }
             _ => (&self.clock, true),
         };
         let extended = extend(clock.newest_stamp, packet.stamp);
@@ -395,7 +403,7 @@ impl Segment {
         match (self.reports, contiguous) {
             (true, _) => FAR_MS,
             (false, true) => LAGGING_MS,
-            (false, false) => TRUSTED_MS,
+            (false, false) => PAUSED_MS,
         }
     }
 
@@ -427,6 +435,17 @@ impl Segment {
             };
             self.previous = Some((before, packet.arrived.0));
         }
+    }
+
+    /// Whether a packet from about a break is still by the clock before it: where a fork squeezed
+    /// losses out, the sequence number tells on which side of them it lies.
+    fn is_by(&self, previous: &Clock, packet: &Packet) -> bool {
+        let extended = extend(previous.newest_stamp, packet.stamp);
+        let step = self.in_samples(extended) - self.in_samples(previous.newest_stamp);
+        let steps = packet.number - previous.newest_number;
+        let squeezed = self.clock.origin - previous.origin;
+        let is_mended = squeezed > 0 && squeezed <= self.samples(RECENT_MS);
+        !is_mended || step >= steps * packet.samples
     }
 
     /// Goes back to the clock before the last break, if the packet is in time by it.
@@ -461,6 +480,7 @@ impl Segment {
             origin: place - self.in_samples(stamp),
             newest_stamp: stamp,
             newest_samples: packet.samples,
+            newest_number: packet.number,
         };
         self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
         self.recent = Recent::new();

@@ -376,7 +376,8 @@ impl TrackState {
         };
         let clock_hz = SAMPLE_RATE;
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
+            let (segment, place) =
+                Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
             stream.segment = Some(segment);
             return place;
         };
