@@ -43,7 +43,7 @@ const LONGEST_PACKET: Duration = Duration::from_millis(120);
 const SAME_KEY: Duration = Duration::from_secs(1);
 
 /// How long a packet may be held for its source to be trusted before its place is settled.
-const MOST_HELD: Duration = Duration::from_secs(1);
+const MOST_HELD: Duration = Duration::from_secs(2);
 
 /// The port of a track that a datagram came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

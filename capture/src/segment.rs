@@ -15,6 +15,8 @@
 //!
 //! RFC 3550 §5.1 (time stamp), §A.1.
 
+use std::collections::VecDeque;
+
 use reeld_model::MediaPlace;
 
 use crate::drift::Drift;
@@ -46,6 +48,9 @@ const RETURN_MS: i64 = 1_000;
 
 /// Stamps this far behind the newest are still of the segment: 4 s.
 const RECENT_MS: i64 = 4_000;
+
+/// Mended squeezes that are remembered: those of the last seconds.
+const MOST_MENDED: usize = 16;
 
 /// What ties stamps to places.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +86,8 @@ pub(crate) struct Segment {
     reports: bool,
     /// By how much later its reports put what follows.
     correction: Option<i64>,
+    /// Squeezed losses that were mended lately: the first stamp behind each, and its samples.
+    mended: VecDeque<(i64, i64)>,
 }
 
 /// The least lateness of the last 25 to 50 packets.
@@ -188,6 +195,7 @@ impl Segment {
             recent: Recent::new(),
             reports,
             correction: None,
+            mended: VecDeque::new(),
         };
         segment.recent.note(0);
         segment.open_hold(Kind::Fresh { back: None }, place, packet);
@@ -229,16 +237,6 @@ impl Segment {
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
         let paused = !contiguous && pause >= self.samples(PAUSE_MS);
         let moved = lateness - self.newest_lateness;
-        if std::env::var_os("DBP").is_some() {
-            eprintln!(
-                "pkt n {} steps {} gap {gap} late {lateness} arr {} origin {} hold {}",
-                packet.number,
-                packet.steps,
-                packet.arrived.0,
-                self.clock.origin,
-                self.hold.is_some()
-            );
-        }
         let early = match &self.hold {
             // The first packets of a segment tell its place by being less late than the first one.
             Some(hold) if hold.is_fresh() => FAR_MS,
@@ -353,7 +351,9 @@ impl Segment {
     pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        let place = self.at(extended);
+        // What was said before a loss was squeezed out was said by the places before it.
+        let mended = self.mended.iter().filter(|(first, _)| *first > extended);
+        let place = self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>();
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
     }
@@ -427,6 +427,10 @@ impl Segment {
             self.lateness(extended, packet) - squeezed >= least - self.samples(TRUSTED_MS);
         if step > 0 && squeezed > 0 && whole && arrived {
             self.clock.origin += squeezed;
+            if self.mended.len() == MOST_MENDED {
+                self.mended.pop_front();
+            }
+            self.mended.push_back((extended, squeezed));
             // The packets before keep their places; stamps of overtaken ones are behind the step.
             self.first_number = packet.number;
             let before = Clock {
@@ -484,6 +488,7 @@ impl Segment {
         };
         self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
         self.recent = Recent::new();
+        self.mended.clear();
         let tolerated = self.samples(self.tolerated_ms(contiguous));
         let back = (old_place < place).then_some((old_place - place, tolerated));
         self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
@@ -501,9 +506,6 @@ impl Segment {
             return;
         };
         let Verdict { by, is_new } = hold.verdict(self.rate_hz);
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("hold {hold:?} -> by {by} new {is_new}");
-        }
         placed.segments += u64::from(is_new);
         self.clock.origin += by;
         self.newest_lateness -= by;
