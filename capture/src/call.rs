@@ -9,18 +9,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeld_codec::comfort::Noise;
+use reeld_model::quality::MOST_NAMES;
 use reeld_model::time::samples_in;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
-    RecordingView, Refusal, SourceRule, StartRecording, StreamView, Track, TrackStats,
+    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track, TrackStats,
 };
 
+use crate::event::Event;
+use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
 use crate::payload::{MAX_SAMPLES, PayloadMap};
 use crate::recording::Recording;
 use crate::sdp::{Line, Offer};
-use crate::settings::Settings;
+use crate::segment::Move;
+use crate::settings::{Dtmf, Settings};
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
 use crate::track::{Content, TrackState};
@@ -30,6 +35,9 @@ const BYE_DOUBT: Duration = Duration::from_secs(2);
 
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
+
+/// A key that is heard this soon after the same one came as an event is that one.
+const SAME_KEY: Duration = Duration::from_secs(1);
 
 /// How long a packet may be held for its source to be trusted before its place is settled.
 const MOST_HELD: Duration = Duration::from_secs(1);
@@ -54,10 +62,15 @@ pub struct Call {
     scratch: Box<[i16; MAX_SAMPLES]>,
     /// When a packet of a source that is heard last came, on each track.
     last_sound: [Option<Mono>; 2],
+    /// The last key of each track and when it came, so that one that is both an event and a sound is
+    /// one key.
+    last_key: [Option<(char, Mono)>; 2],
     /// When anything last happened that keeps the call open.
     last_sign: Mono,
     /// When a trusted BYE came that is still in doubt.
     bye: Option<Mono>,
+    /// Listen for keys in the sound, once a recording asks for them.
+    detectors: [Option<Box<Detector>>; 2],
     answers: u64,
     answer: Option<String>,
     over: bool,
@@ -81,11 +94,13 @@ impl Call {
         let mut call = Self {
             opened_at_ms: now_unix_ms,
             tracks: ports.map(|port| port.map(track)),
-            timeline: Timeline::new(now),
+            timeline: Timeline::new(now, settings.conceal),
             scratch: Box::new([0; MAX_SAMPLES]),
             last_sound: [None; 2],
+            last_key: [None; 2],
             last_sign: now,
             bye: None,
+            detectors: [None, None],
             answers: 0,
             answer: None,
             over: false,
@@ -249,6 +264,8 @@ impl Call {
     ) -> Result<RecordingView, Refusal> {
         let at = self.find(which)?;
         self.last_sign = now;
+        self.decide(None);
+        self.note_quality();
         let stats = self.stats();
         let place = match change {
             ChangeRecording::Stop(ended_by) => {
@@ -266,6 +283,8 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
+        self.decide(None);
+        self.note_quality();
         let (to, stats) = (self.end(now), self.stats());
         self.timeline.finish_all(to, ended_by, now, stats);
         self.over = true;
@@ -273,6 +292,7 @@ impl Call {
 
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
+        self.decide(Some(now));
         let settled = self.open_from(now);
         let timeline = &mut self.timeline;
         let settled = settled.min(timeline.mixer.written_end());
@@ -281,6 +301,31 @@ impl Call {
             recording.handle_tick(now, &mut timeline.out);
         }
         self.look_to_deadlines(now);
+    }
+
+    /// Brings what is known of the tracks to where recordings take it from when they end.
+    fn note_quality(&mut self) {
+        for track in Track::ALL {
+            let Some(state) = &self.tracks[track.index()] else {
+                continue;
+            };
+            let quality = &mut self.timeline.quality[track.index()];
+            quality.jitter_us = state.jitter_us();
+            quality.drift_ppb = state.drift_ppb();
+            quality.undecodable = state.undecodable_names();
+            if let Some(codec) = state.codec
+                && quality.codecs.len() < MOST_NAMES
+                && !quality.codecs.iter().any(|known| known == codec)
+            {
+                quality.codecs.push(codec.to_owned());
+            }
+            if let Some(heard) = state.source.heard() {
+                let source = heard.address.to_string();
+                if quality.sources.len() < MOST_NAMES && quality.sources.last() != Some(&source) {
+                    quality.sources.push(source);
+                }
+            }
+        }
     }
 
     /// The next output, if there is one.
@@ -303,7 +348,7 @@ impl Call {
     /// Counts of each track since the call was opened, indexed by [`Track::index`].
     #[must_use]
     pub fn stats(&self) -> [TrackStats; 2] {
-        stats(&self.tracks)
+        self.timeline.with_made(stats(&self.tracks))
     }
 
     /// The call as it is.
@@ -319,7 +364,7 @@ impl Call {
                 source: heard.map(|heard| heard.address),
                 ssrc: heard.map(|heard| heard.ssrc),
                 codec: state.codec,
-                stats: state.stats(),
+                stats: self.stats()[track.index()],
             })
         };
         CallView {
@@ -355,15 +400,24 @@ impl Call {
         self.bye = None;
         let arrived = self.timeline.place(arrival);
         let content = state.take(packet, arrived, &mut self.scratch);
-        let (place, samples, length) = match content {
-            Content::Sound(place, samples) => (
+        let moved = state.take_move();
+        let end = state.end();
+        if let Some(moved) = moved {
+            // What is written now is not in the window yet.
+            follow(&mut self.timeline, &self.tracks, track, moved, end);
+        }
+        let (place, samples, length, gap) = match content {
+            Content::Sound {
                 place,
                 samples,
-                i64::try_from(samples.len()).expect("at most MAX_SAMPLES"),
-            ),
-            Content::Unknown(place, length) => (place, &[][..], length),
+                length,
+                gap,
+            } => (place, samples, length, gap),
             Content::Nothing => return,
-            Content::Key(key) => return self.press(track, key, arrival),
+            Content::Noise(place) => return self.begin_noise(track, place, packet.payload),
+            Content::Event { event, place } => {
+                return self.note_event(track, event, place, arrival);
+            }
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
         let sound = Sound {
@@ -372,17 +426,79 @@ impl Call {
             samples,
             length,
             open_from,
+            gap,
         };
         let late = self
             .timeline
             .write(&sound, arrival, &|| stats(&self.tracks));
+        let key = match gap {
+            Some((behind, _)) if self.timeline.listens_for_keys(track) => self.detectors
+                [track.index()]
+            .get_or_insert_with(|| Box::new(Detector::new(SAMPLE_RATE)))
+            .note(behind, place, samples),
+            _ => None,
+        };
+        if let Some(key) = key {
+            self.hear_key(track, key, arrival);
+        }
         if late && let Some(state) = &mut self.tracks[track.index()] {
             state.note_late();
         }
     }
 
+    /// Comfort noise from `place` on, which is the sender's own silence.
+    fn begin_noise(&mut self, track: Track, place: Option<MediaPlace>, payload: &[u8]) {
+        if let Some((place, noise)) = place.zip(Noise::new(payload)) {
+            self.timeline.fills[track.index()].begin_noise(place, noise, SAMPLE_RATE);
+        }
+    }
+
+    /// A key that was heard in the sound, unless it came as an event as well.
+    fn hear_key(&mut self, track: Track, key: char, arrival: Mono) {
+        let last = self.last_key[track.index()].replace((key, arrival));
+        let is_known = last.is_some_and(|(last, at)| last == key && arrival.since(at) < SAME_KEY);
+        if !is_known {
+            self.press(track, key, arrival);
+        }
+    }
+
+    /// A part of an event: a key once, and what stands in its place.
+    fn note_event(&mut self, track: Track, event: Event, place: Option<MediaPlace>, arrival: Mono) {
+        if let Some(from) = place
+            && let Some(state) = &mut self.tracks[track.index()]
+        {
+            let to = from + event.length;
+            self.timeline.fills[track.index()].end_noise(from);
+            state.mute(from, to);
+            let tone = (self.settings.dtmf == Dtmf::Tone).then_some((event.key, event.volume));
+            self.timeline.stand_for(track, from, to, tone);
+        }
+        if event.is_new {
+            self.last_key[track.index()] = Some((event.key, arrival));
+            self.press(track, event.key, arrival);
+        }
+    }
+
+    /// Decides about all sound whose place may still move: all of it, or what has waited long
+    /// enough at `now`.
+    fn decide(&mut self, now: Option<Mono>) {
+        let now = now.map(|now| self.timeline.place(now));
+        for track in Track::ALL {
+            let Some(state) = &mut self.tracks[track.index()] else {
+                continue;
+            };
+            state.decide(now);
+            let (moved, end) = (state.take_move(), state.end());
+            if let Some(moved) = moved {
+                follow(&mut self.timeline, &self.tracks, track, moved, end);
+            }
+        }
+    }
+
     /// A key of the caller's or the callee's.
     fn press(&mut self, track: Track, key: char, arrival: Mono) {
+        self.decide(None);
+        self.note_quality();
         let stats = self.stats();
         let mut at = 0;
         while at < self.timeline.recordings.len() {
@@ -398,6 +514,9 @@ impl Call {
     /// Ends what nothing came for.
     fn look_to_deadlines(&mut self, now: Mono) {
         let stats = self.stats();
+        if self.bye.is_some() || now.since(self.last_sign) >= self.settings.inactivity {
+            self.note_quality();
+        }
         let mut at = 0;
         while at < self.timeline.recordings.len() {
             let waits = self.timeline.recordings[at].waits_since();
@@ -430,7 +549,12 @@ impl Call {
         let held = tracks.filter_map(|track| track.source.oldest_held());
         let oldest = held.filter(|held| now.since(*held) < MOST_HELD).min();
         let from = oldest.unwrap_or(now).min(now);
-        self.timeline.place(from - self.settings.reorder_window)
+        let open = self.timeline.place(from - self.settings.reorder_window);
+        // What is held may belong earlier, by as much as the window keeps open.
+        let window = samples_in(self.settings.reorder_window);
+        let tracks = self.tracks.iter().flatten();
+        let held = tracks.filter_map(TrackState::held_from).min();
+        held.map_or(open, |held| open.min(held + -window))
     }
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far beyond
@@ -492,6 +616,20 @@ impl Call {
             },
         }
     }
+}
+
+/// Moves sound of a track that has been placed: see [`crate::segment::Move`]. The track ends at `end`
+/// then.
+fn follow(
+    timeline: &mut Timeline,
+    tracks: &[Option<TrackState>; 2],
+    track: Track,
+    moved: Move,
+    end: MediaPlace,
+) {
+    let to = end + -moved.by;
+    let ends = tracks.iter().flatten().map(TrackState::end);
+    timeline.move_sound(track, moved, to, ends.max().unwrap_or(end));
 }
 
 /// Counts of each track, indexed by [`Track::index`].

@@ -20,7 +20,7 @@ pub(crate) const BLOCK: usize = 6_000;
 
 /// A block that is not whole is written after this, so that a call that falls silent leaves nothing
 /// in memory.
-pub const BLOCK_AGE: Duration = Duration::from_secs(1);
+pub const BLOCK_AGE: Duration = Duration::from_millis(750);
 
 /// What the frames of a recording obey.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +91,11 @@ impl Frames {
     /// Frames of the file so far.
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// The number that the next frame has in the file, leading silence that is trimmed not counted.
+    pub(crate) fn next_frame(&self) -> u64 {
+        self.taken.saturating_sub(self.lead_trimmed)
     }
 
     /// Whether each frame is judged, and so must be appended with its own coverage.

@@ -16,8 +16,12 @@
 //! before that instant, which is what makes a stop complete and a pause tight.
 
 mod call;
+mod drift;
 mod event;
+mod fill;
 mod frames;
+mod hold;
+mod inband;
 mod mix;
 mod output;
 mod packet;

@@ -11,6 +11,9 @@ use reeld_model::{Channels, MediaPlace, Track, TrackSelection};
 
 use crate::window::{MOST, Window};
 
+/// Settled samples that a window still shows: what a loss is concealed from, 64 ms at 8 kHz.
+const HISTORY: i64 = 512;
+
 /// Both tracks on one timeline.
 #[derive(Debug)]
 pub(crate) struct Mixer {
@@ -41,13 +44,18 @@ impl Mixer {
     /// How far must be settled before samples can be written up to `end`: `None` if there is room.
     pub(crate) fn lacks_room_for(&self, end: MediaPlace) -> Option<MediaPlace> {
         let most = i64::try_from(MOST).expect("fits");
-        (end - self.base > most).then(|| end + -most)
+        (end - self.floor() > most).then(|| end + (HISTORY - most))
+    }
+
+    /// Whether samples up to `end` fit into the largest window.
+    pub(crate) fn fits_window(&self, end: MediaPlace) -> bool {
+        self.lacks_room_for(end).is_none()
     }
 
     /// Whether samples up to `end` fit without a window growing.
     pub(crate) fn fits(&self, track: Track, end: MediaPlace) -> bool {
         let capacity = self.windows[track.index()].capacity();
-        end - self.base <= i64::try_from(capacity).expect("at most MOST")
+        end - self.floor() <= i64::try_from(capacity).expect("at most MOST")
     }
 
     /// Writes what of `samples`, which belong at `place`, is not settled yet; returns how many
@@ -59,7 +67,8 @@ impl Mixer {
         let samples = &samples[late..];
         if !samples.is_empty() {
             let place = place.max(self.base);
-            self.windows[track.index()].write(self.base, place, samples);
+            let floor = self.floor();
+            self.windows[track.index()].write(floor, place, samples, true);
             self.note_end(place + i64::try_from(samples.len()).expect("a packet"));
         }
         late
@@ -91,13 +100,68 @@ impl Mixer {
         covered
     }
 
+    /// Writes made-up samples at `place`: they are heard, and nothing was received.
+    pub(crate) fn write_made(&mut self, track: Track, place: MediaPlace, samples: &[i16]) {
+        let late = usize::try_from(self.base - place)
+            .unwrap_or(0)
+            .min(samples.len());
+        let (floor, place) = (self.floor(), place.max(self.base));
+        self.windows[track.index()].write(floor, place, &samples[late..], false);
+    }
+
+    /// A track's samples from `place` on, those that were settled lately included; at most `most`,
+    /// and none where there were none.
+    pub(crate) fn copy(&self, track: Track, place: MediaPlace, most: i64) -> Vec<i16> {
+        let from = place.max(self.floor());
+        let length = usize::try_from(most - (from - place)).unwrap_or(0);
+        let window = &self.windows[track.index()];
+        let mut samples = vec![0; length.min(window.capacity())];
+        window.add_into(from, &mut samples, 1, 0);
+        samples
+    }
+
+    /// Moves what a track has from `from` up to `to` by `by` samples; `written_end` is where the
+    /// tracks then end. What would come to lie before the base is gone.
+    pub(crate) fn move_sound(&mut self, track: Track, from: MediaPlace, to: MediaPlace, by: i64) {
+        let (from, floor) = (from.max(self.base), self.floor());
+        let Ok(length) = usize::try_from(to - from) else {
+            return;
+        };
+        let window = &mut self.windows[track.index()];
+        let length = length.min(window.capacity());
+        let mut samples = vec![0; length];
+        window.add_into(from, &mut samples, 1, 0);
+        let covered = window.take_marks(from, length);
+        window.write(floor, from, &vec![0; length], false);
+        let first = usize::try_from(self.base - (from + by))
+            .unwrap_or(0)
+            .min(length);
+        let place = (from + by).max(self.base);
+        window.write(floor, place, &samples[first..], false);
+        for (at, run) in covered {
+            let at = (from + by + at).max(self.base);
+            window.mark(at, run);
+        }
+    }
+
+    /// States where the tracks end, after a move.
+    pub(crate) fn set_end(&mut self, end: MediaPlace) {
+        self.written_end = end.max(self.base);
+    }
+
+    /// The first place that the windows still show.
+    fn floor(&self) -> MediaPlace {
+        self.base + -HISTORY
+    }
+
     /// Settles every place below `to`.
     pub(crate) fn settle(&mut self, to: MediaPlace) {
         let Ok(samples) = usize::try_from(to - self.base) else {
             return;
         };
+        let floor = self.floor();
         for window in &mut self.windows {
-            window.clear(self.base, samples);
+            window.clear(floor, samples);
         }
         self.base = to;
         self.written_end = self.written_end.max(to);

@@ -9,10 +9,11 @@
 use std::collections::VecDeque;
 
 use reeld_codec::wav;
+use reeld_model::quality::MOST_CONCEALED;
 use reeld_model::time::samples_in;
 use reeld_model::{
-    ChangeRecording, EndedBy, LiveStatus, MediaPlace, Mono, RecordingView, Refusal, SAMPLE_RATE,
-    StartRecording, Summary, Track, TrackStats, Trim,
+    ChangeRecording, ConcealedRange, EndedBy, LiveStatus, MediaPlace, Mono, RecordingView, Refusal,
+    SAMPLE_RATE, StartRecording, Summary, Track, TrackQuality, TrackStats, Trim,
 };
 
 use crate::frames::{FrameRules, Frames};
@@ -44,6 +45,12 @@ pub(crate) struct Recording {
     counted: [TrackStats; 2],
     /// The call's counts when it was started or resumed; `None` while it is paused.
     counting_from: Option<[TrackStats; 2]>,
+    /// Ranges that were concealed and are not taken yet.
+    made_up: Vec<(Track, MediaPlace, MediaPlace)>,
+    concealed: [Vec<ConcealedRange>; 2],
+    /// Where the last packet of each track lay, and the longest time between two.
+    last_sound: [Option<MediaPlace>; 2],
+    longest_gap: [i64; 2],
 }
 
 #[derive(Debug)]
@@ -73,6 +80,10 @@ impl Recording {
             digits: String::new(),
             counted: [TrackStats::default(); 2],
             counting_from: Some(stats),
+            made_up: Vec::new(),
+            concealed: [Vec::new(), Vec::new()],
+            last_sound: [None; 2],
+            longest_gap: [0; 2],
         }
     }
 
@@ -110,12 +121,36 @@ impl Recording {
         if !self.start.track.has(track) || !self.is_in_progress() {
             return;
         }
+        if let Some(last) = self.last_sound[track.index()].replace(place) {
+            let longest = &mut self.longest_gap[track.index()];
+            *longest = (*longest).max(place - last);
+        }
         let begins = match &self.running {
             None => true,
             Some(running) => !running.touched && place < running.cursor,
         };
         // A recording that was begun by the request has `touched` set, so that it is never moved.
         if begins {
+            self.running = None;
+            self.begin(place, at);
+        }
+    }
+
+    /// Notes a range that is made up for lost packets.
+    pub(crate) fn note_concealed(&mut self, track: Track, from: MediaPlace, samples: i64) {
+        let many = self.concealed[track.index()].len() + self.made_up.len();
+        if self.running.is_some() && self.start.track.has(track) && many < MOST_CONCEALED {
+            self.made_up.push((track, from, from + samples));
+        }
+    }
+
+    /// Follows sound of a track that was moved from `from` to `place`, which is at `at`.
+    pub(crate) fn follow(&mut self, track: Track, from: MediaPlace, place: MediaPlace, at: Mono) {
+        let begins = self
+            .running
+            .as_ref()
+            .is_some_and(|running| !running.touched && running.cursor == from);
+        if begins && self.start.track.has(track) {
             self.running = None;
             self.begin(place, at);
         }
@@ -140,6 +175,19 @@ impl Recording {
         while running.cursor < to {
             running.touched = true;
             let (stretch, end) = self.pauses.stretch(running.cursor, to);
+            if stretch == Stretch::Running {
+                let first = running.frames.next_frame();
+                for (track, from, to) in &self.made_up {
+                    let (from, to) = ((*from).max(running.cursor), (*to).min(end));
+                    if from < to {
+                        self.concealed[track.index()].push(ConcealedRange {
+                            from_frame: first + distance(running.cursor, from),
+                            frames: distance(from, to),
+                        });
+                    }
+                }
+            }
+            self.made_up.retain(|(_, _, to)| *to > end);
             let ended = match stretch {
                 Stretch::Running => running.read(mixer, &self.start, end, out),
                 Stretch::Paused(reeld_model::PauseBehavior::Skip) => None,
@@ -197,6 +245,13 @@ impl Recording {
         Ok(())
     }
 
+    /// Whether keys of a track can end it.
+    pub(crate) fn listens_for_keys(&self, track: Track) -> bool {
+        !self.start.rules.finish_on_key.is_empty()
+            && self.is_in_progress()
+            && self.start.track.has(track)
+    }
+
     /// Notes a key; whether it is one that ends the recording.
     pub(crate) fn note_key(&mut self, track: Track, key: char) -> bool {
         if !self.is_in_progress() || !self.start.track.has(track) {
@@ -216,6 +271,7 @@ impl Recording {
         ended_by: EndedBy,
         now: Mono,
         stats: [TrackStats; 2],
+        quality: &[TrackQuality; 2],
         out: &mut VecDeque<Output>,
     ) -> RecordingView {
         // Where the last stretch reaches a limit, the limit is why it ended.
@@ -226,6 +282,7 @@ impl Recording {
             .as_mut()
             .map_or(0, |running| running.frames.finish(out));
         self.status = LiveStatus::Stopped;
+        let quality = self.quality(quality);
         let view = RecordingView {
             frames,
             ..self.view()
@@ -238,7 +295,7 @@ impl Recording {
                 frames,
                 digits: self.digits,
                 tracks: self.counted,
-                quality: Default::default(),
+                quality,
                 rate_hz: SAMPLE_RATE,
             }),
         });
@@ -256,6 +313,22 @@ impl Recording {
                 .as_ref()
                 .map_or(0, |running| running.frames.total()),
         }
+    }
+
+    /// What happened to its tracks, of what is known of the call's.
+    fn quality(&mut self, call: &[TrackQuality; 2]) -> [TrackQuality; 2] {
+        Track::ALL.map(|track| {
+            if !self.start.track.has(track) {
+                return TrackQuality::default();
+            }
+            let at = track.index();
+            TrackQuality {
+                longest_gap_ms: u64::try_from(self.longest_gap[at]).unwrap_or(0) * 1_000
+                    / u64::from(SAMPLE_RATE),
+                concealed: std::mem::take(&mut self.concealed[at]),
+                ..call[at].clone()
+            }
+        })
     }
 
     fn stop_counting(&mut self, stats: [TrackStats; 2]) {

@@ -1,188 +1,396 @@
 //! From RTP time stamps to places on the call's timeline.
 //!
-//! Called by [`crate::track`]. A segment is a run of packets of one SSRC whose time stamps tell
-//! their places; it is anchored where its first packet arrived. Inside it the stamp rules, whatever
-//! the network does to the arrival. A new one begins where the stamp contradicts the arrival: after
-//! a jump, and after a pause over which it stood still.
+//! Called by [`crate::track`]; calls [`crate::hold`] and [`crate::drift`]. A segment is a run of
+//! packets whose time stamps tell their places by one clock. What ties that clock to the timeline is
+//! the path's minimum delay: of many packets the one that was least late arrived when its sound was
+//! over. So a new segment is held, unsettled, until enough packets have told what the minimum is;
+//! then it is moved to where it belongs, at once and whole ([`Move`]). The same is done where the
+//! arrival makes the clock doubtful: after a pause over which the stamp stood still, or a stamp that
+//! has nothing to do with the last one.
 //!
 //! Invariants: a packet that follows its predecessor without a gap in sequence and stamp lies right
-//! behind it; a segment never begins before the end of the one before it, so that what was received
-//! is never overwritten.
+//! behind it, unless the arrival of all packets for half a second says that the sender paused; a
+//! packet is never placed so that it arrived before its sound was over, but for a sender that sends
+//! ahead of time without a gap; a segment never begins before the end of the one before it.
 //!
 //! RFC 3550 §5.1 (time stamp), §A.1.
 
 use reeld_model::MediaPlace;
 
-/// How far a stamp's place may move against the arrival from one packet to the next, in samples:
-/// 500 ms. Jitter, a loss and a hold stay below it; a jump does not.
-const JUMP: i64 = 4_000;
+use crate::drift::Drift;
+use crate::hold::{Hold, Kind, Verdict};
 
-/// How long a sender may pause with its stamp standing still before the pause is kept, in samples:
-/// 2 s. Below it, a stall of the sender's machine is the likelier reason.
-const STANDSTILL: i64 = 16_000;
+/// How far the least lateness may be off and the clock still be right, in milliseconds: what a
+/// network's minimum delay varies by.
+pub(crate) const TRUSTED_MS: i64 = 10;
 
-/// One segment of a track.
-#[derive(Debug, Clone)]
-pub(crate) struct Segment {
+/// How far a pause or another route may delay an unbroken run of stamps and the stamps still rule, in
+/// milliseconds. A sender that lost its pace once is below it, a pause beyond it.
+pub(crate) const LAGGING_MS: i64 = 40;
+
+/// Beyond this a packet is first placed by its arrival, in milliseconds: jitter stays below it.
+const FAR_MS: i64 = 180;
+
+/// How early a packet after a gap must be for its stamp to have jumped, in milliseconds.
+const EARLY_MS: i64 = 30;
+
+/// A time without packets, in milliseconds, after which the clock is looked at anew.
+const PAUSE_MS: i64 = 200;
+
+/// How long after a break the clock before it may be returned to, in milliseconds.
+const RETURN_MS: i64 = 1_000;
+
+/// Stamps this far behind the newest are still of the segment: 4 s.
+const RECENT_MS: i64 = 4_000;
+
+/// What ties stamps to places.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
     /// Place of the stamp 0 of the extended stamps.
-    origin: MediaPlace,
+    origin: i64,
     /// The extended stamp of the newest packet of sound.
     newest_stamp: i64,
     /// Samples in it.
     newest_samples: i64,
-    /// Where its stamp puts it, less where its arrival puts it.
-    newest_lead: i64,
 }
 
-/// Where a packet goes.
+/// One segment of a track, and what is known of the one before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    /// Samples of the timeline and units of the stamp in a second.
+    rate_hz: i64,
+    clock_hz: i64,
+    clock: Clock,
+    /// The newest packet's arrival, and how late it was.
+    newest_arrived: i64,
+    newest_lateness: i64,
+    /// The sequence number of the first packet by this clock.
+    first_number: i64,
+    /// The clock before the last break, and when that was.
+    previous: Option<(Clock, i64)>,
+    hold: Option<Hold>,
+    drift: Drift,
+}
+
+/// A packet to place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packet {
+    pub(crate) stamp: u32,
+    /// Its extended sequence number.
+    pub(crate) number: i64,
+    /// Sequence numbers from the newest packet before it to this one.
+    pub(crate) steps: i64,
+    /// Its length in samples of the timeline.
+    pub(crate) samples: i64,
+    /// The place of its arrival.
+    pub(crate) arrived: MediaPlace,
+    /// Behind the last sample of the track so far.
+    pub(crate) behind: MediaPlace,
+}
+
+/// What has been placed from `from` on belongs `by` samples later (earlier if negative).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Placed {
-    /// Here, in this segment.
-    At(MediaPlace),
-    /// The stamp contradicts the arrival: a new segment has begun, and the packet is its first.
-    Restarted(MediaPlace),
+pub(crate) struct Move {
+    pub(crate) from: MediaPlace,
+    pub(crate) by: i64,
+}
+
+/// Where a packet goes, and what goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) place: MediaPlace,
+    /// To be done before the packet is written.
+    pub(crate) moved: Option<Move>,
+    /// Whether a segment was found to have begun.
+    pub(crate) segments: u64,
 }
 
 impl Segment {
-    /// A segment whose first packet has `samples` samples, the stamp `stamp` and a last sample at
-    /// `arrived`; it begins no earlier than `not_before`.
-    pub(crate) fn begin(
-        stamp: u32,
-        samples: i64,
-        arrived: MediaPlace,
-        not_before: MediaPlace,
-    ) -> (Self, MediaPlace) {
-        let stamp = i64::from(stamp);
-        let place = (arrived + -samples).max(not_before);
-        let segment = Self {
-            origin: place + -stamp,
-            newest_stamp: stamp,
-            newest_samples: samples,
-            newest_lead: place - (arrived + -samples),
+    /// A segment whose first packet's last sample lies at its arrival, for now.
+    pub(crate) fn begin(packet: &Packet, rate_hz: u32, clock_hz: u32) -> (Self, MediaPlace) {
+        let (rate_hz, clock_hz) = (i64::from(rate_hz), i64::from(clock_hz.max(1)));
+        let stamp = i64::from(packet.stamp);
+        let place = (packet.arrived + -packet.samples).max(packet.behind);
+        let mut segment = Self {
+            rate_hz,
+            clock_hz,
+            clock: Clock {
+                origin: place.0 - stamp * rate_hz / clock_hz,
+                newest_stamp: stamp,
+                newest_samples: packet.samples,
+            },
+            newest_arrived: packet.arrived.0,
+            newest_lateness: 0,
+            first_number: packet.number,
+            previous: None,
+            hold: None,
+            drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
         };
+        segment.open_hold(Kind::Fresh { back: None }, place, packet);
         (segment, place)
     }
 
-    /// The place of a packet that came in order, `steps` (≥ 1) sequence numbers after the newest
-    /// one.
-    pub(crate) fn place_newest(
-        &mut self,
-        stamp: u32,
-        steps: i64,
-        samples: i64,
-        arrived: MediaPlace,
-        not_before: MediaPlace,
-    ) -> Placed {
-        let extended = self.extend(stamp);
-        let place = self.origin + extended;
-        let lead = place - (arrived + -samples);
-        let moved = lead - self.newest_lead;
-        let contiguous = steps == 1 && extended - self.newest_stamp == self.newest_samples;
-        let broken = if contiguous {
-            moved < -STANDSTILL
-        } else {
-            moved.abs() > JUMP
+    /// From where on places may still move, if they may.
+    pub(crate) fn held_from(&self) -> Option<MediaPlace> {
+        self.hold.as_ref().map(|hold| hold.from)
+    }
+
+    /// How much faster the sender's clock is than ours, in parts per billion.
+    pub(crate) fn drift_ppb(&self) -> Option<i64> {
+        self.drift.ppb()
+    }
+
+    /// Places a packet of sound that came in order.
+    pub(crate) fn place_newest(&mut self, packet: &Packet) -> Placed {
+        let mut placed = Placed {
+            place: MediaPlace(0),
+            moved: None,
+            segments: 0,
         };
-        if broken {
-            let place;
-            (*self, place) = Self::begin(stamp, samples, arrived, not_before);
-            return Placed::Restarted(place);
+        let mut extended = extend(self.clock.newest_stamp, packet.stamp);
+        let expected = self.at(self.clock.newest_stamp) + self.clock.newest_samples;
+        let gap = self.at(extended) - expected;
+        let contiguous = packet.steps == 1 && gap.abs() <= 1;
+        self.mend_squeezed(extended, packet);
+        let mut lateness = self.lateness(extended, packet);
+        let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
+        let paused = !contiguous && pause >= self.samples(PAUSE_MS);
+        let moved = lateness - self.newest_lateness;
+        let early = match &self.hold {
+            // The first packets of a segment tell its place by being less late than the first one.
+            Some(hold) if hold.is_fresh() => FAR_MS,
+            _ if paused => TRUSTED_MS,
+            _ => EARLY_MS,
+        };
+        let is_early =
+            !contiguous && lateness < -self.samples(early) && moved < -self.samples(early);
+        let is_far = lateness > self.samples(FAR_MS) && moved > self.samples(FAR_MS);
+        if (is_early || is_far) && self.returns(packet) {
+            // A stray stamp or two: what came before them goes on.
+            self.settle_hold(&mut placed);
+            extended = extend(self.clock.newest_stamp, packet.stamp);
+            lateness = self.lateness(extended, packet);
+        } else if is_early || is_far {
+            self.settle_hold(&mut placed);
+            let behind = packet.behind.0 + placed.moved.map_or(0, |moved| moved.by);
+            self.break_off(packet, behind, contiguous);
+            extended = self.clock.newest_stamp;
+            lateness = 0;
+        } else {
+            if let Some(hold) = &mut self.hold {
+                hold.note(lateness, packet.samples, packet.arrived.0);
+            } else if lateness > self.samples(TRUSTED_MS) {
+                let most = if paused { TRUSTED_MS } else { LAGGING_MS };
+                let from = MediaPlace(self.at(extended));
+                self.open_hold(
+                    Kind::Doubt {
+                        tolerated: self.samples(most),
+                    },
+                    from,
+                    packet,
+                );
+                if let Some(hold) = &mut self.hold {
+                    hold.note(lateness, packet.samples, packet.arrived.0);
+                }
+            }
+            if self
+                .hold
+                .as_ref()
+                .is_some_and(|hold| hold.is_ripe(self.rate_hz))
+            {
+                let before = self.clock.origin;
+                self.settle_hold(&mut placed);
+                lateness -= self.clock.origin - before;
+            }
         }
-        self.newest_stamp = extended;
-        self.newest_samples = samples;
-        self.newest_lead = lead;
-        Placed::At(place)
+        self.clock.newest_stamp = extended;
+        self.clock.newest_samples = packet.samples;
+        self.newest_lateness = lateness;
+        self.newest_arrived = packet.arrived.0;
+        placed.place = MediaPlace(self.at(extended));
+        placed
+    }
+
+    /// How late the newest packet was, in samples.
+    pub(crate) fn lateness_of_newest(&self) -> i64 {
+        self.newest_lateness
+    }
+
+    /// The drift that a packet in order shows: by how many samples what follows it should be placed
+    /// later to be right.
+    pub(crate) fn note_drift(&mut self) -> Option<i64> {
+        if self.hold.is_some() {
+            return None;
+        }
+        self.drift.note(self.newest_arrived, self.newest_lateness)
+    }
+
+    /// Places what follows the newest packet `by` samples later, for drift.
+    pub(crate) fn correct(&mut self, by: i64) {
+        self.clock.origin += by;
+        self.newest_lateness -= by;
+        self.drift.note_moved(by);
     }
 
     /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
     /// recent ones.
-    pub(crate) fn place_overtaken(&self, stamp: u32) -> Option<MediaPlace> {
-        let extended = self.extend(stamp);
-        let behind = self.newest_stamp - extended;
-        (-JUMP..=2 * STANDSTILL)
+    pub(crate) fn place_overtaken(&self, packet: &Packet) -> Option<MediaPlace> {
+        let clock = match &self.previous {
+            Some((previous, _)) if packet.number < self.first_number => previous,
+            _ => &self.clock,
+        };
+        let extended = extend(clock.newest_stamp, packet.stamp);
+        let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
+        (-self.samples(PAUSE_MS)..=self.samples(RECENT_MS))
             .contains(&behind)
-            .then(|| self.origin + extended)
+            .then(|| MediaPlace(clock.origin + self.in_samples(extended)))
     }
 
-    /// The stamp, extended over its wrap by the shorter way from the newest one.
-    fn extend(&self, stamp: u32) -> i64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "modulo 2^32 is meant"
-        )]
-        let difference = stamp.wrapping_sub(self.newest_stamp as u32);
-        #[expect(clippy::cast_possible_wrap, reason = "a half turn back is negative")]
-        let difference = difference as i32;
-        self.newest_stamp + i64::from(difference)
+    /// The place of the stamp of what is not sound (events, comfort noise), if it is near.
+    pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
+        let extended = extend(self.clock.newest_stamp, stamp);
+        let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
+        let place = self.at(extended);
+        // A stray stamp is nowhere.
+        (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
     }
+
+    /// Decides about what is held, with what is known by now.
+    pub(crate) fn decide(&mut self) -> (Option<Move>, u64) {
+        let mut placed = Placed {
+            place: MediaPlace(0),
+            moved: None,
+            segments: 0,
+        };
+        self.settle_hold(&mut placed);
+        (placed.moved, placed.segments)
+    }
+
+    /// Whether what is held has waited as long as it may at the place `now`.
+    pub(crate) fn is_overdue(&self, now: MediaPlace) -> bool {
+        self.hold
+            .as_ref()
+            .is_some_and(|hold| hold.is_overdue(now.0, self.rate_hz))
+    }
+
+    /// Some forks go on with the stamp where packets were lost, as if the time had not been: then
+    /// the sequence numbers tell the place, if the packet can have arrived by then.
+    fn mend_squeezed(&mut self, extended: i64, packet: &Packet) {
+        if packet.steps < 2 || packet.samples != self.clock.newest_samples {
+            return;
+        }
+        let step = self.at(extended) - self.at(self.clock.newest_stamp);
+        let squeezed = packet.steps * packet.samples - step;
+        let whole = packet.samples > 0 && squeezed % packet.samples == 0;
+        let arrived = self.lateness(extended, packet) - squeezed >= -self.samples(TRUSTED_MS);
+        if step > 0 && squeezed > 0 && whole && arrived {
+            self.clock.origin += squeezed;
+            // The packets before keep their places; stamps of overtaken ones are behind the step.
+            self.first_number = packet.number;
+            let before = Clock {
+                origin: self.clock.origin - squeezed,
+                ..self.clock
+            };
+            self.previous = Some((before, packet.arrived.0));
+        }
+    }
+
+    /// Goes back to the clock before the last break, if the packet is in time by it.
+    fn returns(&mut self, packet: &Packet) -> bool {
+        let Some((previous, broke_at)) = self.previous else {
+            return false;
+        };
+        if packet.arrived.0 - broke_at > self.samples(RETURN_MS) {
+            return false;
+        }
+        let extended = extend(previous.newest_stamp, packet.stamp);
+        let place = previous.origin + self.in_samples(extended);
+        let lateness = packet.arrived.0 - (place + packet.samples);
+        let fits = (-self.samples(TRUSTED_MS)..=self.samples(FAR_MS)).contains(&lateness);
+        if fits {
+            self.clock = previous;
+            self.previous = None;
+            self.hold = None;
+        }
+        fits
+    }
+
+    /// Begins anew where the packet arrived.
+    fn break_off(&mut self, packet: &Packet, behind: i64, contiguous: bool) {
+        let stamp = i64::from(packet.stamp);
+        let place = (packet.arrived.0 - packet.samples).max(behind);
+        let old = self.clock;
+        let old_place = old.origin + self.in_samples(extend(old.newest_stamp, packet.stamp));
+        self.previous = Some((old, packet.arrived.0));
+        self.first_number = packet.number;
+        self.clock = Clock {
+            origin: place - self.in_samples(stamp),
+            newest_stamp: stamp,
+            newest_samples: packet.samples,
+        };
+        self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+        let tolerated = self.samples(if contiguous { LAGGING_MS } else { TRUSTED_MS });
+        let back = (old_place < place).then_some((old_place - place, tolerated));
+        self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
+    }
+
+    fn open_hold(&mut self, kind: Kind, from: MediaPlace, packet: &Packet) {
+        // As far back as a ring reaches, at most.
+        let floor = packet.behind.max(from + -self.samples(RECENT_MS)).min(from);
+        self.hold = Some(Hold::open(kind, from, floor, packet.arrived.0));
+    }
+
+    /// Ends the hold.
+    fn settle_hold(&mut self, placed: &mut Placed) {
+        let Some(hold) = self.hold.take() else {
+            return;
+        };
+        let Verdict { by, is_new } = hold.verdict(self.rate_hz);
+        placed.segments += u64::from(is_new);
+        self.clock.origin += by;
+        self.newest_lateness -= by;
+        if by != 0 {
+            placed.moved = Some(Move {
+                from: hold.from,
+                by,
+            });
+        }
+    }
+
+    fn lateness(&self, extended: i64, packet: &Packet) -> i64 {
+        packet.arrived.0 - (self.at(extended) + packet.samples)
+    }
+
+    fn at(&self, extended: i64) -> i64 {
+        self.clock.origin + self.in_samples(extended)
+    }
+
+    /// Units of the stamp as samples of the timeline.
+    fn in_samples(&self, extended: i64) -> i64 {
+        if self.rate_hz == self.clock_hz {
+            extended
+        } else {
+            (extended * self.rate_hz).div_euclid(self.clock_hz)
+        }
+    }
+
+    fn samples(&self, ms: i64) -> i64 {
+        ms * self.rate_hz / 1_000
+    }
+}
+
+/// The stamp, extended over its wrap by the shorter way from `newest`.
+fn extend(newest: i64, stamp: u32) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "modulo 2^32 is meant"
+    )]
+    let difference = stamp.wrapping_sub(newest as u32);
+    #[expect(clippy::cast_possible_wrap, reason = "a half turn back is negative")]
+    let difference = difference as i32;
+    newest + i64::from(difference)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FIRST: MediaPlace = MediaPlace(1_000);
-
-    fn begin(stamp: u32) -> Segment {
-        Segment::begin(stamp, 160, FIRST, MediaPlace(i64::MIN)).0
-    }
-
-    #[test]
-    fn the_first_packet_ends_where_it_arrived() {
-        let (_, place) = Segment::begin(5, 160, FIRST, MediaPlace(i64::MIN));
-        assert_eq!(place, MediaPlace(840));
-        let (_, place) = Segment::begin(5, 160, FIRST, MediaPlace(900));
-        assert_eq!(place, MediaPlace(900));
-    }
-
-    #[test]
-    fn jitter_moves_nothing_and_the_wrap_is_no_event() {
-        let mut segment = begin(u32::MAX - 159);
-        for (packet, late) in [(1, 0), (2, 1_200), (3, -300), (4, 0)] {
-            let stamp = (u32::MAX - 159).wrapping_add(packet * 160);
-            let exact = FIRST + i64::from(packet) * 160;
-            let placed = segment.place_newest(stamp, 1, 160, exact + late, MediaPlace(i64::MIN));
-            assert_eq!(placed, Placed::At(exact + -160));
-        }
-        assert_eq!(segment.place_overtaken(0), Some(FIRST));
-    }
-
-    #[test]
-    fn a_hold_with_a_running_stamp_keeps_the_segment() {
-        let mut segment = begin(0);
-        let hold = 5 * 8_000;
-        let placed = segment.place_newest(hold, 1, 160, FIRST + i64::from(hold), FIRST);
-        assert_eq!(placed, Placed::At(FIRST + i64::from(hold) + -160));
-    }
-
-    #[test]
-    fn a_pause_with_the_stamp_standing_still_is_kept() {
-        let mut segment = begin(0);
-        let arrived = FIRST + 40_000;
-        let placed = segment.place_newest(160, 1, 160, arrived, FIRST);
-        assert_eq!(placed, Placed::Restarted(arrived + -160));
-    }
-
-    #[test]
-    fn a_stray_stamp_makes_no_gap() {
-        let mut segment = begin(0);
-        let arrived = FIRST + 160;
-        for stray in [1 << 31, 1 << 30, (1 << 31) + 7] {
-            let placed = segment.place_newest(stray, 1, 160, arrived, FIRST);
-            assert_eq!(placed, Placed::Restarted(arrived + -160));
-        }
-    }
-
-    #[test]
-    fn a_burst_ahead_of_time_is_kept_whole() {
-        let mut segment = begin(0);
-        for packet in 1..500_u32 {
-            let placed = segment.place_newest(packet * 160, 1, 160, FIRST, FIRST);
-            assert_eq!(
-                placed,
-                Placed::At(MediaPlace(840 + i64::from(packet) * 160))
-            );
-        }
-    }
-}
+mod tests;

@@ -54,6 +54,11 @@ impl Sequence {
         i64::from(steps)
     }
 
+    /// The extended number of `sequence`, by the shorter way from the highest so far.
+    pub(crate) fn extended(&self, sequence: u16) -> i64 {
+        self.highest + self.steps_to(sequence)
+    }
+
     /// Notes a packet.
     pub(crate) fn note(&mut self, sequence: u16) -> Arrival {
         let number = self.highest + self.steps_to(sequence);

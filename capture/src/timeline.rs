@@ -10,14 +10,22 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackStats};
+use reeld_codec::dtmf;
+use reeld_model::{
+    EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackQuality, TrackStats,
+};
 
+use crate::fill::{Fill, Gap, Made};
 use crate::mix::Mixer;
 use crate::output::Output;
 use crate::recording::Recording;
+use crate::segment::Move;
 
 /// Samples before the call was opened that a packet may carry: 1 s, more than the longest ptime.
 const BEFORE: i64 = SAMPLE_RATE as i64;
+
+/// Samples that are settled at once while noise is made.
+const NOISY_STEP: i64 = 2_000;
 
 /// The timeline of an open call.
 #[derive(Debug)]
@@ -25,6 +33,12 @@ pub(crate) struct Timeline {
     /// The instant of place 0.
     origin: Mono,
     pub(crate) mixer: Mixer,
+    pub(crate) fills: [Fill; 2],
+    /// What was made up on each track since it was last asked for.
+    made: [Made; 2],
+    conceals: bool,
+    /// What is known of each track beside its counts.
+    pub(crate) quality: [TrackQuality; 2],
     pub(crate) recordings: Vec<Recording>,
     pub(crate) out: VecDeque<Output>,
 }
@@ -40,13 +54,19 @@ pub(crate) struct Sound<'a> {
     pub(crate) length: i64,
     /// The reorder window's edge when it was received: what lies before may be settled.
     pub(crate) open_from: MediaPlace,
+    /// Where the sound before it ended, and why there is none between, if it came in order.
+    pub(crate) gap: Option<(MediaPlace, Gap)>,
 }
 
 impl Timeline {
-    pub(crate) fn new(origin: Mono) -> Self {
+    pub(crate) fn new(origin: Mono, conceals: bool) -> Self {
         Self {
             origin,
             mixer: Mixer::new(MediaPlace(-BEFORE)),
+            fills: [Fill::default(), Fill::default()],
+            made: [Made::default(); 2],
+            conceals,
+            quality: Default::default(),
             recordings: Vec::new(),
             out: VecDeque::new(),
         }
@@ -90,6 +110,16 @@ impl Timeline {
         if end <= self.mixer.base() {
             return true;
         }
+        let fill = &mut self.fills[sound.track.index()];
+        match sound.gap {
+            Some((from, gap)) => {
+                fill.end_noise(sound.place);
+                if from < sound.place {
+                    fill.note_gap(from, sound.place, gap);
+                }
+            }
+            None => fill.note_sound(sound.place, end),
+        }
         let begins_at = sound.place.max(self.mixer.base());
         let at = self.instant(begins_at);
         for recording in &mut self.recordings {
@@ -108,19 +138,111 @@ impl Timeline {
         now: Mono,
         stats: &dyn Fn() -> [TrackStats; 2],
     ) {
-        if to <= self.mixer.base() {
+        while self.mixer.base() < to {
+            // Noise is made into the window, so no more of it at once than the window has room for.
+            let noisy = self.fills.iter().any(|fill| fill.is_noisy(to));
+            let step = if noisy {
+                to.min(self.mixer.base() + NOISY_STEP)
+            } else {
+                to
+            };
+            self.make_up(step);
+            let mut at = 0;
+            while at < self.recordings.len() {
+                match self.recordings[at].take(&self.mixer, step, &mut self.out) {
+                    Some(ended_by) => {
+                        self.finish(at, self.mixer.base(), ended_by, now, stats());
+                    }
+                    None => at += 1,
+                }
+            }
+            self.mixer.settle(step);
+        }
+    }
+
+    /// Makes up what is missing before `to`.
+    pub(crate) fn make_up(&mut self, to: MediaPlace) {
+        for track in Track::ALL {
+            let recordings = &mut self.recordings;
+            let made = self.fills[track.index()].make(
+                to,
+                track,
+                SAMPLE_RATE,
+                self.conceals,
+                &mut self.mixer,
+                |from, length| {
+                    for recording in recordings.iter_mut() {
+                        recording.note_concealed(track, from, length);
+                    }
+                },
+            );
+            self.made[track.index()].add(made);
+        }
+    }
+
+    /// Puts what stands for an event where it is: silence, or the tone of a key at a volume.
+    pub(crate) fn stand_for(
+        &mut self,
+        track: Track,
+        from: MediaPlace,
+        to: MediaPlace,
+        tone: Option<(char, u8)>,
+    ) {
+        let most = from + i64::from(SAMPLE_RATE);
+        let end = match tone {
+            // Long tones come in parts; what is beyond the ring's reach is left.
+            Some(_) => to.min(most.max(self.mixer.written_end())),
+            None => to.min(self.mixer.written_end()),
+        };
+        let begin = from.max(self.mixer.base());
+        if !self.mixer.fits_window(end) {
             return;
         }
-        let mut at = 0;
-        while at < self.recordings.len() {
-            match self.recordings[at].take(&self.mixer, to, &mut self.out) {
-                Some(ended_by) => {
-                    self.finish(at, self.mixer.base(), ended_by, now, stats());
-                }
-                None => at += 1,
-            }
+        let Ok(length) = usize::try_from(end - begin) else {
+            return;
+        };
+        let mut samples = vec![0; length];
+        if let Some((key, volume)) = tone {
+            let skipped = u64::try_from(begin - from).unwrap_or(0);
+            dtmf::tone(key, volume, SAMPLE_RATE, skipped, &mut samples);
+            self.mixer.write(track, begin, &samples);
+        } else {
+            self.mixer.write_made(track, begin, &samples);
         }
-        self.mixer.settle(to);
+    }
+
+    /// Whether a recording of a track ends by a key.
+    pub(crate) fn listens_for_keys(&self, track: Track) -> bool {
+        self.recordings
+            .iter()
+            .any(|recording| recording.listens_for_keys(track))
+    }
+
+    /// The tracks' own counts with what was made up.
+    pub(crate) fn with_made(&self, mut stats: [TrackStats; 2]) -> [TrackStats; 2] {
+        for (stats, made) in stats.iter_mut().zip(self.made) {
+            stats.concealed = made.concealed;
+            stats.filled = made.filled;
+        }
+        stats
+    }
+
+    /// Moves a track's sound from `moved.from` up to `to`; the tracks end at `end` then.
+    pub(crate) fn move_sound(
+        &mut self,
+        track: Track,
+        moved: Move,
+        to: MediaPlace,
+        end: MediaPlace,
+    ) {
+        self.mixer.move_sound(track, moved.from, to, moved.by);
+        self.mixer.set_end(end);
+        self.fills[track.index()].follow(moved.from, moved.by);
+        let place = (moved.from + moved.by).max(self.mixer.base());
+        let at = self.instant(place);
+        for recording in &mut self.recordings {
+            recording.follow(track, moved.from, place, at);
+        }
     }
 
     /// Ends the recording at index `at` of the list at the place `to`.
@@ -132,8 +254,18 @@ impl Timeline {
         now: Mono,
         stats: [TrackStats; 2],
     ) -> RecordingView {
+        self.make_up(to);
+        let stats = self.with_made(stats);
         let recording = self.recordings.remove(at);
-        recording.finish(&self.mixer, to, ended_by, now, stats, &mut self.out)
+        recording.finish(
+            &self.mixer,
+            to,
+            ended_by,
+            now,
+            stats,
+            &self.quality,
+            &mut self.out,
+        )
     }
 
     /// Ends every recording at the place `to`.

@@ -40,7 +40,13 @@ impl Window {
 
     /// Writes `samples` at `place`. The caller has seen to it that the ring, which begins at `base`,
     /// has room.
-    pub(crate) fn write(&mut self, base: MediaPlace, place: MediaPlace, samples: &[i16]) {
+    pub(crate) fn write(
+        &mut self,
+        base: MediaPlace,
+        place: MediaPlace,
+        samples: &[i16],
+        received: bool,
+    ) {
         debug_assert!(place >= base, "a place below the base has been written");
         let needed = usize::try_from(place - base)
             .unwrap_or(usize::MAX)
@@ -55,7 +61,7 @@ impl Window {
         let mut at = self.index(place);
         for part in split(samples, self.capacity() - at) {
             self.samples[at..at + part.len()].copy_from_slice(part);
-            if !part.is_empty() {
+            if received && !part.is_empty() {
                 self.covered[at / CELL..=(at + part.len() - 1) / CELL].fill(true);
             }
             at = 0;
@@ -97,6 +103,35 @@ impl Window {
             at = 0;
         }
         covered
+    }
+
+    /// Takes the marks of `samples` samples from `place` on away; runs of places against `place` that
+    /// had them, with their lengths.
+    pub(crate) fn take_marks(&mut self, place: MediaPlace, samples: usize) -> Vec<(i64, usize)> {
+        let mut runs = Vec::new();
+        let mut done = 0;
+        while done < samples {
+            let at = self.index(place + i64::try_from(done).unwrap_or(i64::MAX));
+            let run = (CELL - at % CELL).min(samples - done);
+            if self.covered[at / CELL] {
+                runs.push((i64::try_from(done).unwrap_or(i64::MAX), run));
+                // A cell that reaches beyond the range is another packet's too.
+                if run == CELL {
+                    self.covered[at / CELL] = false;
+                }
+            }
+            done += run;
+        }
+        runs
+    }
+
+    /// Marks `samples` samples (at most a cell's) from `place` on.
+    pub(crate) fn mark(&mut self, place: MediaPlace, samples: usize) {
+        let last = place + i64::try_from(samples.saturating_sub(1)).unwrap_or(0);
+        for place in [place, last] {
+            let at = self.index(place);
+            self.covered[at / CELL] = true;
+        }
     }
 
     /// Forgets `samples` samples from `base` on, which has been settled.
@@ -164,7 +199,7 @@ mod tests {
             for (number, (ahead, length, settle)) in steps.into_iter().enumerate() {
                 let value = i16::try_from(number + 1).unwrap();
                 let place = base + ahead;
-                window.write(base, place, &vec![value; length]);
+                window.write(base, place, &vec![value; length], true);
                 for step in 0..length {
                     map.insert(place.0 + step as i64, value);
                 }
@@ -185,7 +220,7 @@ mod tests {
     fn coverage_tells_silence_that_was_sent_from_none() {
         let mut window = Window::new();
         let base = MediaPlace(7);
-        window.write(base, base + 640, &[0; 160]);
+        window.write(base, base + 640, &[0; 160], true);
         assert!(!window.add_into(base, &mut [0; 160], 1, 0));
         assert!(window.add_into(base + 640, &mut [0; 160], 1, 0));
         let behind = 800 + i64::try_from(CELL).unwrap();

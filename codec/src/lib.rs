@@ -18,6 +18,7 @@ pub mod level;
 pub mod mp3;
 pub mod opus;
 pub mod resample;
+pub mod warp;
 pub mod wav;
 
 pub use error::Error;

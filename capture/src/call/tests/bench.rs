@@ -78,7 +78,7 @@ pub(super) fn settings() -> Settings {
         first_packet: Duration::from_secs(60),
         inactivity: Duration::from_secs(300),
         max_length: Duration::from_secs(12 * 3600),
-        conceal: true,
+        conceal: false,
         dtmf: crate::Dtmf::Silence,
         rate: crate::Rate::Narrow,
         allow: vec!["127.0.0.0/8".parse().unwrap()],

@@ -1,0 +1,201 @@
+//! Drift: how the sender's clock runs against ours, and what has to be corrected for it.
+//!
+//! Called by [`crate::segment`] with the lateness of each packet: how long after its place it
+//! arrived. The least lateness in a stretch of time is the path's minimum delay, which no jitter
+//! moves; where that minimum wanders steadily, the clocks differ.
+//!
+//! Invariants: a step of the minimum (another route, a sender that lost its pace) is delay and not
+//! drift, and corrects nothing; a sender whose clock is ours is never corrected, so that its sound
+//! stays exact.
+
+/// A stretch over which the least lateness is taken, in milliseconds.
+const STRETCH_MS: i64 = 4_000;
+
+/// Packets that a stretch needs: a network delivers one in 25 at its minimum delay.
+const ENOUGH: u32 = 50;
+
+/// Steps of the minimum from one stretch to the next that are drift, in microseconds: 1,000 ppm of
+/// a stretch, and what the minimum of a stretch may err.
+const STEADY_US: i64 = 6_000;
+
+/// The error at which correction begins, in microseconds.
+const TOLERATED_US: i64 = 4_000;
+
+/// How far beyond nought a correction goes, since the drift goes on, in microseconds.
+const BEYOND_US: i64 = 1_500;
+
+/// Stretches before the first correction and the first estimate.
+const SETTLED: u32 = 2;
+
+/// The drift of one segment. Times are samples of the timeline; `rate_hz` makes them milliseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Drift {
+    rate_hz: i64,
+    /// Where the running stretch began.
+    since: Option<i64>,
+    count: u32,
+    /// The least lateness of the running stretch.
+    least: i64,
+    /// The last stretch's least lateness and its place.
+    last: Option<(i64, i64)>,
+    /// What the lateness is without error.
+    reference: i64,
+    stretches: u32,
+    /// Stretches in a row that were beyond what is tolerated.
+    beyond: u32,
+    /// Samples by which places were moved so far for drift: later is positive.
+    moved: i64,
+    /// First stretch's place, and the steps that were not drift.
+    first: Option<(i64, i64)>,
+    steps: i64,
+}
+
+impl Drift {
+    pub(crate) fn new(rate_hz: u32) -> Self {
+        Self {
+            rate_hz: i64::from(rate_hz),
+            since: None,
+            count: 0,
+            least: i64::MAX,
+            last: None,
+            reference: 0,
+            stretches: 0,
+            beyond: 0,
+            moved: 0,
+            first: None,
+            steps: 0,
+        }
+    }
+
+    /// Notes a packet that arrived at the place `arrived`, `lateness` samples after its end's place.
+    /// Returns by how many samples what follows should be placed later (negative: earlier) to be
+    /// right, if it should be.
+    pub(crate) fn note(&mut self, arrived: i64, lateness: i64) -> Option<i64> {
+        self.least = self.least.min(lateness);
+        self.count += 1;
+        let since = *self.since.get_or_insert(arrived);
+        if arrived - since < STRETCH_MS * self.rate_hz / 1_000 || self.count < ENOUGH {
+            return None;
+        }
+        let least = std::mem::replace(&mut self.least, i64::MAX);
+        self.since = Some(arrived);
+        self.count = 0;
+        self.close_stretch(arrived, least)
+    }
+
+    fn close_stretch(&mut self, arrived: i64, least: i64) -> Option<i64> {
+        self.stretches += 1;
+        let Some((last, _)) = self.last.replace((least, arrived)) else {
+            self.reference = least;
+            self.first = Some((least, arrived));
+            return None;
+        };
+        let step = least - last;
+        if step.abs() > self.samples(STEADY_US) {
+            self.reference += step;
+            self.steps += step;
+            self.beyond = 0;
+            return None;
+        }
+        let error = least - self.reference;
+        if error.abs() < self.samples(TOLERATED_US) {
+            self.beyond = 0;
+            return None;
+        }
+        self.beyond += 1;
+        if self.beyond < 2 || self.stretches <= SETTLED {
+            return None;
+        }
+        self.beyond = 0;
+        Some(error + error.signum() * self.samples(BEYOND_US))
+    }
+
+    /// Notes that what follows was placed `by` samples later for drift.
+    pub(crate) fn note_moved(&mut self, by: i64) {
+        self.moved += by;
+        // What is late by the old places is not by the new ones.
+        if let Some((last, _)) = &mut self.last {
+            *last -= by;
+        }
+        self.least = self.least.saturating_sub(by);
+    }
+
+    /// How much faster the sender's clock is than ours, in parts per billion.
+    pub(crate) fn ppb(&self) -> Option<i64> {
+        let ((first, from), (last, to)) = (self.first?, self.last?);
+        if self.stretches <= SETTLED || to <= from {
+            return None;
+        }
+        // A fast sender's packets come ever earlier by its stamps.
+        let late = i128::from(last + self.moved - first - self.steps);
+        i64::try_from(-late * 1_000_000_000 / i128::from(to - from)).ok()
+    }
+
+    fn samples(&self, us: i64) -> i64 {
+        us * self.rate_hz / 1_000_000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a sender of 20 ms packets for `seconds`; returns the worst error in samples and the
+    /// estimate.
+    fn run(ppm: f64, seconds: i64, jitter: i64) -> (i64, Option<i64>) {
+        let mut drift = Drift::new(8_000);
+        let (mut shift, mut worst, mut state) = (0, 0, 1_u32);
+        for packet in 0..seconds * 50 {
+            let place = packet * 160 + shift;
+            #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
+            let truth = (packet as f64 * 160.0 * (1.0 - ppm / 1e6)) as i64;
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let late = if packet % 25 == 7 {
+                0
+            } else {
+                i64::from(state >> 16) % (jitter + 1)
+            };
+            worst = worst.max((truth - place).abs());
+            if let Some(by) = drift.note(truth + late, truth + late - place) {
+                shift += by;
+                drift.note_moved(by);
+            }
+        }
+        (worst, drift.ppb())
+    }
+
+    #[test]
+    fn a_clock_that_differs_is_followed_for_hours() {
+        for ppm in [-500.0, -200.0, 200.0, 500.0] {
+            for jitter in [0, 1_200] {
+                let (worst, ppb) = run(ppm, 7_200, jitter);
+                assert!(worst <= 80, "{ppm} ppm: {worst} samples");
+                let error = ppb.unwrap() as f64 / 1_000.0 - ppm;
+                assert!(error.abs() < 20.0, "{ppm} ppm: {ppb:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_ours_is_never_corrected() {
+        let mut drift = Drift::new(8_000);
+        for packet in 0..500_000 {
+            let late = if packet % 25 == 0 {
+                packet % 40
+            } else {
+                packet % 1_200
+            };
+            assert_eq!(drift.note(packet * 160 + late, late), None);
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_delay_is_not_drift() {
+        let mut drift = Drift::new(8_000);
+        for packet in 0..100_000 {
+            let late = if packet > 5_000 { 300 } else { 0 };
+            assert_eq!(drift.note(packet * 160 + late, late), None);
+        }
+        assert_eq!(drift.ppb(), Some(0));
+    }
+}

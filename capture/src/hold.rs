@@ -1,0 +1,182 @@
+//! A hold: packets whose place may still move, until enough of them have told where they belong.
+//!
+//! Called by [`crate::segment`]. It counts packets and keeps how late the least late of them was;
+//! the sound itself waits in the mix, whose base does not pass it.
+//!
+//! The length of a hold is what the network's promise asks for: of any 25 packets one comes within
+//! 5 ms of the path's minimum delay.
+
+use reeld_model::MediaPlace;
+
+/// Packets that tell the minimum delay.
+const ENOUGH: u32 = 25;
+
+/// The longest hold, in milliseconds: 25 packets of 120 ms.
+const LONGEST_MS: i64 = 3_000;
+
+/// A hold without a packet for this long ends, in milliseconds: 120 ms packets with jitter come
+/// nearer to each other, and what is held is not on the disk.
+const IDLE_MS: i64 = 270;
+
+/// While packets still come less late than those before, as they do when a sender catches up, a hold
+/// goes on until this many are not.
+const STABLE: u32 = 5;
+
+/// The most sound in a hold, in milliseconds: half of what a ring can have.
+const MOST_MS: i64 = 4_000;
+
+/// A clock is confirmed by a packet that is no later than this by it, in milliseconds.
+const CONFIRMED_MS: i64 = 10;
+
+/// In a hold that ends early, lateness up to this may be jitter, in milliseconds: the clock before
+/// it goes on.
+const JITTER_MS: i64 = 150;
+
+/// A segment that begins this near to the end of the last one follows it, in milliseconds.
+const NEAR_MS: i64 = 5;
+
+/// Why packets are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// They begin a segment, placed by the arrival of the first.
+    Fresh {
+        /// Where the clock before it would have them, in samples against that place, and how late
+        /// the least late may be by it for it to go on.
+        back: Option<(i64, i64)>,
+    },
+    /// They are late by the clock that placed them; beyond `tolerated`, if all of them are, it was
+    /// the sender.
+    Doubt {
+        /// In samples.
+        tolerated: i64,
+    },
+}
+
+/// Packets that are held.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    kind: Kind,
+    /// The first one's place for now.
+    pub(crate) from: MediaPlace,
+    /// It goes no earlier than this.
+    floor: MediaPlace,
+    /// The place of the first one's arrival, and the last one's.
+    opened: i64,
+    newest: i64,
+    count: u32,
+    /// How late the least late was, by the place it has for now; and packets since.
+    least: i64,
+    since_least: u32,
+    /// Samples in it.
+    samples: i64,
+}
+
+/// What a hold came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Samples by which all of it belongs later; earlier if negative.
+    pub(crate) by: i64,
+    /// Whether it is a segment of its own.
+    pub(crate) is_new: bool,
+}
+
+impl Hold {
+    /// Begins a hold with a packet that was placed at `from` and arrived at `arrived`.
+    pub(crate) fn open(kind: Kind, from: MediaPlace, floor: MediaPlace, arrived: i64) -> Self {
+        let (count, least) = match kind {
+            Kind::Fresh { .. } => (1, 0),
+            // Its first packet is noted like the rest.
+            Kind::Doubt { .. } => (0, i64::MAX),
+        };
+        Self {
+            kind,
+            from,
+            floor,
+            opened: arrived,
+            newest: arrived,
+            count,
+            least,
+            since_least: 0,
+            samples: 0,
+        }
+    }
+
+    /// Whether its packets begin a segment.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.kind, Kind::Fresh { .. })
+    }
+
+    /// Notes a packet of `samples` samples that is `lateness` samples late by the place it has for now.
+    pub(crate) fn note(&mut self, lateness: i64, samples: i64, arrived: i64) {
+        self.count += 1;
+        self.samples += samples;
+        if lateness < self.least {
+            self.least = lateness;
+            self.since_least = 0;
+        } else {
+            self.since_least += 1;
+        }
+        self.newest = arrived;
+    }
+
+    /// Whether enough is known.
+    pub(crate) fn is_ripe(&self, rate_hz: i64) -> bool {
+        let told = self.count >= ENOUGH && self.since_least >= STABLE;
+        let full = self.samples >= MOST_MS * rate_hz / 1_000;
+        if told || full || self.is_overdue(self.newest, rate_hz) {
+            return true;
+        }
+        let confirmed = CONFIRMED_MS * rate_hz / 1_000;
+        match self.kind {
+            Kind::Doubt { .. } => self.least <= confirmed,
+            Kind::Fresh {
+                back: Some((back, _)),
+            } => (-confirmed..=confirmed).contains(&(self.least - back)),
+            Kind::Fresh { back: None } => false,
+        }
+    }
+
+    /// Whether it has lasted as long as it may at the place `now`.
+    pub(crate) fn is_overdue(&self, now: i64, rate_hz: i64) -> bool {
+        now - self.opened >= LONGEST_MS * rate_hz / 1_000
+            || now - self.newest >= IDLE_MS * rate_hz / 1_000
+    }
+
+    /// Where it belongs, by what is known.
+    pub(crate) fn verdict(&self, rate_hz: i64) -> Verdict {
+        let samples = |ms: i64| ms * rate_hz / 1_000;
+        let early = self.count < ENOUGH;
+        match self.kind {
+            Kind::Doubt { tolerated } => {
+                let tolerated = if early { samples(JITTER_MS) } else { tolerated };
+                let by = if self.least > tolerated && self.count > 0 {
+                    self.least
+                } else {
+                    0
+                };
+                Verdict {
+                    by,
+                    is_new: by != 0,
+                }
+            }
+            Kind::Fresh { back } => {
+                if let Some((back, tolerated)) = back {
+                    let tolerated = if early { samples(JITTER_MS) } else { tolerated };
+                    // Seen from the clock before, everything is that much later.
+                    let late = self.least - back;
+                    if (-samples(CONFIRMED_MS)..=tolerated).contains(&late) {
+                        return Verdict {
+                            by: back,
+                            is_new: false,
+                        };
+                    }
+                }
+                let mut by = self.least.max(self.floor - self.from);
+                if self.from + by - self.floor <= samples(NEAR_MS) {
+                    by = self.floor - self.from;
+                }
+                Verdict { by, is_new: true }
+            }
+        }
+    }
+}
