@@ -4,7 +4,7 @@
 //! out to the store. Data flows one way:
 //!
 //! ```text
-//! datagram ─ packet ▸ source ▸ track (payload, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
+//! datagram ─ packet ▸ source ▸ order ▸ track (payload, decode, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
 //! ```
 //!
 //! Contract of [`Call`]: one input (`handle_*`, `start`, `change`, `complete`), then one full drain
@@ -16,6 +16,7 @@
 //! before that instant, which is what makes a stop complete and a pause tight.
 
 mod call;
+mod decode;
 mod drift;
 mod event;
 mod fill;
@@ -23,6 +24,7 @@ mod frames;
 mod hold;
 mod inband;
 mod mix;
+mod order;
 mod output;
 mod packet;
 mod pause;
