@@ -228,3 +228,86 @@ fn append(
     samples.truncate(before + count.unwrap_or(0));
     count
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use reeld_codec::g711::Law;
+
+    const ALL: [Payload; 7] = [
+        Payload::G711(Law::Mu),
+        Payload::G711(Law::A),
+        Payload::G722,
+        Payload::Opus,
+        Payload::L16 {
+            rate_hz: 8_000,
+            channels: 1,
+        },
+        Payload::L16 {
+            rate_hz: 44_100,
+            channels: 2,
+        },
+        Payload::L16 {
+            rate_hz: 12_000,
+            channels: 1,
+        },
+    ];
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_or_grow(
+            rate_hz in proptest::sample::select(vec![8_000, 16_000, 48_000]),
+            packets in proptest::collection::vec(
+                (
+                    proptest::sample::select(ALL.to_vec()),
+                    proptest::collection::vec(any::<u8>(), 0..1_500),
+                    0u32..6_000,
+                    any::<bool>(),
+                ),
+                1..20,
+            ),
+        ) {
+            let mut decoders = Decoders::new(rate_hz);
+            let mut out = Vec::new();
+            let mut stamp = u32::MAX - 20_000;
+            for (payload, bytes, step, lost) in packets {
+                let before = decoders.decode(payload, &bytes, stamp, lost, &mut out);
+                prop_assert!(before.unwrap_or(0) <= out.len());
+                prop_assert!(out.len() <= 6 * MAX_SAMPLES);
+                prop_assert!(decoders.streams.len() <= MOST);
+                stamp = stamp.wrapping_add(step);
+            }
+        }
+
+        #[test]
+        fn packets_fill_their_time(sizes in proptest::collection::vec(1usize..900, 1..40)) {
+            let mut decoders = Decoders::new(8_000);
+            let payload = Payload::L16 { rate_hz: 44_100, channels: 1 };
+            let (mut out, mut heard, mut stamp) = (Vec::new(), 0, 7_u32);
+            for size in &sizes {
+                let before = decoders.decode(payload, &vec![1; size * 2], stamp, false, &mut out);
+                stamp += u32::try_from(*size).unwrap();
+                heard += out.len() - before.unwrap();
+            }
+            let all: usize = sizes.iter().sum();
+            prop_assert_eq!(heard, (all * 8_000).div_ceil(44_100));
+        }
+    }
+
+    #[test]
+    fn a_call_of_g711_has_no_memory_for_others() {
+        let mut decoders = Decoders::new(8_000);
+        let mut out = Vec::new();
+        for law in [Law::Mu, Law::A] {
+            decoders.decode(Payload::G711(law), &[0; 160], 0, false, &mut out);
+            assert_eq!(out.len(), 160);
+        }
+        assert_eq!(
+            (decoders.streams.capacity(), decoders.natural.capacity()),
+            (0, 0)
+        );
+        assert!(!decoders.needs_order(Payload::G711(Law::Mu)));
+        assert!(decoders.needs_order(Payload::G722));
+    }
+}

@@ -9,7 +9,8 @@
 //!
 //! Contract of [`Call`]: one input (`handle_*`, `start`, `change`, `complete`), then one full drain
 //! of [`Call::poll_output`]. Inputs carry their time; no clock is read, nothing blocks, nothing is
-//! allocated for a packet once its track is locked to its source.
+//! allocated for a packet once its track is locked to its source and its codec known, but for those
+//! that wait for a packet that they have overtaken.
 //!
 //! The timeline's convention: **a packet's samples end at the instant it arrived**, for a sender
 //! sends what it has just finished packing. What was received before an instant therefore lies
