@@ -27,6 +27,10 @@ const SILENT_STEP: i64 = 40;
 /// packets, four times the worst clock.
 const VOICED_EVERY: u32 = 3;
 
+/// Places of packets that follow each other may be this far apart where their samples' rate and the
+/// timeline's have no whole ratio.
+const ROUNDING: i64 = 2;
+
 /// The end of a track that had no sound yet.
 const NOWHERE: MediaPlace = MediaPlace(i64::MIN);
 
@@ -348,9 +352,13 @@ impl TrackState {
             }
         }
         self.end = self.end.max(place + length);
-        // What belongs in front of the packet is written again, or for the first time.
-        (place, length) = (place + -before_length, length + before_length);
-        let samples = scratch.as_mut_slice();
+        // What belongs in front of the packet is written again, or for the first time; not where
+        // the packet turned out to stand elsewhere.
+        let joins = place + -before_length <= behind + ROUNDING;
+        let own = if joins { 0 } else { before };
+        let in_front = signed(before - own);
+        (place, length) = (place + -in_front, length + in_front);
+        let samples = &mut scratch[own..];
         self.silence_muted(place, samples);
         Content::Sound {
             place,

@@ -1,7 +1,7 @@
 //! Whose turn it is: packets of the source that is heard on their way to the track.
 //!
 //! Called by [`crate::call`], of which it is a part; calls [`crate::order`]. A packet that has waited
-//! is taken as if it came when it came, so its place is what it would have been.
+//! is taken with the arrival that it had, so its place is what it would have been.
 
 use reeld_model::{Mono, Track};
 
@@ -31,7 +31,17 @@ impl Call {
             turn = state.order.offer(packet, arrival, in_order);
         }
         match turn {
-            Turn::Now => self.take(track, arrival, packet),
+            Turn::Now => {
+                // An overtaken packet is no later than those that wait for it, as it would have been
+                // without them: how late it was tells nothing of the path's delay.
+                let state = self.tracks[track.index()].as_ref();
+                let oldest = state.and_then(|state| state.order.oldest());
+                self.take(
+                    track,
+                    oldest.map_or(arrival, |oldest| oldest.min(arrival)),
+                    packet,
+                );
+            }
             Turn::Waits | Turn::AfterAll => {}
             Turn::Twice => {
                 if let Some(state) = &mut self.tracks[track.index()] {
