@@ -36,6 +36,9 @@ const BYE_DOUBT: Duration = Duration::from_secs(2);
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
 
+/// The longest packet: none in use has more.
+const LONGEST_PACKET: Duration = Duration::from_millis(120);
+
 /// A key that is heard this soon after the same one came as an event is that one.
 const SAME_KEY: Duration = Duration::from_secs(1);
 
@@ -402,7 +405,6 @@ impl Call {
 
     /// Takes a packet in its turn.
     fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
-        let open_from = self.open_from(arrival);
         let Some(state) = &mut self.tracks[track.index()] else {
             return;
         };
@@ -430,6 +432,8 @@ impl Call {
             }
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
+        let window = self.settings.reorder_window;
+        let open_from = open_from(&self.tracks, &self.timeline, window, arrival);
         let sound = Sound {
             track,
             place,
@@ -552,50 +556,36 @@ impl Call {
         }
     }
 
-    /// The first place that stays open at `now`: for what is late, and for what is held until its
-    /// source is trusted.
+    /// The first place that stays open at `now`.
     fn open_from(&self, now: Mono) -> MediaPlace {
-        let tracks = self.tracks.iter().flatten();
-        let waiting = tracks.clone().filter_map(|track| track.order.oldest());
-        let held = tracks.filter_map(|track| track.source.oldest_held());
-        let held = held.filter(|held| now.since(*held) < MOST_HELD);
-        let oldest = held.chain(waiting).min();
-        let from = oldest.unwrap_or(now).min(now);
-        let open = self.timeline.place(from - self.settings.reorder_window);
-        // What is held may belong earlier, by as much as the window keeps open.
-        let window = samples_in(self.settings.reorder_window);
-        let tracks = self.tracks.iter().flatten();
-        let held = tracks.filter_map(TrackState::held_from).min();
-        held.map_or(open, |held| open.min(held + -window))
+        open_from(
+            &self.tracks,
+            &self.timeline,
+            self.settings.reorder_window,
+            now,
+        )
     }
 
-    /// Where an instant lies by the senders' own time: a track whose packets come is as far beyond
-    /// its last sample as the instant is beyond that packet's arrival. So a sender that lags behind
-    /// its first packet, by jitter or by its clock, is cut where it was, and not ahead of it. Without
-    /// packets the instant's own place is all there is.
+    /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
+    /// its places as the least late of its last packets was. So a sender that lost its pace is cut
+    /// where it was, and not ahead of it, and jitter cuts nobody.
     fn by_senders(&self, at: Mono) -> impl Iterator<Item = MediaPlace> {
-        self.flowing(at).map(|(end, since)| end + samples_in(since))
-    }
-
-    /// Of each track whose packets come: behind its last sample, and the time since that came.
-    fn flowing(&self, at: Mono) -> impl Iterator<Item = (MediaPlace, Duration)> {
+        let place = self.timeline.place(at);
         self.tracks
             .iter()
             .zip(self.last_sound)
             .filter_map(move |(track, last)| {
-                let since = at.since(last?);
-                (since < FLOWING).then_some((track.as_ref()?.end(), since))
+                let flows = at.since(last?) < FLOWING;
+                let track = track.as_ref().filter(|_| flows)?;
+                Some(place + -track.lag())
             })
     }
 
     /// The first place that was not yet heard of at `at`: where a pause begins, and a recording
-    /// that is started while audio flows. With a sender that is ahead of its first packet that is
-    /// the end of what was received, so that its next packet is whole on the one side.
+    /// that is started while audio flows.
     fn earliest(&self, at: Mono) -> MediaPlace {
-        let place = self.timeline.place(at);
-        let ends = self.flowing(at).map(|(end, _)| end);
-        let ahead = ends.min().map_or(place, |end| place.max(end));
-        let place = self.by_senders(at).min().unwrap_or(place).min(ahead);
+        let place = self.by_senders(at).min();
+        let place = place.unwrap_or_else(|| self.timeline.place(at));
         place.max(self.timeline.mixer.base())
     }
 
@@ -642,6 +632,28 @@ fn follow(
     let to = end + -moved.by;
     let ends = tracks.iter().flatten().map(TrackState::end);
     timeline.move_sound(track, moved, to, ends.max().unwrap_or(end));
+}
+
+/// The first place that stays open at `now`: for what is late by `window` at most, for what is held
+/// until its source is trusted, and for sound that may still belong earlier.
+fn open_from(
+    tracks: &[Option<TrackState>; 2],
+    timeline: &Timeline,
+    window: Duration,
+    now: Mono,
+) -> MediaPlace {
+    let tracks = || tracks.iter().flatten();
+    let held = tracks().filter_map(|track| track.source.oldest_held());
+    let oldest = held.filter(|held| now.since(*held) < MOST_HELD).min();
+    // Whoever is not trusted yet may turn out to have been late, as below.
+    let oldest = oldest.map_or(now, |oldest| oldest.min(now) - LONGEST_PACKET - window);
+    // A packet that is late by the whole window has its first sample a packet's length before.
+    let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
+    let waiting = tracks().filter_map(|track| track.order.oldest()).min();
+    let waiting = waiting.map_or(now, |waiting| waiting.min(now));
+    let open = timeline.place(oldest.min(waiting - window)) + -longest;
+    let movable = tracks().filter_map(TrackState::held_from).min();
+    movable.map_or(open, |from| open.min(from + -samples_in(window)))
 }
 
 /// Counts of each track, indexed by [`Track::index`].

@@ -59,7 +59,7 @@ pub(crate) struct Hold {
     /// The first one's place for now.
     pub(crate) from: MediaPlace,
     /// It goes no earlier than this.
-    floor: MediaPlace,
+    pub(crate) floor: MediaPlace,
     /// The place of the first one's arrival, and the last one's.
     opened: i64,
     newest: i64,
@@ -104,6 +104,11 @@ impl Hold {
     /// Whether its packets begin a segment.
     pub(crate) fn is_fresh(&self) -> bool {
         matches!(self.kind, Kind::Fresh { .. })
+    }
+
+    /// How late the least late of a segment's first packets was; nought where they do not begin one.
+    pub(crate) fn least_of_fresh(&self) -> i64 {
+        if self.is_fresh() { self.least } else { 0 }
     }
 
     /// Notes a packet of `samples` samples that is `lateness` samples late by the place it has for now.

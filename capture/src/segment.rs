@@ -70,6 +70,50 @@ pub(crate) struct Segment {
     previous: Option<(Clock, i64)>,
     hold: Option<Hold>,
     drift: Drift,
+    recent: Recent,
+}
+
+/// The least lateness of the last 25 to 50 packets.
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    before: i64,
+    least: i64,
+    count: u32,
+}
+
+impl Recent {
+    /// Packets that tell the least delay.
+    const ENOUGH: u32 = 25;
+
+    fn new() -> Self {
+        Self {
+            before: i64::MAX,
+            least: i64::MAX,
+            count: 0,
+        }
+    }
+
+    fn note(&mut self, lateness: i64) {
+        self.least = self.least.min(lateness);
+        self.count += 1;
+        if self.count == Self::ENOUGH {
+            *self = Self {
+                before: self.least,
+                ..Self::new()
+            };
+        }
+    }
+
+    fn follow(&mut self, by: i64) {
+        for least in [&mut self.before, &mut self.least] {
+            *least = least.saturating_sub(if *least == i64::MAX { 0 } else { by });
+        }
+    }
+
+    fn least(&self) -> i64 {
+        let least = self.before.min(self.least);
+        if least == i64::MAX { 0 } else { least }
+    }
 }
 
 /// A packet to place.
@@ -125,7 +169,9 @@ impl Segment {
             previous: None,
             hold: None,
             drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
+            recent: Recent::new(),
         };
+        segment.recent.note(0);
         segment.open_hold(Kind::Fresh { back: None }, place, packet);
         (segment, place)
     }
@@ -161,6 +207,16 @@ impl Segment {
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
         let paused = !contiguous && pause >= self.samples(PAUSE_MS);
         let moved = lateness - self.newest_lateness;
+        if std::env::var_os("DBP").is_some() {
+            eprintln!(
+                "pkt n {} steps {} gap {gap} late {lateness} arr {} origin {} hold {}",
+                packet.number,
+                packet.steps,
+                packet.arrived.0,
+                self.clock.origin,
+                self.hold.is_some()
+            );
+        }
         let early = match &self.hold {
             // The first packets of a segment tell its place by being less late than the first one.
             Some(hold) if hold.is_fresh() => FAR_MS,
@@ -212,6 +268,7 @@ impl Segment {
         self.clock.newest_samples = packet.samples;
         self.newest_lateness = lateness;
         self.newest_arrived = packet.arrived.0;
+        self.recent.note(lateness);
         placed.place = MediaPlace(self.at(extended));
         placed
     }
@@ -219,6 +276,14 @@ impl Segment {
     /// How late the newest packet was, in samples.
     pub(crate) fn lateness_of_newest(&self) -> i64 {
         self.newest_lateness
+    }
+
+    /// By how many samples the sender is behind its places now, whatever the network adds: below
+    /// nought if it is ahead of them.
+    pub(crate) fn lag(&self) -> i64 {
+        // What a segment's first packets are ahead by is where they will be moved.
+        let ahead = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
+        self.recent.least() - ahead
     }
 
     /// The drift that a packet in order shows: by how many samples what follows it should be placed
@@ -234,21 +299,31 @@ impl Segment {
     pub(crate) fn correct(&mut self, by: i64) {
         self.clock.origin += by;
         self.newest_lateness -= by;
+        self.recent.follow(by);
         self.drift.note_moved(by);
     }
 
     /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
     /// recent ones.
-    pub(crate) fn place_overtaken(&self, packet: &Packet) -> Option<MediaPlace> {
-        let clock = match &self.previous {
-            Some((previous, _)) if packet.number < self.first_number => previous,
-            _ => &self.clock,
+    pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
+        let (clock, is_own) = match &self.previous {
+            Some((previous, _)) if packet.number < self.first_number => (previous, false),
+            _ => (&self.clock, true),
         };
         let extended = extend(clock.newest_stamp, packet.stamp);
         let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
-        (-self.samples(PAUSE_MS)..=self.samples(RECENT_MS))
-            .contains(&behind)
-            .then(|| MediaPlace(clock.origin + self.in_samples(extended)))
+        if !(-self.samples(PAUSE_MS)..=self.samples(RECENT_MS)).contains(&behind) {
+            return None;
+        }
+        let place = MediaPlace(clock.origin + self.in_samples(extended));
+        if let Some(hold) = &mut self.hold
+            && is_own
+            && hold.is_fresh()
+        {
+            // One that was overtaken by the segment's first goes where that one goes.
+            hold.from = hold.from.min(place.max(hold.floor));
+        }
+        Some(place)
     }
 
     /// The place of the stamp of what is not sound (events, comfort noise), if it is near.
@@ -287,7 +362,10 @@ impl Segment {
         let step = self.at(extended) - self.at(self.clock.newest_stamp);
         let squeezed = packet.steps * packet.samples - step;
         let whole = packet.samples > 0 && squeezed % packet.samples == 0;
-        let arrived = self.lateness(extended, packet) - squeezed >= -self.samples(TRUSTED_MS);
+        // A packet cannot have come before its sound was over, by the least delay that is known.
+        let least = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
+        let arrived =
+            self.lateness(extended, packet) - squeezed >= least - self.samples(TRUSTED_MS);
         if step > 0 && squeezed > 0 && whole && arrived {
             self.clock.origin += squeezed;
             // The packets before keep their places; stamps of overtaken ones are behind the step.
@@ -334,6 +412,7 @@ impl Segment {
             newest_samples: packet.samples,
         };
         self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+        self.recent = Recent::new();
         let tolerated = self.samples(if contiguous { LAGGING_MS } else { TRUSTED_MS });
         let back = (old_place < place).then_some((old_place - place, tolerated));
         self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
@@ -351,9 +430,13 @@ impl Segment {
             return;
         };
         let Verdict { by, is_new } = hold.verdict(self.rate_hz);
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("hold {hold:?} -> by {by} new {is_new}");
+        }
         placed.segments += u64::from(is_new);
         self.clock.origin += by;
         self.newest_lateness -= by;
+        self.recent.follow(by);
         if by != 0 {
             placed.moved = Some(Move {
                 from: hold.from,

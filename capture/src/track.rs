@@ -51,6 +51,8 @@ pub(crate) struct TrackState {
     /// Behind the last sample of all segments so far.
     end: MediaPlace,
     usual_samples: i64,
+    /// Samples of the longest packet so far.
+    longest: i64,
     /// Sound that was placed is to be moved, before anything else is written.
     moved: Option<Move>,
     /// Where an event stands, in which no sound is heard.
@@ -113,6 +115,7 @@ impl TrackState {
             stream: None,
             end: NOWHERE,
             usual_samples: USUAL_SAMPLES,
+            longest: USUAL_SAMPLES,
             moved: None,
             muted: None,
             owed: 0,
@@ -167,6 +170,20 @@ impl TrackState {
             let (moved, segments) = segment.decide();
             self.note_moved(moved, segments);
         }
+    }
+
+    /// Samples of its longest packet so far.
+    pub(crate) fn longest(&self) -> i64 {
+        self.longest
+    }
+
+    /// By how many samples its sender is behind its places now.
+    pub(crate) fn lag(&self) -> i64 {
+        let segment = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.segment.as_ref());
+        segment.map_or(0, Segment::lag)
     }
 
     /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
@@ -318,7 +335,7 @@ impl TrackState {
             behind: self.end,
         };
         if order != Arrival::Newest {
-            let segment = stream.segment.as_ref();
+            let segment = stream.segment.as_mut();
             let Some(place) = segment.and_then(|segment| segment.place_overtaken(&placed)) else {
                 // Its stamp is of no place that is still open.
                 self.note_late();
@@ -347,6 +364,7 @@ impl TrackState {
         let behind = if self.end == NOWHERE { place } else { self.end };
         if decoded.is_some() {
             self.usual_samples = length;
+            self.longest = self.longest.max(length);
             if self.owed != 0 && place == behind {
                 length = self.keep_pace(length, before, scratch);
             }
