@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
-use crate::payload::{MAX_SAMPLES, PayloadMap};
+use crate::payload::PayloadMap;
 use crate::recording::Recording;
 use crate::sdp::{Line, Offer};
 use crate::segment::Move;
@@ -62,7 +62,8 @@ pub struct Call {
     opened_at_ms: i64,
     tracks: [Option<TrackState>; 2],
     timeline: Timeline,
-    scratch: Box<[i16; MAX_SAMPLES]>,
+    /// The samples of the packet that is being taken.
+    scratch: Vec<i16>,
     /// When a packet of a source that is heard last came, on each track.
     last_sound: [Option<Mono>; 2],
     /// The last key of each track and when it came, so that one that is both an event and a sound is
@@ -98,7 +99,7 @@ impl Call {
             opened_at_ms: now_unix_ms,
             tracks: ports.map(|port| port.map(track)),
             timeline: Timeline::new(now, settings.conceal),
-            scratch: Box::new([0; MAX_SAMPLES]),
+            scratch: Vec::new(),
             last_sound: [None; 2],
             last_key: [None; 2],
             last_sign: now,
@@ -200,7 +201,7 @@ impl Call {
             .source
             .admit(from, arrival, &packet, &self.settings.allow)
         {
-            Admission::Heard => self.take(track, arrival, &packet),
+            Admission::Heard => self.receive(track, arrival, &packet),
             Admission::Foreign => state.counts().foreign += 1,
             Admission::Begins { held, continues } => {
                 // What was held was counted as foreign until now.
@@ -212,14 +213,19 @@ impl Call {
                 };
                 let first = held.first().and_then(|first| reread(&first.datagram));
                 if !continues {
+                    self.release_all();
+                    let Some(state) = &mut self.tracks[track.index()] else {
+                        return;
+                    };
+                    state.order.begin();
                     state.begin_stream(first.unwrap_or(packet).sequence);
                 }
                 for held in &held {
                     if let Some(packet) = reread(&held.datagram) {
-                        self.take(track, held.arrival, &packet);
+                        self.receive(track, held.arrival, &packet);
                     }
                 }
-                self.take(track, arrival, &packet);
+                self.receive(track, arrival, &packet);
             }
         }
     }
@@ -243,6 +249,7 @@ impl Call {
                 return Err(Refusal::TrackNotOpen(track));
             }
         }
+        self.release_all();
         self.last_sign = now;
         let flows = Track::ALL.into_iter().filter(wanted).any(|track| {
             self.last_sound[track.index()].is_some_and(|last| now.since(last) < FLOWING)
@@ -269,6 +276,7 @@ impl Call {
         which: RecordingRef,
         change: ChangeRecording,
     ) -> Result<RecordingView, Refusal> {
+        self.release_all();
         let at = self.find(which)?;
         self.last_sign = now;
         self.decide(None);
@@ -290,6 +298,7 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
+        self.release_all();
         self.decide(None);
         self.note_quality();
         let (to, stats) = (self.end(now), self.stats());
@@ -299,6 +308,7 @@ impl Call {
 
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
+        self.release_overdue(now);
         self.decide(Some(now));
         let settled = self.open_from(now);
         let timeline = &mut self.timeline;
@@ -397,7 +407,7 @@ impl Call {
         }
     }
 
-    /// Takes a packet of the source that is heard.
+    /// Takes a packet in its turn.
     fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
         let Some(state) = &mut self.tracks[track.index()] else {
             return;
@@ -643,7 +653,9 @@ fn open_from(
     let oldest = oldest.map_or(now, |oldest| oldest.min(now) - LONGEST_PACKET - window);
     // A packet that is late by the whole window has its first sample a packet's length before.
     let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
-    let open = timeline.place(oldest.min(now - window)) + -longest;
+    let waiting = tracks().filter_map(|track| track.order.oldest()).min();
+    let waiting = waiting.map_or(now, |waiting| waiting.min(now));
+    let open = timeline.place(oldest.min(waiting - window)) + -longest;
     let movable = tracks().filter_map(TrackState::held_from).min();
     movable.map_or(open, |from| open.min(from + -samples_in(window)))
 }
@@ -657,6 +669,8 @@ fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
     };
     [of(&tracks[0]), of(&tracks[1])]
 }
+
+mod turns;
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,9 @@ impl Detector {
         let gap = usize::try_from(place - behind).unwrap_or(0).min(PAUSE);
         self.0
             .process(&[0; PAUSE][..gap], |heard, _| key = Some(heard));
+        // What belongs in front of the packet may have been heard before.
+        let again = usize::try_from(behind - place).unwrap_or(0);
+        let samples = &samples[again.min(samples.len())..];
         self.0.process(samples, |heard, _| key = Some(heard));
         key
     }

@@ -4,18 +4,20 @@
 //! out to the store. Data flows one way:
 //!
 //! ```text
-//! datagram ─ packet ▸ source ▸ track (payload, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
+//! datagram ─ packet ▸ source ▸ order ▸ track (payload, decode, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
 //! ```
 //!
 //! Contract of [`Call`]: one input (`handle_*`, `start`, `change`, `complete`), then one full drain
 //! of [`Call::poll_output`]. Inputs carry their time; no clock is read, nothing blocks, nothing is
-//! allocated for a packet once its track is locked to its source.
+//! allocated for a packet once its track is locked to its source and its codec known, but for those
+//! that wait for a packet that they have overtaken.
 //!
 //! The timeline's convention: **a packet's samples end at the instant it arrived**, for a sender
 //! sends what it has just finished packing. What was received before an instant therefore lies
 //! before that instant, which is what makes a stop complete and a pause tight.
 
 mod call;
+mod decode;
 mod drift;
 mod event;
 mod fill;
@@ -23,6 +25,7 @@ mod frames;
 mod hold;
 mod inband;
 mod mix;
+mod order;
 mod output;
 mod packet;
 mod pause;

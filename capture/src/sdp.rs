@@ -100,10 +100,14 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
         let Ok(payload_type) = format.parse::<u8>() else {
             return Err(format!("Sdp has {format:?} for a payload type"));
         };
-        let (payload, name) = meaning(media, payload_type);
-        heard |= payload.is_some_and(Payload::is_audio);
-        names.push(name.map_or_else(|| format.to_owned(), str::to_owned));
-        payloads.set(payload_type, payload);
+        let meaning = Meaning::of(media, payload_type);
+        heard |= meaning.payload.is_some_and(Payload::is_audio);
+        payloads.set(payload_type, meaning.payload, meaning.name);
+        names.push(
+            meaning
+                .name
+                .map_or_else(|| payloads.describe(payload_type), str::to_owned),
+        );
     }
     if !heard {
         return Err(format!(
@@ -125,25 +129,44 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
     })
 }
 
-/// What a line means by a payload type, and the name it gives it: by its `rtpmap`, else by RFC 3551
-/// for a static one.
-fn meaning(media: &Media, payload_type: u8) -> (Option<Payload>, Option<&str>) {
-    let mapped = values(media, "rtpmap").find_map(|value| {
-        let (number, encoding) = value.split_once(' ')?;
-        (number.parse() == Ok(payload_type)).then_some(encoding.trim())
-    });
-    let Some(encoding) = mapped else {
-        let usual = PayloadMap::default().get(payload_type);
-        return (usual.filter(|_| payload_type < 96), None);
-    };
-    let mut parts = encoding.split('/');
-    let name = parts.next();
-    let clock_hz = parts.next().and_then(|clock| clock.parse().ok());
-    (
-        name.zip(clock_hz)
-            .and_then(|(name, clock_hz)| Payload::by_name(name, clock_hz)),
-        name,
-    )
+/// What a line means by a payload type.
+struct Meaning<'a> {
+    /// `None` for what cannot be decoded.
+    payload: Option<Payload>,
+    /// The name that the line gives it.
+    name: Option<&'a str>,
+    clock_hz: u32,
+}
+
+impl<'a> Meaning<'a> {
+    /// By the line's `rtpmap`, else by RFC 3551 for a static type.
+    fn of(media: &'a Media, payload_type: u8) -> Self {
+        let mapped = values(media, "rtpmap").find_map(|value| {
+            let (number, encoding) = value.split_once(' ')?;
+            (number.parse() == Ok(payload_type)).then_some(encoding.trim())
+        });
+        let Some(encoding) = mapped else {
+            let usual = PayloadMap::default().get(payload_type);
+            let payload = usual.filter(|_| payload_type < 96);
+            return Self {
+                payload,
+                name: None,
+                clock_hz: payload.map_or(0, Payload::clock_hz),
+            };
+        };
+        let mut parts = encoding.split('/');
+        let name = parts.next();
+        let clock_hz = parts.next().and_then(|clock| clock.parse().ok());
+        let channels = parts.next().map_or(Ok(1), str::parse).unwrap_or(0);
+        let payload = name
+            .zip(clock_hz)
+            .and_then(|(name, clock_hz)| Payload::by_name(name, clock_hz, channels));
+        Self {
+            payload,
+            name,
+            clock_hz: clock_hz.unwrap_or(0),
+        }
+    }
 }
 
 /// The values that a line has for an attribute.
@@ -178,10 +201,25 @@ fn answer_line(offered: &Media, port: Option<u16>) -> Media {
     let mut kept = Vec::new();
     for format in offered.fmt.split_ascii_whitespace() {
         let payload_type = format.parse().unwrap_or(u8::MAX);
-        if let (Some(payload), _) = meaning(offered, payload_type) {
+        let meaning = Meaning::of(offered, payload_type);
+        if let Some(payload) = meaning.payload {
             kept.push(format);
-            let map = format!("{format} {}/8000", payload.name());
+            let channels = match payload {
+                // Always 2 (RFC 7587 §7).
+                Payload::Opus | Payload::L16 { channels: 2, .. } => "/2",
+                Payload::G711(_)
+                | Payload::G722
+                | Payload::L16 { .. }
+                | Payload::ComfortNoise
+                | Payload::TelephoneEvent => "",
+            };
+            let map = format!("{format} {}/{}{channels}", payload.name(), meaning.clock_hz);
             line.attributes.push(Attribute::with_value("rtpmap", map));
+            if payload == Payload::Opus {
+                // What is lost can be had from the next packet, if the sender knows that it is of use.
+                let wish = format!("{format} useinbandfec=1");
+                line.attributes.push(Attribute::with_value("fmtp", wish));
+            }
         }
     }
     line.fmt = kept.join(" ");
@@ -211,8 +249,9 @@ mod tests {
     use reeld_codec::g711::Law;
 
     const OFFER: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
-        m=audio 30026 RTP/AVP 96 8 101 107\r\na=rtpmap:96 pcmu/8000\r\na=label:1\r\n\
-        a=rtpmap:101 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\na=sendonly\r\n\
+        m=audio 30026 RTP/AVP 96 8 101 107 9 18 110\r\na=rtpmap:96 pcmu/8000\r\na=label:1\r\n\
+        a=rtpmap:101 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\n\
+        a=rtpmap:110 AMR-WB/16000\r\na=sendonly\r\n\
         m=video 4000 RTP/AVP 97\r\n";
 
     #[test]
@@ -221,7 +260,10 @@ mod tests {
         let line = &offer.lines[0];
         assert_eq!(line.payloads.get(96), Some(Payload::G711(Law::Mu)));
         assert_eq!(line.payloads.get(8), Some(Payload::G711(Law::A)));
-        assert_eq!(line.payloads.get(107), None);
+        assert_eq!(line.payloads.get(107), Some(Payload::Opus));
+        assert_eq!(line.payloads.get(9), Some(Payload::G722));
+        assert_eq!(line.payloads.get(110), None);
+        assert_eq!(line.payloads.describe(110), "110 AMR-WB");
         let source = SourceRule {
             address: "192.0.2.7".parse().unwrap(),
             port: None,
@@ -236,11 +278,14 @@ mod tests {
         let answer = Session::parse(text.as_bytes()).unwrap();
         assert_eq!(answer.medias.len(), 2);
         assert_eq!((answer.medias[0].port, answer.medias[1].port), (20_000, 0));
-        assert_eq!(answer.medias[0].fmt, "96 8 101");
+        assert_eq!(answer.medias[0].fmt, "96 8 101 107 9");
         for said in [
             "a=recvonly",
             "a=label:1",
             "a=rtpmap:96 PCMU/8000",
+            "a=rtpmap:107 opus/48000/2",
+            "a=fmtp:107 useinbandfec=1",
+            "a=rtpmap:9 G722/8000",
             "a=rtcp:20001",
         ] {
             assert!(text.contains(said), "{said} in {text}");
@@ -250,7 +295,7 @@ mod tests {
     #[test]
     fn what_cannot_be_recorded_is_refused_by_name() {
         for (from, to, said) in [
-            ("RTP/AVP 96 8 101 107", "RTP/SAVP 0", "RTP/SAVP"),
+            ("RTP/AVP 96 8 101 107 9 18 110", "RTP/SAVP 0", "RTP/SAVP"),
             (
                 "a=label:1",
                 "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
@@ -258,7 +303,7 @@ mod tests {
             ),
             ("a=label:1", "a=fingerprint:sha-256 00", "a=fingerprint"),
             ("a=label:1", "a=ice-ufrag:x", "a=ice-ufrag"),
-            ("96 8 101 107", "107", "opus"),
+            ("96 8 101 107 9 18 110", "110 18", "AMR-WB, 18 G729"),
             ("m=audio", "m=text", "no audio line"),
             ("audio 30026", "audio 0", "no audio line"),
             ("v=0", "w=0", "cannot be read"),

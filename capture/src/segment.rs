@@ -207,6 +207,11 @@ impl Segment {
         self.hold.as_ref().map(|hold| hold.from)
     }
 
+    /// Units of its stamps a second.
+    pub(crate) fn clock_hz(&self) -> u32 {
+        u32::try_from(self.clock_hz).unwrap_or(0)
+    }
+
     /// How much faster the sender's clock is than ours, in parts per billion.
     pub(crate) fn drift_ppb(&self) -> Option<i64> {
         self.drift.ppb()

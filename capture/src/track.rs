@@ -7,10 +7,12 @@ use reeld_codec::{level, warp};
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackStats};
 
+use crate::decode::{Decoders, MAX_SAMPLES};
 use crate::event::{Event, Events};
 use crate::fill::Gap;
+use crate::order::Order;
 use crate::packet::RtpPacket;
-use crate::payload::{MAX_SAMPLES, Payload, PayloadMap, decode};
+use crate::payload::{Payload, PayloadMap};
 use crate::segment::{self, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
@@ -25,6 +27,10 @@ const SILENT_STEP: i64 = 40;
 /// packets, four times the worst clock.
 const VOICED_EVERY: u32 = 3;
 
+/// Places of packets that follow each other may be this far apart where their samples' rate and the
+/// timeline's have no whole ratio.
+const ROUNDING: i64 = 2;
+
 /// The end of a track that had no sound yet.
 const NOWHERE: MediaPlace = MediaPlace(i64::MIN);
 
@@ -35,6 +41,9 @@ pub(crate) struct TrackState {
     pub(crate) port: u16,
     pub(crate) source: Source,
     pub(crate) payloads: PayloadMap,
+    /// What waits for packets that it has overtaken.
+    pub(crate) order: Order,
+    decoders: Decoders,
     /// The codec of the last packet of sound, by its SDP name.
     pub(crate) codec: Option<&'static str>,
     counts: TrackStats,
@@ -101,6 +110,8 @@ impl TrackState {
             port,
             source: Source::default(),
             payloads,
+            order: Order::default(),
+            decoders: Decoders::new(SAMPLE_RATE),
             codec: None,
             counts: TrackStats::default(),
             stream: None,
@@ -210,7 +221,7 @@ impl TrackState {
         let types = (0..128_u8).filter(|payload_type| self.undecodable >> payload_type & 1 == 1);
         types
             .take(MOST_NAMES)
-            .map(|payload_type| payload_type.to_string())
+            .map(|payload_type| self.payloads.describe(payload_type))
             .collect()
     }
 
@@ -239,6 +250,7 @@ impl TrackState {
         self.decide(None);
         self.drift_ppb = self.drift_ppb();
         self.owed = 0;
+        self.decoders.begin();
         self.counts.lost += self
             .stream
             .take()
@@ -257,7 +269,7 @@ impl TrackState {
         &mut self,
         packet: &RtpPacket<'_>,
         arrived: MediaPlace,
-        scratch: &'a mut [i16; MAX_SAMPLES],
+        scratch: &'a mut Vec<i16>,
     ) -> Content<'a> {
         if self.stream.is_none() {
             self.begin_stream(packet.sequence);
@@ -279,7 +291,7 @@ impl TrackState {
         self.counts.packets += 1;
         self.counts.payload_bytes += packet.payload.len() as u64;
         let payload = self.payloads.get(packet.payload_type);
-        let length = match payload {
+        let decoded = match payload {
             Some(Payload::TelephoneEvent) => {
                 self.counts.events += 1;
                 stream.quiet = true;
@@ -301,17 +313,32 @@ impl TrackState {
                     segment.and_then(|segment| segment.place_of(packet.timestamp)),
                 );
             }
-            Some(Payload::G711(law)) => decode(law, packet.payload, scratch).len(),
-            None => 0,
+            Some(payload) => {
+                self.codec = Some(payload.name());
+                if order != Arrival::Newest && self.decoders.needs_order(payload) {
+                    // What it sounds like depended on those that have gone on without it.
+                    self.note_late();
+                    return Content::Nothing;
+                }
+                let lost = steps > 1;
+                let stamp = packet.timestamp;
+                self.decoders
+                    .decode(payload, packet.payload, stamp, lost, scratch)
+            }
+            None => None,
         };
-        let mut length = i64::try_from(length).expect("at most MAX_SAMPLES");
-        if payload.is_some() {
-            self.codec = payload.map(Payload::name);
+        // Of the samples, how many belong in front of the packet; and its time.
+        let before = decoded.unwrap_or(0);
+        let mut length = if decoded.is_some() {
+            signed(scratch.len() - before)
         } else {
+            scratch.clear();
             self.counts.undecodable += 1;
             self.undecodable |= 1 << (packet.payload_type & 0x7F);
-            length = self.usual_samples;
-        }
+            let own = (self.payloads).foreign_samples(packet.payload_type, packet.payload.len());
+            own.unwrap_or(self.usual_samples)
+        };
+        let before_length = signed(before);
         if length == 0 {
             return Content::Nothing;
         }
@@ -331,7 +358,7 @@ impl TrackState {
                 return Content::Nothing;
             };
             self.end = self.end.max(place + length);
-            let samples = &mut scratch[..sound_length(payload, length)];
+            let samples = &mut scratch[before..];
             self.silence_muted(place, samples);
             return Content::Sound {
                 place,
@@ -340,7 +367,7 @@ impl TrackState {
                 gap: None,
             };
         }
-        let mut place = self.place(&placed);
+        let mut place = self.place(&placed, payload.map(Payload::clock_hz));
         let Some(stream) = &mut self.stream else {
             return Content::Nothing;
         };
@@ -351,15 +378,21 @@ impl TrackState {
             Gap::Quiet
         };
         let behind = if self.end == NOWHERE { place } else { self.end };
-        if payload.is_some() {
+        if decoded.is_some() {
             self.usual_samples = length;
             self.longest = self.longest.max(length);
             if self.owed != 0 && place == behind {
-                (place, length) = self.keep_pace(place, length, scratch);
+                length = self.keep_pace(length, before, scratch);
             }
         }
         self.end = self.end.max(place + length);
-        let samples = &mut scratch[..sound_length(payload, length)];
+        // What belongs in front of the packet is written again, or for the first time; not where
+        // the packet turned out to stand elsewhere.
+        let joins = place + -before_length <= behind + ROUNDING;
+        let own = if joins { 0 } else { before };
+        let in_front = signed(before - own);
+        (place, length) = (place + -in_front, length + in_front);
+        let samples = &mut scratch[own..];
         self.silence_muted(place, samples);
         Content::Sound {
             place,
@@ -370,11 +403,26 @@ impl TrackState {
     }
 
     /// Places a packet that came in order, and learns from its arrival.
-    fn place(&mut self, packet: &segment::Packet) -> MediaPlace {
+    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> MediaPlace {
+        let segment = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.segment.as_ref());
+        if segment
+            .zip(clock_hz)
+            .is_some_and(|(segment, hz)| segment.clock_hz() != hz)
+        {
+            // Another codec's stamps tell nothing by this clock.
+            self.decide(None);
+            self.owed = 0;
+            if let Some(stream) = &mut self.stream {
+                (stream.segment, stream.last_lateness) = (None, None);
+            }
+        }
         let Some(stream) = &mut self.stream else {
             return packet.arrived;
         };
-        let clock_hz = SAMPLE_RATE;
+        let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
             let (segment, place) =
                 Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
@@ -399,18 +447,14 @@ impl TrackState {
     }
 
     /// Makes a packet longer or shorter so that those behind it are in pace: silence by some
-    /// milliseconds, voice by a sample. Its place and its length then.
-    fn keep_pace(
-        &mut self,
-        place: MediaPlace,
-        length: i64,
-        scratch: &mut [i16; MAX_SAMPLES],
-    ) -> (MediaPlace, i64) {
-        let samples = usize::try_from(length).unwrap_or(0);
-        let silent = level::is_silent(&scratch[..samples]);
+    /// milliseconds, voice by a sample. `before` samples of what
+    /// there is are not its own. Its length then.
+    fn keep_pace(&mut self, length: i64, before: usize, scratch: &mut Vec<i16>) -> i64 {
+        let samples = scratch.len() - before;
+        let silent = level::is_silent(&scratch[before..]);
         self.since_step += 1;
         if !silent && self.since_step < VOICED_EVERY {
-            return (place, length);
+            return length;
         }
         self.since_step = 0;
         let most = if silent {
@@ -421,14 +465,15 @@ impl TrackState {
         let step = self.owed.clamp(-most, most);
         let new_length = length + step;
         let Ok(new_samples) = usize::try_from(new_length) else {
-            return (place, length);
+            return length;
         };
         let mut input = [0; MAX_SAMPLES];
-        input[..samples].copy_from_slice(&scratch[..samples]);
-        let Some(output) = scratch.get_mut(..new_samples) else {
-            return (place, length);
+        let Some(input) = input.get_mut(..samples) else {
+            return length;
         };
-        warp::warp(&input[..samples], output);
+        input.copy_from_slice(&scratch[before..]);
+        scratch.resize(before + new_samples, 0);
+        warp::warp(input, &mut scratch[before..]);
         self.owed -= step;
         self.counts.corrected += step.unsigned_abs();
         if let Some(segment) = self
@@ -438,7 +483,7 @@ impl TrackState {
         {
             segment.correct(step);
         }
-        (place, new_length)
+        new_length
     }
 
     /// No sound where an event stands.
@@ -457,6 +502,12 @@ impl TrackState {
         }
     }
 
+    /// Whether a packet of this type must wait for those that it has overtaken.
+    pub(crate) fn needs_order(&self, payload_type: u8) -> bool {
+        let payload = self.payloads.get(payload_type);
+        payload.is_some_and(|payload| self.decoders.needs_order(payload))
+    }
+
     /// A packet that was counted as taken came too late to be heard.
     pub(crate) fn note_late(&mut self) {
         self.counts.packets -= 1;
@@ -464,11 +515,6 @@ impl TrackState {
     }
 }
 
-/// Samples that a packet has: none where it cannot be decoded.
-fn sound_length(payload: Option<Payload>, length: i64) -> usize {
-    if payload.is_some() {
-        usize::try_from(length).unwrap_or(0)
-    } else {
-        0
-    }
+fn signed(samples: usize) -> i64 {
+    i64::try_from(samples).expect("a packet's")
 }

@@ -114,23 +114,31 @@ impl Resampler {
             return;
         }
         for part in input.chunks(CHUNK) {
-            self.push(part.iter().map(|sample| f32::from(*sample)));
+            self.push(part.iter().map(|sample| f32::from(*sample)), 0);
             self.drain(u64::MAX, output);
         }
     }
 
+    /// Appends what a flush would, and changes nothing: the next input gives these outputs again, as
+    /// they are with what follows. Returns how many.
+    pub fn tail(&mut self, output: &mut Vec<i16>) -> usize {
+        if self.taps == 0 {
+            return 0;
+        }
+        // Room first, so that nothing in the line moves while it is looked ahead.
+        self.push(std::iter::empty(), self.lookahead());
+        let (filled, next, phase, given) = (self.filled, self.next, self.phase, self.given);
+        let all = (self.taken * self.up).div_ceil(self.down);
+        self.push(std::iter::repeat_n(0.0, self.lookahead()), 0);
+        self.drain(all, output);
+        let count = usize::try_from(self.given - given).unwrap_or_default();
+        (self.filled, self.next, self.phase, self.given) = (filled, next, phase, given);
+        count
+    }
+
     /// Appends the rest, as if silence followed, and begins anew: the next input is time 0 again.
     pub fn flush(&mut self, output: &mut Vec<i16>) {
-        if self.taps != 0 {
-            let all = (self.taken * self.up).div_ceil(self.down);
-            let mut left = self.lookahead();
-            while left > 0 {
-                let part = left.min(CHUNK);
-                self.push(std::iter::repeat_n(0.0, part));
-                self.drain(all, output);
-                left -= part;
-            }
-        }
+        self.tail(output);
         self.reset();
     }
 
@@ -143,9 +151,9 @@ impl Resampler {
         (self.taken, self.given) = (0, 0);
     }
 
-    /// Appends at most [`CHUNK`] samples to the line.
-    fn push(&mut self, samples: impl ExactSizeIterator<Item = f32>) {
-        if self.filled + samples.len() > self.line.len() {
+    /// Appends samples to the line, and sees to it that `more` have room: [`CHUNK`] at most together.
+    fn push(&mut self, samples: impl ExactSizeIterator<Item = f32>, more: usize) {
+        if self.filled + samples.len() + more > self.line.len() {
             let gone = self.next.min(self.filled);
             self.line.copy_within(gone..self.filled, 0);
             self.filled -= gone;

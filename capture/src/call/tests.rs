@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod codecs;
 mod control;
 mod ends;
 mod sound;

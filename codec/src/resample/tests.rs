@@ -131,6 +131,13 @@ proptest! {
                 let (part, rest) = left.split_at((*cut).min(left.len()));
                 resampler.process(part, &mut output);
                 left = rest;
+                // A look at the tail is what a flush here would give, and changes nothing.
+                let mut tail = Vec::new();
+                let count = resampler.tail(&mut tail);
+                prop_assert_eq!(count, tail.len());
+                let mut flushed = Vec::new();
+                resampler.clone().flush(&mut flushed);
+                prop_assert_eq!(tail, flushed);
                 if left.is_empty() || cuts.iter().sum::<usize>() == 0 {
                     break;
                 }
