@@ -27,7 +27,7 @@
 //! **Abort** takes the record out of the catalog, durable, and then the files away: what a crash
 //! leaves between is B3.
 
-use reeld_model::{RecordingSid, Summary};
+use reeld_model::{RecordingSid, SAMPLE_RATE, Summary};
 
 use crate::catalog::Insert;
 use crate::live::Waiting;
@@ -138,8 +138,8 @@ impl Store {
                     frames,
                     digits,
                     tracks,
-                    quality: _,
-                    rate_hz: _,
+                    quality,
+                    rate_hz,
                 },
             started_ms,
             ended_ms,
@@ -150,7 +150,15 @@ impl Store {
                 "capture and take differ in length; the take's holds"
             );
         }
+        if rate_hz != take.rate_hz() && frames > 0 {
+            tracing::warn!(
+                recording = %record.sid, said = rate_hz, kept = take.rate_hz(),
+                "capture and take differ in rate; the take's holds"
+            );
+        }
         record.frames = take.keep_frames();
+        record.rate_hz = take.rate_hz();
+        record.quality = quality;
         record.ended_by = Some(take.failure().unwrap_or(ended_by));
         record.digits = digits;
         record.tracks = tracks;
@@ -207,6 +215,7 @@ impl Stored {
             sid,
             account,
             call,
+            parties,
             channels,
             track,
             trim,
@@ -239,6 +248,9 @@ impl Stored {
             digits: String::new(),
             tracks: Default::default(),
             tags_json,
+            quality: Default::default(),
+            rate_hz: SAMPLE_RATE,
+            parties,
         };
         Self {
             record,
