@@ -9,7 +9,7 @@ use reeld_store::Parties;
 use crate::document::{Document, Field, Value};
 use crate::face::Version;
 use crate::path::{Resource, path_of};
-use crate::recording::stats_group;
+use crate::recording::stats_fields;
 
 /// What is left of a call that is not open: its recordings'.
 #[derive(Debug, Clone)]
@@ -143,7 +143,10 @@ fn stream_row(stream: &StreamView) -> Vec<Field> {
                 .map_or(Value::Null, |ssrc| Value::Number(ssrc.into())),
         ),
         Field::own("Codec", Value::text(stream.codec)),
-        Field::own("Stats", stats_group(&stream.stats)),
+        Field::own(
+            "Stats",
+            Value::Group(stats_fields(&stream.stats, SAMPLE_RATE)),
+        ),
     ]
 }
 

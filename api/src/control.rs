@@ -86,6 +86,7 @@ pub(crate) async fn start(
         record: &started.record,
         base_url: &asked.base_url(),
         of_call: true,
+        ranges: true,
         live: Some(Live {
             status: started.status,
             frames: started.frames,
@@ -280,6 +281,7 @@ pub(crate) async fn update(
         record: &record,
         base_url: &asked.base_url(),
         of_call: true,
+        ranges: true,
         live: Some(match &live {
             Some((view, call)) => Live {
                 status: Some(view.status),

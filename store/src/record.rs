@@ -124,29 +124,19 @@ impl Record {
         self.ms_of(self.frames)
     }
 
-    /// Milliseconds of `frames` of its file, or samples of a track's timeline, rounded half up.
+    /// Milliseconds of `frames` of its file, or of samples of its timeline, rounded half up.
     #[must_use]
     pub fn ms_of(&self, frames: u64) -> u64 {
-        let rate = self.rate();
-        let ms = (u128::from(frames) * 1_000 + u128::from(rate) / 2) / u128::from(rate);
-        u64::try_from(ms).unwrap_or(u64::MAX)
+        ms_of(frames, self.rate_hz)
     }
 
     /// Twilio's `Duration`: whole seconds, rounded half up, at least 1 where there is audio
     /// (contract.md, "Words").
     #[must_use]
     pub fn duration_seconds(&self) -> u64 {
-        let rate = self.rate();
+        let rate = divisor(self.rate_hz);
         let rounded = (self.frames + rate / 2) / rate;
         if self.frames > 0 { rounded.max(1) } else { 0 }
-    }
-
-    /// `rate_hz` to divide by.
-    fn rate(&self) -> u64 {
-        match self.rate_hz {
-            0 => SAMPLE_RATE.into(),
-            rate => rate.into(),
-        }
     }
 
     /// Bytes of sample data: frames × channels × 2.
@@ -154,4 +144,17 @@ impl Record {
     pub fn data_bytes(&self) -> u64 {
         self.frames * u64::from(self.channels.count()) * 2
     }
+}
+
+/// Milliseconds of `frames` at `rate_hz`, rounded half up.
+#[must_use]
+pub fn ms_of(frames: u64, rate_hz: u32) -> u64 {
+    let rate = u128::from(divisor(rate_hz));
+    let ms = (u128::from(frames) * 1_000 + rate / 2) / rate;
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
+/// A rate to divide by.
+fn divisor(rate_hz: u32) -> u64 {
+    u64::from(if rate_hz == 0 { SAMPLE_RATE } else { rate_hz })
 }
