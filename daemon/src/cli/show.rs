@@ -1,0 +1,186 @@
+//! `reeld show`: a recording's record, and what happened to its sound, from the running daemon or
+//! from the data folder when none runs.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use reeld_model::{RecordingSid, TrackSelection};
+
+use super::Source;
+use crate::socket::client::reach;
+use crate::socket::message::{Reply, Request};
+use crate::socket::shown::{Quality, Shown, Track};
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Which recording
+    sid: RecordingSid,
+    /// As JSON, with each range that was concealed
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let request = Request::Show { sid: self.sid };
+        let reply = reach(&self.source.config()?, false)?.ask(request, &mut |_| {})?;
+        let Reply::Recording(shown) = reply else {
+            bail!("the daemon answered something else than was asked");
+        };
+        if self.json {
+            writeln!(stdout(), "{}", serde_json::to_string_pretty(&shown)?)?;
+        } else {
+            write!(stdout(), "{}", text(&shown))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A recording for people: a line for each thing, and a table of its tracks.
+fn text(shown: &Shown) -> String {
+    let Shown {
+        sid,
+        call_sid,
+        account_sid,
+        status,
+        from,
+        to,
+        external_id,
+        date_created,
+        date_updated,
+        start_time,
+        duration_ms,
+        frames,
+        channels,
+        track,
+        rate_hz,
+        ended_by,
+        recovered,
+        digits,
+        blake3,
+        tags,
+        quality,
+    } = shown;
+    let instant =
+        |at: &Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"));
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let ended = ended_by.map_or("-", |by| by.as_str());
+    let recovery = if *recovered { ", by recovery" } else { "" };
+    let mut lines = vec![
+        ("recording", sid.to_string()),
+        ("call", call_sid.to_string()),
+        ("account", account_sid.to_string()),
+        ("from", or_dash(from)),
+        ("to", or_dash(to)),
+        ("status", status.clone()),
+        ("created", instant(date_created)),
+        ("started", instant(start_time)),
+        ("updated", instant(date_updated)),
+        (
+            "duration",
+            format!(
+                "{}.{:03} s, {frames} frames",
+                duration_ms / 1_000,
+                duration_ms % 1_000
+            ),
+        ),
+        ("channels", format!("{channels}, {}", track.as_str())),
+        ("rate", format!("{rate_hz} Hz")),
+        ("ended by", format!("{ended}{recovery}")),
+        (
+            "digits",
+            if digits.is_empty() { "-" } else { digits }.to_owned(),
+        ),
+        ("blake3", or_dash(blake3)),
+    ];
+    if let Some(name) = external_id {
+        lines.insert(2, ("external id", name.clone()));
+    }
+    if tags.as_object().is_none_or(|tags| !tags.is_empty()) {
+        lines.push(("tags", tags.to_string()));
+    }
+    let mut text = String::new();
+    for (name, value) in lines {
+        text += &format!("{name:LABEL$}{}\n", printable(&value));
+    }
+    text + "\n" + &table(quality, *track)
+}
+
+/// Columns before a line's value.
+const LABEL: usize = 19;
+
+/// Control characters, which a From may have, do nothing to a terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// The quality of the tracks that the recording has, a column each.
+fn table(quality: &Quality, track: TrackSelection) -> String {
+    let both = [
+        (TrackSelection::Inbound, &quality.inbound),
+        (TrackSelection::Outbound, &quality.outbound),
+    ];
+    let columns: Vec<Vec<(&str, String)>> = both
+        .into_iter()
+        .filter(|(one, _)| [*one, TrackSelection::Both].contains(&track))
+        .map(|(one, track)| rows(one.as_str(), track))
+        .collect();
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|rows| rows.iter().map(|(_, cell)| cell.chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut text = String::new();
+    for row in 0..columns.first().map_or(0, Vec::len) {
+        let mut line = format!("{:LABEL$}", columns[0][row].0);
+        for (column, width) in columns.iter().zip(&widths) {
+            line += &format!("{:>width$}  ", column[row].1);
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// A track's column: what each row is called, and what it says.
+fn rows(name: &str, track: &Track) -> Vec<(&'static str, String)> {
+    let names = |names: &[String]| match names {
+        [] => "-".to_owned(),
+        names => printable(&names.join(", ")),
+    };
+    let ms = |ms: u64| format!("{ms} ms");
+    let drift = track
+        .drift_ppm
+        .map_or_else(|| "-".to_owned(), |ppm| format!("{ppm:+.1} ppm"));
+    vec![
+        ("quality", name.to_owned()),
+        ("packets", track.packets.to_string()),
+        ("lost", track.lost.to_string()),
+        ("recovered late", track.reordered.to_string()),
+        ("duplicates", track.duplicates.to_string()),
+        (
+            "strays",
+            format!("{} late, {} foreign", track.late, track.foreign),
+        ),
+        ("dropped by kernel", track.kernel_dropped.to_string()),
+        ("longest gap", ms(track.longest_gap_ms)),
+        ("jitter", format!("{:.3} ms", track.jitter_ms)),
+        ("drift", drift),
+        ("segments", track.segments.to_string()),
+        ("concealed", ms(track.concealed_ms)),
+        ("filled", ms(track.filled_ms)),
+        ("corrected", ms(track.corrected_ms)),
+        ("events", track.events.to_string()),
+        ("comfort noise", track.comfort_noise.to_string()),
+        ("codecs", names(&track.codecs)),
+        ("undecodable", track.undecodable.to_string()),
+        ("undecodable types", names(&track.undecodable_types)),
+        ("sources", names(&track.sources)),
+    ]
+}
