@@ -106,3 +106,24 @@ fn no_rate_at_all_is_refused() {
     assert!(take.set_rate(0).is_err());
     assert_eq!(take.rate_hz(), 8_000);
 }
+
+#[test]
+fn a_record_takes_no_more_names_than_it_has_room_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    begin(&store, new(1));
+    let mut take = store.take(sid(1)).unwrap();
+    take.append(&sound(200), 100).unwrap();
+    let mut end = end(100);
+    let quality = &mut end.summary.quality[0];
+    quality.undecodable = vec!["é".repeat(30_000); 300];
+    let range = reeld_model::ConcealedRange {
+        from_frame: u64::MAX,
+        frames: u64::MAX,
+    };
+    quality.concealed = vec![range; 100_000];
+    let record = store.finish(take, end).unwrap();
+    assert_eq!(record.quality[0].undecodable, vec!["é".repeat(32); 16]);
+    assert_eq!(record.quality[0].concealed.len(), 256);
+    assert_clean(&store);
+}
