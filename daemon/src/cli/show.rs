@@ -184,3 +184,70 @@ fn rows(name: &str, track: &Track) -> Vec<(&'static str, String)> {
         ("sources", names(&track.sources)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(track: &str) -> Shown {
+        let side = |packets: u64| {
+            json!({
+                "packets": packets, "payload_bytes": 8000, "lost": 5, "reordered": 4,
+                "duplicates": 3, "late": 2, "foreign": 1, "malformed": 0, "stun": 0, "rtcp": 9,
+                "undecodable": 8, "events": 6, "comfort_noise": 7, "segments": 2,
+                "kernel_dropped": 0, "concealed_ms": 100, "filled_ms": 40, "corrected_ms": 1,
+                "longest_gap_ms": 140, "jitter_ms": 1.25, "drift_ppm": -200.5,
+                "codecs": ["PCMU", "G722"], "undecodable_types": ["18 G729"],
+                "sources": ["127.0.0.1:4000"], "concealed_ranges": [[100, 200]],
+            })
+        };
+        let recording = json!({
+            "sid": "RE00000000000000000000000000000001",
+            "call_sid": "CA00000000000000000000000000000001",
+            "account_sid": "AC00000000000000000000000000000001",
+            "status": "completed", "from": "evil\u{1b}[2J", "to": null, "external_id": "abc@pbx",
+            "date_created": "2026-11-24T17:14:16Z", "date_updated": "2026-11-24T17:14:21Z",
+            "start_time": "2026-11-24T17:14:16.25Z", "duration_ms": 5059, "frames": 80944,
+            "channels": 2, "track": track, "rate_hz": 16000, "ended_by": "stopped",
+            "recovered": false, "digits": "12#", "blake3": "ab".repeat(32), "tags": {},
+            "quality": { "inbound": side(250), "outbound": side(3) },
+        });
+        serde_json::from_value(recording).unwrap()
+    }
+
+    #[test]
+    fn a_recording_is_a_line_a_thing_and_a_table() {
+        let text = text(&shown("both"));
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        for line in [
+            "external id        abc@pbx",
+            "started            2026-11-24T17:14:16.250Z",
+            "duration           5.059 s, 80944 frames",
+            "quality                      inbound           outbound",
+            "packets                          250                  3",
+            "drift                     -200.5 ppm         -200.5 ppm",
+            "codecs                    PCMU, G722         PCMU, G722",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_track_that_is_not_recorded_has_no_column() {
+        let text = text(&shown("outbound"));
+        let quality = text.lines().find(|line| line.starts_with("quality"));
+        assert!(quality.is_some_and(|line| !line.contains("inbound")));
+    }
+
+    #[test]
+    fn what_goes_over_the_socket_comes_out_of_it() {
+        let shown = shown("both");
+        let line = serde_json::to_string(&Reply::Recording(Box::new(shown.clone()))).unwrap();
+        let Ok(Reply::Recording(back)) = serde_json::from_str(&line) else {
+            panic!("{line}");
+        };
+        assert_eq!(*back, shown);
+    }
+}
