@@ -4,17 +4,20 @@
 //! with where to send RTP (contract.md, "Calls").
 
 use reeld_model::{AccountSid, CallSid, CallState, CallView, SAMPLE_RATE, StreamView};
+use reeld_store::Parties;
 
 use crate::document::{Document, Field, Value};
 use crate::face::Version;
 use crate::path::{Resource, path_of};
-use crate::recording::stats_group;
+use crate::recording::stats_fields;
 
 /// What is left of a call that is not open: its recordings'.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct EndedCall {
     pub(crate) account: AccountSid,
     pub(crate) call: CallSid,
+    /// What its last recording kept of how it was opened.
+    pub(crate) parties: Parties,
     /// When its first recording was asked for, milliseconds since the Unix epoch.
     pub(crate) first_ms: i64,
     /// When its last recording changed last.
@@ -92,9 +95,9 @@ pub(crate) fn ended_document(ended: &EndedCall) -> Document {
         fields: facts_fields(&Facts {
             account: ended.account,
             call: ended.call,
-            from: None,
-            to: None,
-            external_id: None,
+            from: ended.parties.from.as_deref(),
+            to: ended.parties.to.as_deref(),
+            external_id: ended.parties.external_id.as_deref(),
             created_ms: ended.first_ms,
             updated_ms: ended.last_ms,
             state: CallState::Completed,
@@ -140,7 +143,10 @@ fn stream_row(stream: &StreamView) -> Vec<Field> {
                 .map_or(Value::Null, |ssrc| Value::Number(ssrc.into())),
         ),
         Field::own("Codec", Value::text(stream.codec)),
-        Field::own("Stats", stats_group(&stream.stats)),
+        Field::own(
+            "Stats",
+            Value::Group(stats_fields(&stream.stats, SAMPLE_RATE)),
+        ),
     ]
 }
 

@@ -239,6 +239,7 @@ async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
     Ok(EndedCall {
         account,
         call,
+        parties: newest.parties,
         first_ms: oldest.created_ms,
         last_ms: newest.updated_ms,
     })

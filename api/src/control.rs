@@ -3,6 +3,7 @@
 //! Called by `dispatch`. A start is a sequence of its own task, so that a client that goes away in
 //! the middle leaves a recording or none, never half of one:
 //!
+//! 0. The call is described by capture, for what the record keeps of it.
 //! 1. `store.begin`: a durable record and its take. Crash after: recovery finds an empty take and
 //!    marks it absent.
 //! 2. The command to capture. Refused: `store.abort`. No answer in time: the client is told so,
@@ -17,7 +18,7 @@ use reeld_model::{
     Answer, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
     PauseBehavior, RecordingRef, RecordingSid, Refusal, StartRecording,
 };
-use reeld_store::{Begun, NewRecording, Record, Stage};
+use reeld_store::{Begun, NewRecording, Parties, Record, Stage};
 
 use crate::answer;
 use crate::app::{App, Declined};
@@ -59,6 +60,7 @@ pub(crate) async fn start(
         sid: RecordingSid::from_bytes(random_bytes()?),
         account: asked.target.account,
         call,
+        parties: Parties::default(),
         channels: wanted.channels,
         track: wanted.track,
         trim: wanted.trim,
@@ -84,6 +86,7 @@ pub(crate) async fn start(
         record: &started.record,
         base_url: &asked.base_url(),
         of_call: true,
+        ranges: true,
         live: Some(Live {
             status: started.status,
             frames: started.frames,
@@ -100,10 +103,33 @@ pub(crate) async fn start(
     Ok(response)
 }
 
+/// What the recording's call was opened with, or is by this start. Asked for beforehand, since the
+/// record keeps it from its beginning.
+async fn parties(app: &App, open: &OpenCall) -> Result<Parties, Fault> {
+    let command = Command::DescribeCall {
+        account: open.account,
+        call: open.call,
+    };
+    let view = match app.ask_call(command).await {
+        Ok(view) => Some(view),
+        // Whether the start may open it is for capture to say.
+        Err(Declined::Refused(Refusal::CallUnknown)) => None,
+        Err(declined) => return Err(declined.into()),
+    };
+    let (from, to, external_id) = view.map_or_else(Default::default, |view| {
+        (view.from, view.to, view.external_id)
+    });
+    Ok(Parties {
+        from: from.or_else(|| open.from.clone()),
+        to: to.or_else(|| open.to.clone()),
+        external_id: external_id.or_else(|| open.external_id.clone()),
+    })
+}
+
 /// The sequence, in a task that no client can cancel.
 async fn carry_out(
     app: Arc<App>,
-    new: NewRecording,
+    mut new: NewRecording,
     open: OpenCall,
     start: StartRecording,
 ) -> Result<Started, Fault> {
@@ -112,6 +138,7 @@ async fn carry_out(
         Some(token) => Some(app.turns.take(token).await),
         None => None,
     };
+    new.parties = parties(&app, &open).await?;
     let record = match app.store(move |store| store.begin(new)).await? {
         Begun::New(record) => record,
         Begun::Repeated(record) => return Ok(repeated(&app, record).await),
@@ -254,6 +281,7 @@ pub(crate) async fn update(
         record: &record,
         base_url: &asked.base_url(),
         of_call: true,
+        ranges: true,
         live: Some(match &live {
             Some((view, call)) => Live {
                 status: Some(view.status),

@@ -36,8 +36,10 @@ pub(crate) enum Value {
     Date(i64),
     /// The path of another resource: JSON puts `.json` after it (twilio.md §0.9).
     Uri(String),
-    /// The user's own JSON; its text in XML.
+    /// JSON that is there already, the user's own or a number with a fraction; its text in XML.
     Json(Json),
+    /// Names in order: a list in JSON, with commas between in XML.
+    Names(Vec<String>),
     /// Nested fields.
     Group(Vec<Field>),
     /// Rows of attributes: `<Media><Stream track="inbound" …/></Media>`.
@@ -78,6 +80,11 @@ impl Field {
     /// reeld's, outside 2008 XML.
     pub(crate) const fn own(name: &'static str, value: Value) -> Self {
         Self::of(Kind::Own, name, value)
+    }
+
+    /// reeld's, in JSON alone.
+    pub(crate) const fn own_json(name: &'static str, value: Value) -> Self {
+        Self::of(Kind::OwnJson, name, value)
     }
 
     /// reeld's, in every face.

@@ -51,6 +51,9 @@ pub(crate) enum FetchError {
     /// The recording's audio cannot be opened, or the disk lacks room.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No MP3 has the recording's rate.
+    #[error(transparent)]
+    Codec(#[from] reeld_codec::Error),
     /// The cache folder refused.
     #[error("the MP3 cache: {0}")]
     Cache(#[from] io::Error),
@@ -62,6 +65,7 @@ pub(crate) type Wav = Box<dyn Read + Send>;
 /// A recording that waits for a thread.
 struct Job {
     key: Key,
+    rate_hz: u32,
     frames: u64,
     wav: Wav,
     growing: Arc<Growing>,
@@ -132,15 +136,16 @@ impl Encoder {
         })
     }
 
-    /// The MP3 of `key`, of `frames` frames; `open` opens the WAV in the key's channels, and is
+    /// The MP3 of `key`, of `frames` frames at `rate_hz`; `open` opens the WAV in the key's channels, and is
     /// called only where an encoding must begin. Blocks on the disk, not on encoding.
     pub(crate) fn fetch(
         &self,
         key: Key,
+        rate_hz: u32,
         frames: u64,
         open: impl FnOnce() -> Result<Wav, StoreError>,
     ) -> Result<Source, FetchError> {
-        let length = mp3::encoded_len(key.channels, frames);
+        let length = mp3::encoded_len(key.channels, rate_hz, frames)?;
         let mut inner = self.shared.lock();
         if let Some(growing) = inner.running.get(&key) {
             return Ok(Source::growing(growing));
@@ -158,6 +163,7 @@ impl Encoder {
         inner.running.insert(key, Arc::clone(&growing));
         inner.queue.push_back(Job {
             key,
+            rate_hz,
             frames,
             wav,
             growing,

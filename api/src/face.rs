@@ -70,6 +70,8 @@ pub(crate) enum Kind {
     /// reeld's addition, where an addition hurts nobody: everywhere but in 2008 XML, whose fields
     /// the seed fixes.
     Own,
+    /// reeld's addition that would swell XML without need.
+    OwnJson,
     /// reeld's addition that the face is useless without: where to send RTP, a live status.
     Control,
 }
@@ -80,6 +82,7 @@ impl Face {
             Kind::Seed | Kind::Control => true,
             Kind::Old => self.version == Version::V2008,
             Kind::New => self.version == Version::V2010,
+            Kind::OwnJson => self.format == Format::Json,
             Kind::Own => self.version == Version::V2010 || self.format == Format::Json,
         }
     }

@@ -89,7 +89,7 @@ fn object(fields: &[Field], face: Face, zone: &TimeZone) -> Map<String, Json> {
                     field.name.to_owned(),
                     old_value(value(&field.value, face, zone)),
                 ),
-                Kind::Seed | Kind::Old | Kind::New | Kind::Own | Kind::Control => {
+                Kind::Seed | Kind::Old | Kind::New | Kind::Own | Kind::OwnJson | Kind::Control => {
                     (snake(field.name), value(&field.value, face, zone))
                 }
             }
@@ -106,6 +106,7 @@ fn value(value: &Value, face: Face, zone: &TimeZone) -> Json {
         Value::Flag(flag) => json!(flag),
         Value::Date(ms) => json!(rfc_2822(*ms, zone)),
         Value::Json(json) => json.clone(),
+        Value::Names(names) => json!(names),
         Value::Group(fields) => Json::Object(object(fields, face, zone)),
         Value::Rows { rows, .. } => rows
             .iter()

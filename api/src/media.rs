@@ -70,7 +70,9 @@ pub(crate) async fn serve(
     };
     let length = match kind {
         Kind::Wav => wav_length(record, channels),
-        Kind::Mp3 => mp3::encoded_len(channels, record.frames),
+        Kind::Mp3 => {
+            mp3::encoded_len(channels, record.rate_hz, record.frames).map_err(|_| no_mp3(record))?
+        }
     };
     let validators = Validators::of(record, kind, channels);
     if validators.is_unchanged(&asked.headers) {
@@ -175,7 +177,7 @@ async fn mp3_body(
     let fetched = asked
         .app
         .store(move |store| {
-            Ok(app.encoder.fetch(key, record.frames, || {
+            Ok(app.encoder.fetch(key, record.rate_hz, record.frames, || {
                 // The cache must not take the room that live recordings need.
                 let health = store.health();
                 if health.free_bytes < health.min_free_bytes {
@@ -192,6 +194,10 @@ async fn mp3_body(
         .await?;
     let source = fetched.map_err(|error| match error {
         FetchError::Full(_) => Fault::unavailable(error),
+        FetchError::Codec(error) => {
+            tracing::error!(%error, "an MP3 of a length that is no MP3's");
+            Fault::internal()
+        }
         FetchError::Store(error) => error.into(),
         FetchError::Cache(error) => {
             tracing::error!(%error, "the MP3 cache failed");
@@ -199,6 +205,13 @@ async fn mp3_body(
         }
     })?;
     Ok(stream::of_mp3(source, span))
+}
+
+/// MP3 has frames at nine rates, and a call in L16 may have another one.
+fn no_mp3(record: &Record) -> Fault {
+    let rate_hz = record.rate_hz;
+    let message = format!("There is no MP3 of a recording at {rate_hz} Hz; its WAV is there");
+    Fault::new(StatusCode::NOT_FOUND, Some(code::NOT_FOUND), message)
 }
 
 fn respond(status: StatusCode, validators: &Validators, body: Body) -> Response<Body> {

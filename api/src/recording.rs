@@ -3,8 +3,9 @@
 //! Called by `recordings` (lists, instances) and `control` (what start and update answer).
 //! Fields are twilio.md §2.1's, the seed's six first, in its order.
 
-use reeld_model::{CallView, LiveStatus, RecordingRef, SAMPLE_RATE, TrackStats};
-use reeld_store::{Origin, Record, Stage};
+use reeld_model::{CallView, LiveStatus, RecordingRef, SAMPLE_RATE, TrackQuality, TrackStats};
+use reeld_store::{Origin, Record, Stage, ms_of};
+use serde_json::json;
 
 use crate::call::media_field;
 use crate::document::{Document, Field, Value};
@@ -19,6 +20,8 @@ pub(crate) struct RecordingView<'a> {
     pub(crate) base_url: &'a str,
     /// Whether it is shown as one of its call's.
     pub(crate) of_call: bool,
+    /// Whether each concealed range is told: not in lists, of which it would be the most.
+    pub(crate) ranges: bool,
     /// What control says of it, in answers to control.
     pub(crate) live: Option<Live<'a>>,
 }
@@ -130,6 +133,7 @@ impl RecordingView<'_> {
                 "EndedBy",
                 Value::text(record.ended_by.map(|by| by.as_str())),
             ),
+            Field::own("RateHz", Value::Number(record.rate_hz.into())),
             Field::own("Digits", Value::Text(record.digits.clone())),
             Field::own("Recovered", Value::Flag(record.recovered)),
             Field::own("Tags", tags),
@@ -137,11 +141,47 @@ impl RecordingView<'_> {
                 "Tracks",
                 Value::Group(
                     [("Inbound", 0), ("Outbound", 1)]
-                        .map(|(name, i)| Field::own(name, stats_group(&record.tracks[i])))
+                        .map(|(name, i)| Field::own(name, self.track(i)))
                         .into(),
                 ),
             ),
         ]
+    }
+
+    /// What happened to a track, by its index.
+    fn track(&self, index: usize) -> Value {
+        let record = self.record;
+        // Destructured, so that what is new cannot be forgotten.
+        let TrackQuality {
+            longest_gap_ms,
+            jitter_us,
+            drift_ppb,
+            codecs,
+            undecodable,
+            sources,
+            concealed,
+        } = &record.quality[index];
+        let mut fields = stats_fields(&record.tracks[index], record.rate_hz);
+        fields.extend([
+            Field::own("LongestGapMs", Value::Number(*longest_gap_ms)),
+            Field::own("JitterMs", thousandths(i128::from(*jitter_us))),
+            Field::own(
+                "DriftPpm",
+                drift_ppb.map_or(Value::Null, |ppb| thousandths(ppb.into())),
+            ),
+            Field::own("Codecs", Value::Names(codecs.clone())),
+            Field::own("UndecodableTypes", Value::Names(undecodable.clone())),
+            Field::own("Sources", Value::Names(sources.clone())),
+        ]);
+        if self.ranges {
+            let ranges = concealed.iter().map(|range| {
+                let end = range.from_frame.saturating_add(range.frames);
+                [record.ms_of(range.from_frame), record.ms_of(end)]
+            });
+            let ranges = Value::Json(ranges.map(|range| json!(range)).collect());
+            fields.push(Field::own_json("ConcealedRanges", ranges));
+        }
+        Value::Group(fields)
     }
 
     /// The status: in 2008 only where control answers, which has no other word for it.
@@ -182,8 +222,8 @@ const fn source(origin: Origin) -> &'static str {
     }
 }
 
-/// The counts of a track.
-pub(crate) fn stats_group(stats: &TrackStats) -> Value {
+/// The counts of a track whose timeline has `rate_hz` samples a second.
+pub(crate) fn stats_fields(stats: &TrackStats, rate_hz: u32) -> Vec<Field> {
     // Destructured, so that a new count cannot be forgotten.
     let TrackStats {
         packets,
@@ -205,28 +245,33 @@ pub(crate) fn stats_group(stats: &TrackStats) -> Value {
         filled,
         corrected,
     } = *stats;
-    Value::Group(
-        [
-            ("Packets", packets),
-            ("PayloadBytes", payload_bytes),
-            ("Lost", lost),
-            ("Duplicates", duplicates),
-            ("Late", late),
-            ("Reordered", reordered),
-            ("Foreign", foreign),
-            ("Malformed", malformed),
-            ("Stun", stun),
-            ("Rtcp", rtcp),
-            ("Undecodable", undecodable),
-            ("Events", events),
-            ("ComfortNoise", comfort_noise),
-            ("Segments", segments),
-            ("KernelDropped", kernel_dropped),
-            ("ConcealedSamples", concealed),
-            ("FilledSamples", filled),
-            ("CorrectedSamples", corrected),
-        ]
-        .map(|(name, count)| Field::own(name, Value::Number(count)))
-        .into(),
-    )
+    [
+        ("Packets", packets),
+        ("PayloadBytes", payload_bytes),
+        ("Lost", lost),
+        ("Duplicates", duplicates),
+        ("Late", late),
+        ("Reordered", reordered),
+        ("Foreign", foreign),
+        ("Malformed", malformed),
+        ("Stun", stun),
+        ("Rtcp", rtcp),
+        ("Undecodable", undecodable),
+        ("Events", events),
+        ("ComfortNoise", comfort_noise),
+        ("Segments", segments),
+        ("KernelDropped", kernel_dropped),
+        ("ConcealedMs", ms_of(concealed, rate_hz)),
+        ("FilledMs", ms_of(filled, rate_hz)),
+        ("CorrectedMs", ms_of(corrected, rate_hz)),
+    ]
+    .map(|(name, count)| Field::own(name, Value::Number(count)))
+    .into()
+}
+
+/// A number of thousandths, with its fraction.
+fn thousandths(number: i128) -> Value {
+    #[expect(clippy::cast_precision_loss, reason = "it is shown with three places")]
+    let number = number as f64 / 1_000.0;
+    Value::Json(json!(number))
 }

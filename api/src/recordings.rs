@@ -52,7 +52,11 @@ pub(crate) async fn list(
     let items = found
         .records
         .iter()
-        .map(|record| view(record, &base_url, call).document())
+        .map(|record| {
+            let mut view = view(record, &base_url, call);
+            view.ranges = false;
+            view.document()
+        })
         .collect();
     let listing = Listing {
         name: "Recordings",
@@ -133,6 +137,7 @@ fn view<'a>(record: &'a Record, base_url: &'a str, call: Option<CallSid>) -> Rec
         record,
         base_url,
         of_call: call.is_some(),
+        ranges: true,
         live: None,
     }
 }

@@ -6,7 +6,6 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use reeld_codec::wav;
-use reeld_model::SAMPLE_RATE;
 use reeld_store::{MediaReader, Record};
 
 /// Bytes of a stereo frame: two samples.
@@ -16,6 +15,7 @@ const PAIR_BYTES: u64 = 2 * wav::SAMPLE_BYTES as u64;
 pub(crate) struct Sound {
     reader: MediaReader,
     frames: u64,
+    rate_hz: u32,
     /// Where the sum is read, if it is one: the place in the file that is served.
     sum_at: Option<u64>,
 }
@@ -31,6 +31,7 @@ impl Sound {
         Self {
             reader,
             frames: record.frames,
+            rate_hz: record.rate_hz,
             sum_at: (channels < record.channels.count()).then_some(0),
         }
     }
@@ -52,7 +53,7 @@ impl Sound {
         if at < header_bytes {
             let header = wav::header(
                 1,
-                SAMPLE_RATE,
+                self.rate_hz,
                 u32::try_from(data_bytes).unwrap_or(u32::MAX),
             );
             let rest = usize::try_from(at).map_or(&header[..0], |at| &header[at..]);

@@ -152,6 +152,7 @@ fn scalar_text(value: &Value, zone: &TimeZone) -> String {
         Value::Flag(flag) => flag.to_string(),
         Value::Date(ms) => rfc_2822(*ms, zone),
         Value::Json(json) => json.to_string(),
+        Value::Names(names) => names.join(", "),
     }
 }
 

@@ -294,6 +294,7 @@ impl Frames {
             out.push_back(Output::Started {
                 recording: self.recording,
                 at: self.begun_at + lead,
+                rate_hz: SAMPLE_RATE,
             });
         }
     }

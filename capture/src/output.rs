@@ -13,6 +13,8 @@ pub enum Output {
         recording: RecordingSid,
         /// The instant of its first frame.
         at: Mono,
+        /// Frames a second of all that follows, in every output of this recording.
+        rate_hz: u32,
     },
     /// Frames to append.
     Audio {

@@ -17,8 +17,8 @@ use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::settings::{
-    AccountFile, Api, Callbacks, Capture, Config, Encode, Log, LogFormat, Media, MediaAuth,
-    MediaKind, Record, Store,
+    AccountFile, Api, Callbacks, Capture, Config, Dtmf, Encode, Log, LogFormat, Media, MediaAuth,
+    MediaKind, Rate, Record, Store,
 };
 use crate::value::{self, Reason};
 
@@ -193,6 +193,13 @@ impl Reader<'_> {
             fsync: self.get("capture", "fsync", |v| {
                 value::duration(v, Duration::from_millis(100)..=60 * SECOND)
             }),
+            conceal: self.get("capture", "conceal", value::boolean),
+            dtmf: self.get("capture", "dtmf", |v| {
+                value::choice(v, &[("silence", Dtmf::Silence), ("tone", Dtmf::Tone)])
+            }),
+            rate: self.get("capture", "rate", |v| {
+                value::choice(v, &[("narrow", Rate::Narrow), ("native", Rate::Native)])
+            }),
             threads: match self.get("capture", "threads", |v| value::count(v, 0..=256)) {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads,
@@ -211,10 +218,6 @@ impl Reader<'_> {
         ] {
             self.get(table, name, |v| value::off(v, what));
         }
-        self.get("capture", "conceal", |v| match value::boolean(v)? {
-            true => Err(value::not_built("concealment of lost packets")),
-            false => Ok(()),
-        });
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
             "sled" => Ok(()),
             url if url.starts_with("postgres") => Err(value::not_built("a catalog on PostgreSQL")),

@@ -148,8 +148,12 @@ keys! {
         "How long a late packet is waited for. A crash costs this much too (reeld check-config).";
     "capture" . "fsync": Text = r#""1s""#, "duration, 100ms to 1m",
         "How often running recordings are made safe against loss of power.";
-    "capture" . "conceal": Bool = "false", "boolean",
-        "Not built yet: filling what was lost with more than silence. False until it is; then true.";
+    "capture" . "conceal": Bool = "true", "boolean",
+        "Whether what a lost packet held is made up from the sound around it, up to 60 ms, fading to silence; false leaves silence of its length.";
+    "capture" . "dtmf": Text = r#""silence""#, r#""silence" or "tone""#,
+        "What stands in the file where a key was sent as an event (RFC 4733): silence of its length, since a key may be a card's number, or its tone.";
+    "capture" . "rate": Text = r#""narrow""#, r#""narrow" or "native""#,
+        "The rate of recordings: narrow is 8 kHz whatever the codec, native that of the call's first codec (16 kHz for G.722, 48 kHz for Opus).";
     "capture" . "threads": Integer = "0", "threads, 0 to 256",
         "Media threads; 0 is one for each core.";
 

@@ -99,8 +99,32 @@ pub struct Capture {
     pub reorder_window: Duration,
     /// Between two times that takes are made durable.
     pub fsync: Duration,
+    /// Whether lost packets are concealed.
+    pub conceal: bool,
+    /// What stands in the file in place of a key.
+    pub dtmf: Dtmf,
+    /// The rate of recordings.
+    pub rate: Rate,
     /// Media threads, at least 1.
     pub threads: usize,
+}
+
+/// `capture.dtmf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtmf {
+    /// Silence of its length.
+    Silence,
+    /// Its tone.
+    Tone,
+}
+
+/// `capture.rate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// 8 kHz.
+    Narrow,
+    /// The first codec's own.
+    Native,
 }
 
 /// `[record]`: where a `<Record>` parameter is given.

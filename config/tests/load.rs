@@ -8,7 +8,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_config::{Config, ConfigError, Flags, Kind, LogFormat, MediaKind, Place, Problem, load};
+use reeld_config::{
+    Config, ConfigError, Dtmf, Flags, Kind, LogFormat, MediaKind, Place, Problem, Rate, load,
+};
 
 fn file(text: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -345,7 +347,6 @@ fn what_is_not_built_is_refused_as_that() {
     for (text, key) in [
         ("[api]\ntls_cert = 'x.pem'", "api.tls_cert"),
         ("[api]\ntls_key = 'x.pem'", "api.tls_key"),
-        ("[capture]\nconceal = true", "capture.conceal"),
         (
             "[store]\ncatalog = 'postgres://u:hunter2@h/db'",
             "store.catalog",
@@ -443,6 +444,19 @@ fn values_are_what_they_look_like() {
     let log = config("[log]\nlevel = 'info,reeld_ingest=debug'").log;
     assert_eq!(log.level, "info,reeld_ingest=debug");
     assert!(config("[capture]\nthreads = 0").capture.threads >= 1);
+    let usual = Config::default().capture;
+    assert_eq!(
+        (usual.conceal, usual.dtmf, usual.rate),
+        (true, Dtmf::Silence, Rate::Narrow)
+    );
+    let capture = config("[capture]\nconceal = false\ndtmf = 'tone'\nrate = 'native'").capture;
+    assert_eq!(
+        (capture.conceal, capture.dtmf, capture.rate),
+        (false, Dtmf::Tone, Rate::Native)
+    );
+    let (_, key, kind, reason) = problem("[capture]\nrate = 'wide'");
+    assert_eq!((key.as_str(), kind), ("capture.rate", Kind::Value));
+    assert!(reason.contains(r#""narrow" or "native""#), "{reason}");
 }
 
 #[test]

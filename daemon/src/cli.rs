@@ -7,6 +7,7 @@
 mod account;
 mod check_config;
 mod serve;
+mod show;
 mod source;
 mod status;
 mod verify;
@@ -39,6 +40,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
+    /// Shows a recording and what happened to its sound
+    Show(show::Show),
     /// Measures, beside a baseline in the same run
     #[command(subcommand)]
     Bench(crate::bench::Bench),
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Account(account) => account.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Show(show) => show.run(),
         Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     };

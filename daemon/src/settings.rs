@@ -39,6 +39,15 @@ pub fn ingest(config: &Config) -> reeld_ingest::Settings {
         first_packet: capture.first_packet,
         inactivity: capture.inactivity,
         max_length: capture.max_length,
+        conceal: capture.conceal,
+        dtmf: match capture.dtmf {
+            reeld_config::Dtmf::Silence => reeld_capture::Dtmf::Silence,
+            reeld_config::Dtmf::Tone => reeld_capture::Dtmf::Tone,
+        },
+        rate: match capture.rate {
+            reeld_config::Rate::Narrow => reeld_capture::Rate::Narrow,
+            reeld_config::Rate::Native => reeld_capture::Rate::Native,
+        },
     }
 }
 

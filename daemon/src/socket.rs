@@ -1,4 +1,4 @@
-//! The local socket: how `reeld account`, `verify` and `status` reach the data folder while a daemon
+//! The local socket: how `reeld account`, `verify`, `show` and `status` reach the data folder while a daemon
 //! has it. sled locks its folder, so nothing else can work beside a live service.
 //!
 //! `run` binds and serves it; the command line asks through [`client`]. One request a connection: a
@@ -11,6 +11,7 @@
 pub mod client;
 pub mod message;
 pub mod server;
+pub mod shown;
 pub mod work;
 
 use std::fs::File;

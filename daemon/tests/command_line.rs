@@ -32,6 +32,8 @@ fn bad_usage_is_2() {
         &["account"],
         &["account", "remove", "me"],
         &["verify", "--fast"],
+        &["show"],
+        &["show", "RE1"],
         &["serve", "--port", "1"],
     ] {
         let output = reeld(arguments, folder.path());
@@ -51,6 +53,7 @@ fn help_is_there_for_every_command() {
         "account",
         "check-config",
         "verify",
+        "show",
         "status",
         "demo",
     ] {
@@ -67,6 +70,7 @@ fn a_failure_is_1_and_one_line() {
         &["account", "list"][..],
         &["verify"],
         &["verify", "--rebuild"],
+        &["show", "RE00000000000000000000000000000000"],
         &["status"],
         &["serve", "--config", "none.toml"],
         &["serve", "--listen", "nowhere"],

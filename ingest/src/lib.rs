@@ -43,7 +43,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use reeld_capture::Output;
+use reeld_capture::{Dtmf, Output, Rate};
 
 pub use clock::monotonic;
 pub use switchboard::Switchboard;
@@ -79,6 +79,12 @@ pub struct Settings {
     pub inactivity: Duration,
     /// `capture.max_length`.
     pub max_length: Duration,
+    /// `capture.conceal`.
+    pub conceal: bool,
+    /// `capture.dtmf`.
+    pub dtmf: Dtmf,
+    /// `capture.rate`.
+    pub rate: Rate,
 }
 
 /// Where a media thread puts its outputs.

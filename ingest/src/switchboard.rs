@@ -82,9 +82,9 @@ impl Switchboard {
             first_packet: settings.first_packet,
             inactivity: settings.inactivity,
             max_length: settings.max_length,
-            conceal: true,
-            dtmf: reeld_capture::Dtmf::Silence,
-            rate: reeld_capture::Rate::Narrow,
+            conceal: settings.conceal,
+            dtmf: settings.dtmf,
+            rate: settings.rate,
             allow: settings.allow,
             advertise,
         };

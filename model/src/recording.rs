@@ -149,7 +149,7 @@ impl EndedBy {
 pub struct Summary {
     /// Why it ended.
     pub ended_by: EndedBy,
-    /// The file's length in frames (one sample a channel) at 8 kHz, trimmed if it is trimmed.
+    /// The file's length in frames (one sample a channel) at `rate_hz`, trimmed if it is trimmed.
     /// Zero frames and no packet: the recording is absent.
     pub frames: u64,
     /// Keys pressed while it ran, in order.

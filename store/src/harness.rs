@@ -58,6 +58,7 @@ pub(crate) fn new(n: u64) -> NewRecording {
         sid: sid(n),
         account: account(1),
         call: call(1),
+        parties: Default::default(),
         channels: Channels::Dual,
         track: TrackSelection::Both,
         trim: Trim::DoNotTrim,

@@ -47,7 +47,7 @@ pub use media::MediaReader;
 pub use query::{Page, Query};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
-pub use record::{NewRecording, Origin, Record, Stage};
+pub use record::{NewRecording, Origin, Parties, Record, Stage, ms_of};
 pub use recover::Recovery;
 pub use store::{Health, MediaKind, Store, StoreConfig};
 pub use take::Take;

@@ -27,7 +27,8 @@
 //! **Abort** takes the record out of the catalog, durable, and then the files away: what a crash
 //! leaves between is B3.
 
-use reeld_model::{RecordingSid, Summary};
+use reeld_model::quality::{MOST_CONCEALED, MOST_NAMES};
+use reeld_model::{RecordingSid, SAMPLE_RATE, Summary, TrackQuality};
 
 use crate::catalog::Insert;
 use crate::live::Waiting;
@@ -40,6 +41,9 @@ use crate::{Record, Stage, StoreError};
 
 #[cfg(test)]
 mod tests;
+
+/// Bytes that are kept of a codec's name or a source's; an IPv6 address with its port has 47.
+const NAME_BYTES: usize = 64;
 
 /// What [`Store::begin`] came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,8 +142,8 @@ impl Store {
                     frames,
                     digits,
                     tracks,
-                    quality: _,
-                    rate_hz: _,
+                    quality,
+                    rate_hz,
                 },
             started_ms,
             ended_ms,
@@ -150,7 +154,15 @@ impl Store {
                 "capture and take differ in length; the take's holds"
             );
         }
+        if rate_hz != take.rate_hz() && frames > 0 {
+            tracing::warn!(
+                recording = %record.sid, said = rate_hz, kept = take.rate_hz(),
+                "capture and take differ in rate; the take's holds"
+            );
+        }
         record.frames = take.keep_frames();
+        record.rate_hz = take.rate_hz();
+        record.quality = quality.map(bounded);
         record.ended_by = Some(take.failure().unwrap_or(ended_by));
         record.digits = digits;
         record.tracks = tracks;
@@ -169,6 +181,23 @@ impl Store {
         inner.complete(&stored)?;
         Ok(stored.record)
     }
+}
+
+/// What a record may hold of a track's quality: names come from a sender's SDP, and a record must
+/// stay far below what is looked through for it at a file's end (`stored`).
+fn bounded(mut quality: TrackQuality) -> TrackQuality {
+    for names in [
+        &mut quality.codecs,
+        &mut quality.undecodable,
+        &mut quality.sources,
+    ] {
+        names.truncate(MOST_NAMES);
+        for name in names {
+            name.truncate(name.floor_char_boundary(NAME_BYTES));
+        }
+    }
+    quality.concealed.truncate(MOST_CONCEALED);
+    quality
 }
 
 impl Inner {
@@ -207,6 +236,7 @@ impl Stored {
             sid,
             account,
             call,
+            parties,
             channels,
             track,
             trim,
@@ -239,6 +269,9 @@ impl Stored {
             digits: String::new(),
             tracks: Default::default(),
             tags_json,
+            quality: Default::default(),
+            rate_hz: SAMPLE_RATE,
+            parties,
         };
         Self {
             record,

@@ -2,8 +2,8 @@
 
 use reeld_model::control::Tags;
 use reeld_model::{
-    AccountSid, CallSid, Channels, EndedBy, RecordingSid, SAMPLE_RATE, TrackSelection, TrackStats,
-    Trim,
+    AccountSid, CallSid, Channels, EndedBy, RecordingSid, SAMPLE_RATE, TrackQuality,
+    TrackSelection, TrackStats, Trim,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub struct NewRecording {
     pub account: AccountSid,
     /// The call it is of.
     pub call: CallSid,
+    /// What the call was opened with.
+    pub parties: Parties,
     /// Its channels.
     pub channels: Channels,
     /// Its tracks.
@@ -30,6 +32,18 @@ pub struct NewRecording {
     pub tags: Tags,
     /// `I-Twilio-Idempotency-Token`, if given.
     pub idempotency_token: Option<String>,
+}
+
+/// What a call was opened with beside its name, kept with its recordings so that it outlives the
+/// call.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Parties {
+    /// Who calls.
+    pub from: Option<String>,
+    /// Who is called.
+    pub to: Option<String>,
+    /// The call's name elsewhere, if its CallSid was made from one.
+    pub external_id: Option<String>,
 }
 
 /// What started a recording: Twilio's `source`.
@@ -54,7 +68,8 @@ pub enum Stage {
     Absent,
 }
 
-/// A recording's record. Held by postcard behind a version byte: add fields at the end only.
+/// A recording's record. Held by postcard behind a version byte: a change of its fields, or of
+/// those of what it holds, is another version (`stored`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Its name.
@@ -79,7 +94,7 @@ pub struct Record {
     pub updated_ms: i64,
     /// The wall-clock time of the file's first frame, milliseconds since the Unix epoch.
     pub started_ms: Option<i64>,
-    /// Length in frames at 8 kHz; 0 while live.
+    /// Length in frames at `rate_hz`; 0 while live.
     pub frames: u64,
     /// Why it ended; `None` while live.
     pub ended_by: Option<EndedBy>,
@@ -93,20 +108,33 @@ pub struct Record {
     pub tracks: [TrackStats; 2],
     /// The user's tags: a JSON object as text, empty for none.
     pub tags_json: String,
+    /// What else happened to each track, indexed by `Track::index`; empty for a recording that was
+    /// finished by recovery.
+    pub quality: [TrackQuality; 2],
+    /// Frames a second; [`SAMPLE_RATE`] while live, since only its first sound decides.
+    pub rate_hz: u32,
+    /// What its call was opened with.
+    pub parties: Parties,
 }
 
 impl Record {
     /// Length in milliseconds, rounded half up.
     #[must_use]
     pub fn duration_ms(&self) -> u64 {
-        (self.frames * 1_000 + u64::from(SAMPLE_RATE) / 2) / u64::from(SAMPLE_RATE)
+        self.ms_of(self.frames)
+    }
+
+    /// Milliseconds of `frames` of its file, or of samples of its timeline, rounded half up.
+    #[must_use]
+    pub fn ms_of(&self, frames: u64) -> u64 {
+        ms_of(frames, self.rate_hz)
     }
 
     /// Twilio's `Duration`: whole seconds, rounded half up, at least 1 where there is audio
     /// (contract.md, "Words").
     #[must_use]
     pub fn duration_seconds(&self) -> u64 {
-        let rate = u64::from(SAMPLE_RATE);
+        let rate = divisor(self.rate_hz);
         let rounded = (self.frames + rate / 2) / rate;
         if self.frames > 0 { rounded.max(1) } else { 0 }
     }
@@ -116,4 +144,17 @@ impl Record {
     pub fn data_bytes(&self) -> u64 {
         self.frames * u64::from(self.channels.count()) * 2
     }
+}
+
+/// Milliseconds of `frames` at `rate_hz`, rounded half up.
+#[must_use]
+pub fn ms_of(frames: u64, rate_hz: u32) -> u64 {
+    let rate = u128::from(divisor(rate_hz));
+    let ms = (u128::from(frames) * 1_000 + rate / 2) / rate;
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
+/// A rate to divide by.
+fn divisor(rate_hz: u32) -> u64 {
+    u64::from(if rate_hz == 0 { SAMPLE_RATE } else { rate_hz })
 }

@@ -171,12 +171,17 @@ impl Inner {
             }
             return self.spool.clear(sid);
         };
+        // The record as it was begun does not know the rate: the take's header has it.
+        if let Some((rate_hz, _)) = seal::head(&file, record.channels).map_err(io)? {
+            record.rate_hz = rate_hz;
+        }
         let mut data = seal::data_bytes(&file, record.channels).map_err(io)?;
         if data == 0 && !is_known {
             return self.spool.clear(sid);
         }
         if record.trim == Trim::TrimSilence {
-            data = seal::without_silence(&file, record.channels, data).map_err(io)?;
+            data =
+                seal::without_silence(&file, record.channels, record.rate_hz, data).map_err(io)?;
         }
         record.frames = data / seal::frame_bytes(record.channels);
         record.ended_by = Some(EndedBy::Recovered);

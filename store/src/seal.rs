@@ -16,15 +16,15 @@ use blake3::Hasher;
 use reeld_codec::{level, wav};
 use reeld_model::{Channels, RecordingSid};
 
-use crate::spool::{UNKNOWN_BYTES, header};
+use crate::spool::header;
 use crate::stored::{MAX_FRAME_BYTES, Stored, find_frame};
 use crate::{Record, StoreError};
 
 /// What is read at once.
 const BLOCK_BYTES: usize = 1 << 16;
 
-/// What is judged as silent or not at once, in frames: 20 ms, as capture judges it.
-const SILENCE_FRAMES: u64 = 160;
+/// Of these in a second, each is judged as silent or not: 20 ms, as capture judges it.
+const SILENCE_PIECES: u64 = 50;
 
 /// Bytes of a take before its first sample.
 pub(crate) const HEAD_BYTES: u64 = wav::HEADER_BYTES as u64;
@@ -44,7 +44,8 @@ pub(crate) fn seal(file: &mut File, path: &Path, stored: &Stored) -> Result<(), 
     let record = &stored.record;
     let mut write = || {
         // The final sizes first: from then on they say where the data end, whatever follows.
-        file.write_all_at(&header(record.channels, record.data_bytes()), 0)?;
+        let head = header(record.channels, record.rate_hz, record.data_bytes());
+        file.write_all_at(&head, 0)?;
         file.set_len(served_bytes(record))?;
         file.seek(SeekFrom::End(0))?;
         file.write_all(&stored.frame())?;
@@ -66,20 +67,32 @@ pub(crate) fn trailer(file: &File, sid: RecordingSid) -> io::Result<Option<Store
     Ok(Stored::from_frame(&tail).filter(|stored| stored.record.sid == sid))
 }
 
+/// What the header of an unsealed take says: its rate, and its bytes of data, where it is whole
+/// (`UNKNOWN_BYTES` while it grows). `None` where it is no header of ours.
+pub(crate) fn head(file: &File, channels: Channels) -> io::Result<Option<(u32, u64)>> {
+    let mut head = [0; wav::HEADER_BYTES];
+    if file.metadata()?.len() < HEAD_BYTES {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut head, 0)?;
+    let number = |at: usize| {
+        let bytes = head[at..].first_chunk().copied();
+        bytes.map_or(0, u32::from_le_bytes)
+    };
+    let (rate_hz, sizes) = (number(24), u64::from(number(40)));
+    let is_ours = rate_hz > 0 && head == header(channels, rate_hz, sizes);
+    Ok(is_ours.then_some((rate_hz, sizes)))
+}
+
 /// How many bytes of data an unsealed take has: whole frames, and nothing of a torn seal.
 pub(crate) fn data_bytes(file: &File, channels: Channels) -> io::Result<u64> {
     let length = file.metadata()?.len();
-    let mut head = [0; wav::HEADER_BYTES];
-    if length < HEAD_BYTES {
+    let Some(there) = length.checked_sub(HEAD_BYTES) else {
         return Ok(0);
-    }
-    file.read_exact_at(&mut head, 0)?;
-    let (_, sizes) = head.split_at(head.len() - 4);
-    let promised = sizes
-        .try_into()
-        .map_or(UNKNOWN_BYTES, |sizes| u64::from(u32::from_le_bytes(sizes)));
-    let there = length - HEAD_BYTES;
-    if promised <= there && head == header(channels, promised) {
+    };
+    if let Some((_, promised)) = head(file, channels)?
+        && promised <= there
+    {
         return Ok(promised);
     }
     let (tail, start) = tail(file)?;
@@ -89,12 +102,18 @@ pub(crate) fn data_bytes(file: &File, channels: Channels) -> io::Result<u64> {
 }
 
 /// The data without the silence at their end, in bytes.
-pub(crate) fn without_silence(file: &File, channels: Channels, data: u64) -> io::Result<u64> {
+pub(crate) fn without_silence(
+    file: &File,
+    channels: Channels,
+    rate_hz: u32,
+    data: u64,
+) -> io::Result<u64> {
     let frame_bytes = frame_bytes(channels);
+    let piece_frames = (u64::from(rate_hz) / SILENCE_PIECES).max(1);
     let mut end = data;
     let (mut bytes, mut samples) = (Vec::new(), Vec::new());
     while end > 0 {
-        let piece = end.min(SILENCE_FRAMES * frame_bytes);
+        let piece = end.min(piece_frames * frame_bytes);
         bytes.resize(usize::try_from(piece).expect("a piece is 20 ms"), 0);
         file.read_exact_at(&mut bytes, HEAD_BYTES + end - piece)?;
         samples.clear();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use reeld_codec::wav;
-use reeld_model::{Channels, RecordingSid, SAMPLE_RATE};
+use reeld_model::{Channels, RecordingSid};
 
 use crate::StoreError;
 use crate::folder;
@@ -34,9 +34,9 @@ pub(crate) struct Left {
 }
 
 /// The first 44 bytes of a take with this much sound.
-pub(crate) fn header(channels: Channels, data_bytes: u64) -> [u8; wav::HEADER_BYTES] {
+pub(crate) fn header(channels: Channels, rate_hz: u32, data_bytes: u64) -> [u8; wav::HEADER_BYTES] {
     let data_bytes = u32::try_from(data_bytes).unwrap_or(u32::MAX);
-    wav::header(channels.count(), SAMPLE_RATE, data_bytes)
+    wav::header(channels.count(), rate_hz, data_bytes)
 }
 
 /// What stands in the header for sizes while a take grows: readers take it for "to the end".
@@ -76,7 +76,9 @@ impl Spool {
             }
         })?;
         let rest = || {
-            take.write_all_at(&header(stored.record.channels, UNKNOWN_BYTES), 0)
+            let record = &stored.record;
+            let head = header(record.channels, record.rate_hz, UNKNOWN_BYTES);
+            take.write_all_at(&head, 0)
                 .map_err(|e| StoreError::io("write", &path, e))?;
             folder::write_whole(&self.start_path(sid), &stored.frame())?;
             self.sync_names()

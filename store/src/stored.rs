@@ -3,7 +3,7 @@
 //! Called by the catalog, the spool (start files), the media (trailers), recovery and verify. It
 //! calls postcard and BLAKE3. Where bytes are kept does not belong here.
 //!
-//! Bytes: a version, then postcard. Frame, so that it can be found at the end of a file and a torn
+//! Bytes: a version, then postcard (older versions are read by `v1`). Frame, so that it can be found at the end of a file and a torn
 //! one told apart: `HEAD`, bytes, their length (u32, little-endian), the first 16 bytes of their
 //! BLAKE3, `TAIL`. `docs/ref/storage.md` is the reference.
 
@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Record;
 
+mod v1;
+
 /// The version of [`Stored`]'s bytes. Another layout is another version, read beside this one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Opens a frame. It is not sound by accident: no 16 bytes of a call are these.
 const HEAD: &[u8; 16] = b"\0\xffreeld\xff\0record\0";
@@ -56,11 +58,12 @@ impl Stored {
 
     /// `None` where the bytes are damaged or of an unknown version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&VERSION, body) = bytes.split_first()? else {
-            return None;
-        };
-        let (stored, rest) = postcard::take_from_bytes(body).ok()?;
-        rest.is_empty().then_some(stored)
+        let (version, body) = bytes.split_first()?;
+        match *version {
+            VERSION => whole(body),
+            v1::VERSION => whole::<v1::Stored>(body).map(Into::into),
+            _ => None,
+        }
     }
 
     /// The frame that [`Stored::from_frame`] reads.
@@ -95,6 +98,12 @@ pub(crate) fn find_frame(bytes: &[u8]) -> Option<usize> {
     bytes.windows(HEAD.len()).position(|window| window == HEAD)
 }
 
+/// What all of the bytes mean, and not a part of them.
+fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    let (value, rest) = postcard::take_from_bytes(bytes).ok()?;
+    rest.is_empty().then_some(value)
+}
+
 fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     let mut sum = [0; CHECK_BYTES];
     blake3::Hasher::new()
@@ -107,10 +116,12 @@ fn check(bytes: &[u8]) -> [u8; CHECK_BYTES] {
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
-    use reeld_model::{Channels, EndedBy, TrackSelection, TrackStats, Trim};
+    use reeld_model::{
+        Channels, ConcealedRange, EndedBy, TrackQuality, TrackSelection, TrackStats, Trim,
+    };
 
     use super::*;
-    use crate::{Origin, Stage};
+    use crate::{Origin, Parties, Stage};
 
     pub(crate) fn sample() -> Stored {
         let record = Record {
@@ -135,6 +146,27 @@ pub(crate) mod tests {
                 ..TrackStats::default()
             }; 2],
             tags_json: r#"{"a":"b"}"#.to_owned(),
+            quality: [
+                TrackQuality {
+                    longest_gap_ms: 5_010,
+                    jitter_us: 1_234,
+                    drift_ppb: Some(-201_000),
+                    codecs: vec!["PCMU".to_owned()],
+                    undecodable: vec!["18 G729".to_owned()],
+                    sources: vec!["127.0.0.1:4000".to_owned()],
+                    concealed: vec![ConcealedRange {
+                        from_frame: 16_000,
+                        frames: 320,
+                    }],
+                },
+                TrackQuality::default(),
+            ],
+            rate_hz: 16_000,
+            parties: Parties {
+                from: Some("+15551234567".to_owned()),
+                to: None,
+                external_id: None,
+            },
         };
         Stored {
             record,
@@ -147,7 +179,7 @@ pub(crate) mod tests {
         let stored = sample();
         let bytes = stored.encode();
         assert_eq!(Stored::decode(&bytes), Some(stored.clone()));
-        assert!(bytes.len() < 230, "{} bytes", bytes.len());
+        assert!(bytes.len() < 310, "{} bytes", bytes.len());
         let mut file = b"any sound before it".to_vec();
         file.extend(stored.frame());
         assert_eq!(Stored::from_frame(&file), Some(stored));

@@ -23,6 +23,7 @@ use crate::error::is_full;
 use crate::live::{Owner, Waiting};
 use crate::reserve::Reserve;
 use crate::seal;
+use crate::spool::{UNKNOWN_BYTES, header};
 use crate::stored::Stored;
 
 #[cfg(test)]
@@ -107,6 +108,41 @@ impl Take {
     #[must_use]
     pub const fn channels(&self) -> Channels {
         self.begun.record.channels
+    }
+
+    /// Frames a second.
+    #[must_use]
+    pub const fn rate_hz(&self) -> u32 {
+        self.begun.record.rate_hz
+    }
+
+    /// Says how many frames a second follow: once, before the first [`Take::append`]. Without it
+    /// they are 8,000. The file's header has the rate before the file has any sound, so that
+    /// recovery finds it there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the header cannot be written, or where the rate is 0 or would
+    /// change what has been appended.
+    pub fn set_rate(&mut self, rate_hz: u32) -> Result<(), StoreError> {
+        if rate_hz == self.rate_hz() {
+            return Ok(());
+        }
+        let refused = |reason| {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, reason);
+            Err(StoreError::io("set the rate of", &self.path, source))
+        };
+        if rate_hz == 0 {
+            return refused("a rate of 0 Hz");
+        }
+        if self.frames > 0 {
+            return refused("it has sound already");
+        }
+        let head = header(self.channels(), rate_hz, UNKNOWN_BYTES);
+        self.file
+            .write_all_at(&head, 0)
+            .map_err(|e| StoreError::io("write", &self.path, e))?;
+        self.begun.record.rate_hz = rate_hz;
+        Ok(())
     }
 
     /// Frames (one sample a channel) that are surely in the file.

@@ -15,7 +15,7 @@ use crate::seal;
 use crate::spool::header;
 use crate::store::{Inner, Store};
 use crate::stored::Stored;
-use crate::{Stage, StoreError};
+use crate::{Record, Stage, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -144,7 +144,10 @@ impl Inner {
         }
         read(head.len() as u64);
         let data_bytes = stored.record.data_bytes();
-        if head != header(stored.record.channels, data_bytes) {
+        let Record {
+            channels, rate_hz, ..
+        } = stored.record;
+        if head != header(channels, rate_hz, data_bytes) {
             return damaged("its header is not that of the record");
         }
         match seal::checksum(&mut media, data_bytes, read) {

@@ -40,6 +40,7 @@ fn begin(store: &Store, n: u8) {
         sid: sid(n),
         account: account(),
         call: CallSid::from_bytes([1; 16]),
+        parties: Default::default(),
         channels: Channels::Dual,
         track: TrackSelection::Both,
         trim: Trim::DoNotTrim,

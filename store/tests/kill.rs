@@ -68,6 +68,7 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                     sid: sid(n),
                     account: AccountSid::from_bytes([1; 16]),
                     call: CallSid::from_bytes([1; 16]),
+                    parties: Default::default(),
                     channels: Channels::Mono,
                     track: TrackSelection::Both,
                     trim: Trim::DoNotTrim,

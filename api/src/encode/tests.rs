@@ -93,19 +93,19 @@ fn settle(encoder: &Encoder) {
 async fn all_who_want_it_share_one_encoding_and_then_the_file() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 4, 1 << 20);
-    let length = mp3::encoded_len(1, FRAMES);
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
     let (wav, begun, leave) = held();
-    let first = encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
+    let first = encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
     let second = encoder
-        .fetch(key(1), FRAMES, || unreachable!("it is being made"))
+        .fetch(key(1), 8_000, FRAMES, || unreachable!("it is being made"))
         .unwrap();
     leave.send(()).unwrap();
     let bytes = read_all(first, length).await.unwrap();
     assert_eq!(read_all(second, length).await.unwrap(), bytes);
     settle(&encoder);
     let third = encoder
-        .fetch(key(1), FRAMES, || unreachable!("it is kept"))
+        .fetch(key(1), 8_000, FRAMES, || unreachable!("it is kept"))
         .unwrap();
     assert_eq!(read_all(third, length).await.unwrap(), bytes);
     assert_eq!(
@@ -119,22 +119,22 @@ fn a_full_queue_refuses_and_what_is_asked_for_already_does_not_count() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
     let (wav, begun, leave) = held();
-    encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
+    encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
     encoder
-        .fetch(key(2), FRAMES, || Ok(wav_of(FRAMES)))
+        .fetch(key(2), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
     assert!(matches!(
-        encoder.fetch(key(3), FRAMES, || unreachable!("there is no room")),
+        encoder.fetch(key(3), 8_000, FRAMES, || unreachable!("there is no room")),
         Err(FetchError::Full(1))
     ));
     encoder
-        .fetch(key(2), FRAMES, || unreachable!("it waits already"))
+        .fetch(key(2), 8_000, FRAMES, || unreachable!("it waits already"))
         .unwrap();
     leave.send(()).unwrap();
     settle(&encoder);
     encoder
-        .fetch(key(3), FRAMES, || Ok(wav_of(FRAMES)))
+        .fetch(key(3), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
     settle(&encoder);
     assert_eq!(files(&dir).len(), 3);
@@ -145,9 +145,13 @@ async fn sound_that_ends_early_fails_its_readers_and_leaves_nothing() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
     let source = encoder
-        .fetch(key(1), FRAMES, || Ok(wav_of(FRAMES / 2)))
+        .fetch(key(1), 8_000, FRAMES, || Ok(wav_of(FRAMES / 2)))
         .unwrap();
-    assert!(read_all(source, mp3::encoded_len(1, FRAMES)).await.is_err());
+    assert!(
+        read_all(source, mp3::encoded_len(1, 8_000, FRAMES).unwrap())
+            .await
+            .is_err()
+    );
     settle(&encoder);
     assert_eq!(files(&dir), [""; 0]);
 }
@@ -157,14 +161,14 @@ fn a_deleted_recording_leaves_the_cache_also_while_it_is_made() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
     encoder
-        .fetch(key(1), FRAMES, || Ok(wav_of(FRAMES)))
+        .fetch(key(1), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
     settle(&encoder);
     assert_eq!(files(&dir).len(), 1);
     encoder.forget(key(1).sid);
     assert_eq!(files(&dir), [""; 0]);
     let (wav, begun, leave) = held();
-    encoder.fetch(key(2), FRAMES, || Ok(wav)).unwrap();
+    encoder.fetch(key(2), 8_000, FRAMES, || Ok(wav)).unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
     encoder.forget(key(2).sid);
     leave.send(()).unwrap();
@@ -175,14 +179,14 @@ fn a_deleted_recording_leaves_the_cache_also_while_it_is_made() {
 #[test]
 fn the_folder_keeps_within_its_bound_and_over_a_restart() {
     let dir = TempDir::new().unwrap();
-    let length = mp3::encoded_len(1, FRAMES);
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
     std::fs::write(dir.path().join("ours.not"), "x").unwrap();
     std::fs::write(dir.path().join("RE00-0-1.mp3"), "x").unwrap();
     {
         let encoder = encoder(&dir, 4, 2 * length);
         for n in 1..=3 {
             encoder
-                .fetch(key(n), FRAMES, || Ok(wav_of(FRAMES)))
+                .fetch(key(n), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
                 .unwrap();
             settle(&encoder);
         }
@@ -196,7 +200,7 @@ fn the_folder_keeps_within_its_bound_and_over_a_restart() {
     let encoder = encoder(&dir, 4, 2 * length);
     assert_eq!(files(&dir).len(), 4, "two of ours, two that are not");
     encoder
-        .fetch(key(2), FRAMES, || unreachable!("it is kept"))
+        .fetch(key(2), 8_000, FRAMES, || unreachable!("it is kept"))
         .unwrap();
     // A file that was cut is made anew.
     let name = files(&dir)
@@ -205,7 +209,7 @@ fn the_folder_keeps_within_its_bound_and_over_a_restart() {
         .unwrap();
     std::fs::write(dir.path().join(&name), "x").unwrap();
     encoder
-        .fetch(key(3), FRAMES, || Ok(wav_of(FRAMES)))
+        .fetch(key(3), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
     settle(&encoder);
     assert_eq!(
@@ -219,14 +223,14 @@ async fn the_pool_ends_in_the_middle_of_a_recording() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);
     let (wav, begun, leave) = held();
-    let source = encoder.fetch(key(1), FRAMES, || Ok(wav)).unwrap();
+    let source = encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
     let waiting = encoder
-        .fetch(key(2), FRAMES, || Ok(wav_of(FRAMES)))
+        .fetch(key(2), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
     begun.recv_timeout(Duration::from_secs(30)).unwrap();
     leave.send(()).unwrap();
     drop(encoder);
-    let length = mp3::encoded_len(1, FRAMES);
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
     // The first may have come to its end; the second never began, and its readers do not hang.
     let _ = read_all(source, length).await;
     assert!(read_all(waiting, length).await.is_err());

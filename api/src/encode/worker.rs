@@ -83,7 +83,7 @@ fn next(shared: &Shared) -> Option<Job> {
 
 fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
     let channels = job.key.channels;
-    let mut encoder = Mp3Encoder::new(channels, job.frames)?;
+    let mut encoder = Mp3Encoder::new(channels, job.rate_hz, job.frames)?;
     let mut header = [0; wav::HEADER_BYTES];
     job.wav.read_exact(&mut header)?;
     let mut left = job.frames * u64::from(channels) * u64::from(wav::SAMPLE_BYTES);

@@ -52,7 +52,7 @@ impl Capture {
         self.state.lock().unwrap().refuse = refusal;
     }
 
-    /// Holds commands back, or lets them go.
+    /// Holds commands back, all that change anything, or lets them go.
     pub(crate) fn hold(&self, held: bool) {
         self.state.lock().unwrap().held = held;
         self.released.notify_all();
@@ -74,7 +74,10 @@ impl Control for Capture {
         let released = Arc::clone(&self.released);
         std::thread::spawn(move || {
             let state = state.lock().unwrap();
-            let mut state = released.wait_while(state, |state| state.held).unwrap();
+            let waits = !matches!(request.command, Command::DescribeCall { .. });
+            let mut state = released
+                .wait_while(state, |state| waits && state.held)
+                .unwrap();
             let outcome = match state.refuse.clone() {
                 Some(refusal) => Err(refusal),
                 None => state.carry_out(&store, request.command),

@@ -62,10 +62,14 @@ fn a_call_is_opened_seen_and_ended() {
     let ended = house.post(&format!("2010/Calls/{ca}.json"), "Status=completed");
     assert_eq!(ended.json()["status"], "completed");
     // Its recording tells of it still; a call without one is forgotten.
-    assert_eq!(
-        house.get(&format!("2010/Calls/{ca}.json")).json()["status"],
-        "completed"
-    );
+    let told = house.get(&format!("2010/Calls/{ca}.json")).json();
+    for (name, value) in [
+        ("status", "completed"),
+        ("from", "+1"),
+        ("external_id", "abc@pbx"),
+    ] {
+        assert_eq!(told[name], value);
+    }
     assert_eq!(
         house
             .post(&format!("2010/Calls/{ca}.json"), "Status=completed")

@@ -292,6 +292,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         sid: sid.parse().unwrap(),
         account: AC.parse().unwrap(),
         call: CA.parse().unwrap(),
+        parties: Default::default(),
         channels,
         track: TrackSelection::Both,
         trim: Trim::DoNotTrim,

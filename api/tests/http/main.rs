@@ -15,3 +15,4 @@ mod harness;
 mod instance;
 mod list;
 mod media;
+mod quality;

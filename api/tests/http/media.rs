@@ -132,7 +132,10 @@ fn one_channel_of_two_is_their_sum() {
         "2010/Recordings/{}.mp3?RequestedChannels=1",
         sid(1)
     ));
-    assert_eq!(mp3.body.len() as u64, mp3::encoded_len(1, 25_000));
+    assert_eq!(
+        mp3.body.len() as u64,
+        mp3::encoded_len(1, 8_000, 25_000).unwrap()
+    );
 }
 
 #[test]

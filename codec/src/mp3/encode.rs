@@ -5,10 +5,10 @@
 //! or an error says which side broke it.
 
 use super::lame::Lame;
-use super::{Layout, encoded_len, info};
+use super::{Layout, info};
 use crate::Error;
 
-/// Encodes 16-bit PCM of 8 kHz to MP3.
+/// Encodes 16-bit PCM to MP3.
 #[derive(Debug)]
 pub struct Mp3Encoder {
     lame: Lame,
@@ -20,18 +20,17 @@ pub struct Mp3Encoder {
 }
 
 impl Mp3Encoder {
-    /// An encoder for exactly `total_frames` frames (one sample of each channel).
+    /// An encoder for exactly `total_frames` frames (one sample of each channel) at `rate_hz`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where `channels` is not 1 or 2, [`Error::TooLong`] where the Info
+    /// [`Error::Unsupported`] where [`super::encoded_len`] has it, [`Error::TooLong`] where the Info
     /// frame's 32 bits cannot count the bytes (over a week of sound), [`Error::Encoder`] where
     /// LAME cannot start.
-    pub fn new(channels: u16, total_frames: u64) -> Result<Self, Error> {
-        let layout = Layout::of(channels)
-            .ok_or_else(|| Error::Unsupported(format!("MP3 of {channels} channels")))?;
-        let total_bytes = encoded_len(channels, total_frames);
+    pub fn new(channels: u16, rate_hz: u32, total_frames: u64) -> Result<Self, Error> {
+        let layout = Layout::supported(channels, rate_hz)?;
+        let total_bytes = layout.total_bytes(total_frames);
         if u32::try_from(total_bytes).is_err() {
-            let limit = u64::from(u32::MAX) / layout.frame_bytes() * super::FRAME_SAMPLES;
+            let limit = u64::from(u32::MAX) / layout.frame_bytes() * layout.frame_samples();
             return Err(Error::TooLong { limit });
         }
         let lame = Lame::new(layout)?;

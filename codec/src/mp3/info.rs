@@ -8,7 +8,7 @@
 //! What cannot be known before the sound is seen, its peak, loudness and checksum, is zero, which
 //! is the tag's way to say so.
 
-use super::{DELAY, Layout, encoded_len, mp3_frames, padding};
+use super::{DELAY, Layout, Version};
 
 /// Frames, bytes, table of contents and quality follow.
 const FIELDS: u32 = 0b1111;
@@ -19,8 +19,7 @@ const CONSTANT_BIT_RATE: u8 = 1;
 /// The frame's bytes. `version` is LAME's, such as `3.100`; `lowpass_hz` what it cuts off.
 pub(super) fn frame(layout: Layout, total_frames: u64, version: &str, lowpass_hz: u32) -> Vec<u8> {
     let size = usize::try_from(layout.frame_bytes()).unwrap_or_default();
-    let channels = if layout == Layout::Mono { 1 } else { 2 };
-    let total_bytes = saturate(encoded_len(channels, total_frames));
+    let total_bytes = saturate(layout.total_bytes(total_frames));
 
     let mut frame = Vec::with_capacity(size);
     frame.extend(header(layout));
@@ -29,7 +28,7 @@ pub(super) fn frame(layout: Layout, total_frames: u64, version: &str, lowpass_hz
     frame.resize(frame.len() + side_bytes(layout), 0);
     frame.extend(b"Info");
     frame.extend(FIELDS.to_be_bytes());
-    frame.extend(saturate(mp3_frames(total_frames)).to_be_bytes());
+    frame.extend(saturate(layout.mp3_frames(total_frames)).to_be_bytes());
     frame.extend(total_bytes.to_be_bytes());
     // At a constant bit rate a hundredth of the time is a hundredth of the bytes, out of 256.
     frame.extend((0..100_u16).map(|i| u8::try_from(i * 256 / 100).unwrap_or(u8::MAX)));
@@ -48,11 +47,17 @@ pub(super) fn frame(layout: Layout, total_frames: u64, version: &str, lowpass_hz
     frame.push(u8::try_from(lowpass_hz.div_ceil(100)).unwrap_or(u8::MAX));
     frame.extend([0; 8]); // peak, loudness by two measures: unknown
     frame.push(0x10); // the psychoacoustic model, LAME's only one since 3.98
-    frame.push(layout.kbps());
+    frame.push(layout.kbps);
     // Two numbers of 12 bits.
-    let cut = saturate((DELAY << 12) | padding(total_frames)).to_be_bytes();
+    let cut = saturate((DELAY << 12) | layout.padding(total_frames)).to_be_bytes();
     frame.extend(&cut[1..]);
-    frame.push(if layout == Layout::Mono { 0 } else { 1 << 2 }); // stereo mode, rate up to 32 kHz
+    // Stereo mode, and the source's rate in four steps.
+    let rate_step = match layout.rate_hz {
+        0..=32_000 => 0,
+        32_001..48_000 => 1,
+        48_000.. => 2,
+    };
+    frame.push(u8::from(layout.stereo) << 2 | rate_step << 6);
     frame.extend([0; 3]); // no gain changed, no surround, no preset
     frame.extend(total_bytes.to_be_bytes());
     frame.extend([0; 2]); // checksum of the sound: unknown
@@ -62,29 +67,44 @@ pub(super) fn frame(layout: Layout, total_frames: u64, version: &str, lowpass_hz
     frame
 }
 
-/// The four bytes that begin every frame (ISO/IEC 11172-3 §2.4.1.3, with MPEG-2.5's version).
-const fn header(layout: Layout) -> [u8; 4] {
-    // Layer III's bit rates at low sample rates go up in steps of 8 kbit/s, up to 64.
-    let bit_rate = layout.kbps() / 8;
-    // The third of MPEG-2.5's sample rates: 11,025, 12,000, 8,000 Hz.
-    let sample_rate = 2;
-    let mode: u8 = match layout {
-        Layout::Mono => 3,
-        Layout::Stereo => 0,
+/// The four bytes that begin every frame (ISO/IEC 11172-3 §2.4.1.3; ISO/IEC 13818-3 §2.4.2.3 for
+/// MPEG-2, and MPEG-2.5's version beside it).
+fn header(layout: Layout) -> [u8; 4] {
+    let version: u8 = match layout.version {
+        Version::Mpeg1 => 0b11,
+        Version::Mpeg2 => 0b10,
+        Version::Mpeg25 => 0b00,
     };
+    let rates: &[u8] = match layout.version {
+        Version::Mpeg1 => &[32, 40, 48, 56, 64, 80, 96, 112, 128],
+        Version::Mpeg2 | Version::Mpeg25 => &[8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112],
+    };
+    // Index 0 is the "free" format's.
+    let bit_rate = rates
+        .iter()
+        .zip(1_u8..)
+        .find(|(kbps, _)| **kbps == layout.kbps);
+    let bit_rate = bit_rate.map_or(0, |(_, index)| index);
+    let sample_rate: u8 = match layout.rate_hz {
+        11_025 | 22_050 | 44_100 => 0,
+        12_000 | 24_000 | 48_000 => 1,
+        _ => 2, // 8, 16 and 32 kHz
+    };
+    let mode: u8 = if layout.stereo { 0 } else { 3 };
     [
         0xff,
-        0xe3,
+        0xe3 | version << 3,
         bit_rate << 4 | sample_rate << 2,
         mode << 6 | 0x04,
     ]
 }
 
-/// Bytes of side information of one granule (ISO/IEC 13818-3 §2.4.1.7).
+/// Bytes of side information (ISO/IEC 11172-3 §2.4.1.7; ISO/IEC 13818-3 §2.4.1.7).
 const fn side_bytes(layout: Layout) -> usize {
-    match layout {
-        Layout::Mono => 9,
-        Layout::Stereo => 17,
+    match (layout.version, layout.stereo) {
+        (Version::Mpeg1, true) => 32,
+        (Version::Mpeg1, false) | (Version::Mpeg2 | Version::Mpeg25, true) => 17,
+        (Version::Mpeg2 | Version::Mpeg25, false) => 9,
     }
 }
 
@@ -117,10 +137,16 @@ mod tests {
 
     #[test]
     fn frame_has_its_size_and_says_what_follows() {
-        for layout in [Layout::Mono, Layout::Stereo] {
-            let frame = frame(layout, 8_000, "3.100", 4_000);
+        for (channels, rate_hz) in super::super::tests::LAYOUTS {
+            let layout = Layout::of(channels, rate_hz).unwrap();
+            let samples = u64::from(rate_hz);
+            let frame = frame(layout, samples, "3.100", 4_000);
             assert_eq!(frame.len() as u64, layout.frame_bytes());
             let tag = 4 + side_bytes(layout);
+            assert!(
+                frame.len() >= tag + 156,
+                "{layout:?} has no room for the tag"
+            );
             assert_eq!(&frame[tag..tag + 4], b"Info");
             assert_eq!(&frame[tag + 120..tag + 129], b"LAME3.100");
             let cut = &frame[tag + 141..tag + 144];
@@ -129,7 +155,7 @@ mod tests {
                 u64::from(cut[1] & 0x0f) << 8 | u64::from(cut[2]),
             );
             assert_eq!(delay, DELAY);
-            assert_eq!((delay + padding + 8_000) % 576, 0);
+            assert_eq!((delay + padding + samples) % layout.frame_samples(), 0);
         }
     }
 }

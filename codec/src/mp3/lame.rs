@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lame_sys as ffi;
 
-use super::{Layout, RATE_HZ};
+use super::Layout;
 use crate::Error;
 
 /// LAME's effort, 0 (most) to 9. At 7 it shapes no noise, which is made for music and hurts speech
@@ -49,18 +49,18 @@ pub(super) struct Lame {
 unsafe impl Send for Lame {}
 
 impl Lame {
-    /// Starts an encoder of 8 kHz at a constant bit rate, without LAME's own Info frame.
+    /// Starts an encoder at a constant bit rate, without LAME's own Info frame.
     pub(super) fn new(layout: Layout) -> Result<Self, Error> {
         let guard = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: no arguments; null means that there is no memory.
         let flags = NonNull::new(unsafe { ffi::lame_init() })
             .ok_or(Error::Encoder("LAME has no memory"))?;
         let lame = Self { flags, layout };
-        let (channels, mode) = match layout {
-            Layout::Mono => (1, ffi::MPEG_mode::MONO),
-            Layout::Stereo => (2, ffi::MPEG_mode::STEREO),
+        let (channels, mode) = match layout.stereo {
+            false => (1, ffi::MPEG_mode::MONO),
+            true => (2, ffi::MPEG_mode::STEREO),
         };
-        let rate = i32::try_from(RATE_HZ).map_err(|_| Error::Encoder("sample rate"))?;
+        let rate = i32::try_from(layout.rate_hz).map_err(|_| Error::Encoder("sample rate"))?;
         let gfp = flags.as_ptr();
         // SAFETY: `gfp` is a live instance, and each call only sets a field of it.
         let refused = unsafe {
@@ -70,7 +70,7 @@ impl Lame {
                 ffi::lame_set_in_samplerate(gfp, rate),
                 ffi::lame_set_out_samplerate(gfp, rate),
                 ffi::lame_set_VBR(gfp, ffi::vbr_mode::vbr_off),
-                ffi::lame_set_brate(gfp, i32::from(layout.kbps())),
+                ffi::lame_set_brate(gfp, i32::from(layout.kbps)),
                 ffi::lame_set_quality(gfp, i32::from(QUALITY)),
                 // Each frame then decodes by itself, for a player that seeks or begins in the
                 // middle, and comes out at once; PESQ is the same within 0.05 (speech in frames of
@@ -100,14 +100,12 @@ impl Lame {
             // LAME's binding asks for `*mut`, the C function for `const`: it only reads.
             let pcm = chunk.as_ptr().cast_mut();
             let layout = self.layout;
-            append(out, |bytes, room| match layout {
+            append(out, |bytes, room| match layout.stereo {
                 // SAFETY: `gfp` is live and started; `pcm` has `frames` samples, read as left and,
                 // since the instance has one channel, not as right; `bytes` has `room` bytes.
-                Layout::Mono => unsafe {
-                    ffi::lame_encode_buffer(gfp, pcm, pcm, frames, bytes, room)
-                },
+                false => unsafe { ffi::lame_encode_buffer(gfp, pcm, pcm, frames, bytes, room) },
                 // SAFETY: as above, with two samples a frame.
-                Layout::Stereo => unsafe {
+                true => unsafe {
                     ffi::lame_encode_buffer_interleaved(gfp, pcm, frames, bytes, room)
                 },
             })?;

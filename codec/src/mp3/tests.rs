@@ -7,16 +7,43 @@ use proptest::prelude::*;
 use super::*;
 use crate::Error;
 
+/// Every number of channels at every rate.
+pub(super) const LAYOUTS: [(u16, u32); 18] = [
+    (1, 8_000),
+    (2, 8_000),
+    (1, 11_025),
+    (2, 11_025),
+    (1, 12_000),
+    (2, 12_000),
+    (1, 16_000),
+    (2, 16_000),
+    (1, 22_050),
+    (2, 22_050),
+    (1, 24_000),
+    (2, 24_000),
+    (1, 32_000),
+    (2, 32_000),
+    (1, 44_100),
+    (2, 44_100),
+    (1, 48_000),
+    (2, 48_000),
+];
+
 /// Deterministic sound that shifts against itself, so that alignment shows: voiced harmonics under
 /// an envelope of syllables. `voice` makes sounds that have nothing in common.
 fn speech(voice: u32, frames: usize) -> Vec<i16> {
+    speech_at(8_000, voice, frames)
+}
+
+fn speech_at(rate_hz: u32, voice: u32, frames: usize) -> Vec<i16> {
+    let rate = f64::from(rate_hz);
     let pitch = 95.0 + 37.0 * f64::from(voice);
     let mut phase = 0.0_f64;
     (0..frames)
         .map(|i| {
-            let t = i as f64 / 8_000.0;
+            let t = i as f64 / rate;
             let glide = 1.0 + 0.12 * (t * (2.1 + f64::from(voice))).sin();
-            phase += std::f64::consts::TAU * pitch * glide / 8_000.0;
+            phase += std::f64::consts::TAU * pitch * glide / rate;
             let syllable = (t * std::f64::consts::PI * (3.3 + 1.7 * f64::from(voice)))
                 .sin()
                 .max(0.0);
@@ -47,8 +74,12 @@ fn channel(samples: &[i16], channels: usize, which: usize) -> Vec<i16> {
 }
 
 fn encoded(channels: u16, samples: &[i16], piece: usize) -> Vec<u8> {
+    encoded_at(8_000, channels, samples, piece)
+}
+
+fn encoded_at(rate_hz: u32, channels: u16, samples: &[i16], piece: usize) -> Vec<u8> {
     let frames = samples.len() as u64 / u64::from(channels);
-    let mut encoder = Mp3Encoder::new(channels, frames).unwrap();
+    let mut encoder = Mp3Encoder::new(channels, rate_hz, frames).unwrap();
     let mut out = Vec::new();
     for piece in samples.chunks(piece * usize::from(channels)) {
         encoder.encode(piece, &mut out).unwrap();
@@ -126,6 +157,45 @@ fn every_decoder_gives_back_each_sample_in_its_place_and_level() {
     }
 }
 
+#[test]
+fn each_rate_comes_back_whole_and_in_its_place() {
+    for (channels, rate_hz) in LAYOUTS {
+        let frames = usize::try_from(3 * rate_hz + 123).unwrap();
+        let left = speech_at(rate_hz, 0, frames);
+        let sound = match channels {
+            1 => left.clone(),
+            _ => interleave(&left, &speech_at(rate_hz, 1, frames)),
+        };
+        let mp3 = encoded_at(rate_hz, channels, &sound, 800);
+        let by_symphonia = decode(&mp3[..], 1 << 20).unwrap();
+        assert_eq!(
+            (
+                by_symphonia.channels,
+                by_symphonia.rate_hz,
+                by_symphonia.damaged
+            ),
+            (channels, rate_hz, 0)
+        );
+        for (judge, heard) in [
+            ("symphonia", &by_symphonia.samples),
+            ("ffmpeg", &ffmpeg_samples(&mp3)),
+        ] {
+            assert_eq!(heard.len(), sound.len(), "{judge}, {channels} at {rate_hz}");
+            let mine = channel(heard, channels.into(), 0);
+            let likeness = correlation(&mine, &left);
+            assert!(
+                likeness > 0.97,
+                "{judge}, {channels} at {rate_hz}: {likeness}"
+            );
+            let change = decibels(&mine, &left);
+            assert!(
+                change.abs() < 0.15,
+                "{judge}, {channels} at {rate_hz}: {change} dB"
+            );
+        }
+    }
+}
+
 /// What minimp3 hears, the Info frame's silence and the codec's delay cut off by the numbers that
 /// the Info frame gives to other decoders.
 fn minimp3_samples(mp3: &[u8], channels: u16) -> Vec<i16> {
@@ -144,14 +214,11 @@ fn minimp3_samples(mp3: &[u8], channels: u16) -> Vec<i16> {
             Err(error) => panic!("minimp3: {error}"),
         }
     }
-    let layout = Layout::of(channels).unwrap();
+    let layout = Layout::of(channels, 8_000).unwrap();
     let mp3_frames = mp3.len() as u64 / layout.frame_bytes();
-    assert_eq!(
-        samples.len() as u64,
-        mp3_frames * FRAME_SAMPLES * u64::from(channels)
-    );
+    assert_eq!(samples.len() as u64, mp3_frames * 576 * u64::from(channels));
     let decoder_delay = 529;
-    let skip = usize::try_from(FRAME_SAMPLES + DELAY).unwrap() + decoder_delay;
+    let skip = usize::try_from(576 + DELAY).unwrap() + decoder_delay;
     let tag = 4 + if channels == 1 { 9 } else { 17 } + 141;
     let end = usize::from(mp3[tag + 1] & 0x0f) << 8 | usize::from(mp3[tag + 2]);
     let kept = samples.len() / usize::from(channels) - skip - (end - decoder_delay);
@@ -220,7 +287,7 @@ fn ffprobe_shows_the_duration() {
 #[test]
 fn bytes_come_out_while_samples_go_in() {
     let sound = speech(1, 16_000);
-    let mut encoder = Mp3Encoder::new(1, 16_000).unwrap();
+    let mut encoder = Mp3Encoder::new(1, 8_000, 16_000).unwrap();
     let mut out = Vec::new();
     encoder.encode(&sound[..8_000], &mut out).unwrap();
     let half = encoder.total_bytes() / 2;
@@ -230,7 +297,7 @@ fn bytes_come_out_while_samples_go_in() {
 #[test]
 fn a_broken_promise_is_an_error() {
     let mut out = Vec::new();
-    let mut encoder = Mp3Encoder::new(2, 2).unwrap();
+    let mut encoder = Mp3Encoder::new(2, 8_000, 2).unwrap();
     assert!(matches!(
         encoder.encode(&[1; 3], &mut out),
         Err(Error::Encoder(_))
@@ -239,11 +306,18 @@ fn a_broken_promise_is_an_error() {
         encoder.encode(&[1; 6], &mut out),
         Err(Error::Encoder(_))
     ));
-    let encoder = Mp3Encoder::new(1, 1).unwrap();
+    let encoder = Mp3Encoder::new(1, 8_000, 1).unwrap();
     assert!(matches!(encoder.finish(&mut out), Err(Error::Encoder(_))));
-    assert!(matches!(Mp3Encoder::new(3, 1), Err(Error::Unsupported(_))));
     assert!(matches!(
-        Mp3Encoder::new(1, 1 << 40),
+        Mp3Encoder::new(3, 8_000, 1),
+        Err(Error::Unsupported(_))
+    ));
+    assert!(matches!(
+        Mp3Encoder::new(1, 9_600, 1),
+        Err(Error::Unsupported(_))
+    ));
+    assert!(matches!(
+        Mp3Encoder::new(1, 8_000, 1 << 40),
         Err(Error::TooLong { .. })
     ));
 }
@@ -280,15 +354,18 @@ proptest! {
     #[test]
     fn length_is_known_before_the_first_byte(
         frames in prop_oneof![Just(0_usize), 1_usize..2_000, 0_usize..100_000],
-        stereo: bool,
+        (channels, rate_hz) in prop::sample::select(&LAYOUTS[..]),
         piece in 1_usize..5_000,
     ) {
-        let channels = if stereo { 2 } else { 1 };
-        let left = speech(0, frames);
-        let sound = if stereo { interleave(&left, &speech(1, frames)) } else { left };
-        let mp3 = encoded(channels, &sound, piece);
-        prop_assert_eq!(mp3.len() as u64, encoded_len(channels, frames as u64));
+        let left = speech_at(rate_hz, 0, frames);
+        let sound = match channels {
+            1 => left,
+            _ => interleave(&left, &speech_at(rate_hz, 1, frames)),
+        };
+        let mp3 = encoded_at(rate_hz, channels, &sound, piece);
+        prop_assert_eq!(mp3.len() as u64, encoded_len(channels, rate_hz, frames as u64).unwrap());
         let heard = decode(&mp3[..], frames as u64).unwrap();
+        prop_assert_eq!(heard.rate_hz, rate_hz);
         prop_assert_eq!(heard.samples.len(), sound.len());
     }
 

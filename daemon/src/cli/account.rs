@@ -90,6 +90,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         Reply::Removed => writeln!(out, "removed")?,
         Reply::Progress { .. }
         | Reply::Report { .. }
+        | Reply::Recording(_)
         | Reply::Status(_)
         | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")

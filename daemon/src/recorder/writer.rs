@@ -58,9 +58,9 @@ fn write(
         },
     };
     let result = match output {
-        Output::Started { at, .. } => {
+        Output::Started { at, rate_hz, .. } => {
             open.started_ms = Some(wall_clock_ms(at));
-            Ok(())
+            open.take.set_rate(rate_hz)
         }
         Output::Audio {
             samples,

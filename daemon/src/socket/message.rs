@@ -3,10 +3,12 @@
 
 use std::fmt;
 
-use reeld_model::AccountSid;
+use reeld_model::{AccountSid, RecordingSid};
 use reeld_store::{Account, Finding, Health, VerifyProgress, VerifyReport};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::shown::Shown;
 
 /// What a client can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,11 @@ pub enum Request {
     },
     /// Reads every record and its media back.
     Verify,
+    /// What is known of a recording.
+    Show {
+        /// Which.
+        sid: RecordingSid,
+    },
     /// How the daemon is.
     Status,
 }
@@ -73,6 +80,8 @@ pub enum Reply {
         /// What is wrong, a sentence each.
         findings: Vec<String>,
     },
+    /// What is known of a recording.
+    Recording(Box<Shown>),
     /// How the daemon is.
     Status(Status),
     /// It was not done, and why.

@@ -45,6 +45,12 @@ fn try_out(
             },
         },
         Request::Verify => store.verify(&mut |now| progress(now.into()))?.into(),
+        Request::Show { sid } => match store.find(sid)? {
+            Some(record) => Reply::Recording(Box::new(record.into())),
+            None => Reply::Refused {
+                reason: format!("there is no recording {sid}"),
+            },
+        },
         Request::Status => Reply::Status(store.health().into()),
     })
 }

@@ -88,6 +88,7 @@ fn a_sink_with_room_gets_outputs_at_once() {
         Output::Started {
             recording: sid(1),
             at: Mono(0),
+            rate_hz: 8_000,
         },
         Channels::Mono,
     );
@@ -135,7 +136,7 @@ proptest! {
             let recording = sid(which);
             let sum = &mut appended[usize::from(which)];
             if *sum == 0 {
-                outbox.push(Output::Started { recording, at: Mono(0) }, Channels::Mono);
+                outbox.push(Output::Started { recording, at: Mono(0), rate_hz: 8_000 }, Channels::Mono);
             }
             *sum += frames as u64;
             let keep_frames = *sum;

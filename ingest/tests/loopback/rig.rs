@@ -134,6 +134,9 @@ pub(crate) fn settings(pairs: u16) -> Settings {
         first_packet: Duration::from_secs(60),
         inactivity: Duration::from_secs(60),
         max_length: Duration::from_secs(3_600),
+        conceal: false,
+        dtmf: reeld_capture::Dtmf::Silence,
+        rate: reeld_capture::Rate::Narrow,
     }
 }
 
