@@ -91,6 +91,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         Reply::Progress { .. }
         | Reply::Report { .. }
         | Reply::Status(_)
+        | Reply::Imported(_)
         | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")
         }

@@ -8,6 +8,8 @@ use reeld_store::{Account, Finding, Health, VerifyProgress, VerifyReport};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::import::{Done, Job};
+
 /// What a client can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -35,6 +37,8 @@ pub enum Request {
     Verify,
     /// How the daemon is.
     Status,
+    /// Imports the open file that comes beside this line.
+    Import(Job),
 }
 
 /// What it is answered. All but [`Reply::Progress`] are final.
@@ -55,11 +59,11 @@ pub enum Reply {
     },
     /// The account is gone.
     Removed,
-    /// How far a verify is.
+    /// How far a verify or an import is.
     Progress {
-        /// Recordings looked at.
+        /// Recordings looked at; of an import, bytes read.
         done: u64,
-        /// Recordings to look at, as far as is known.
+        /// Recordings to look at, as far as is known; of an import, bytes to read.
         total: u64,
         /// Bytes of media read.
         bytes: u64,
@@ -75,6 +79,8 @@ pub enum Reply {
     },
     /// How the daemon is.
     Status(Status),
+    /// What came of an import.
+    Imported(Done),
     /// It was not done, and why.
     Refused {
         /// In one line.

@@ -46,5 +46,8 @@ fn try_out(
         },
         Request::Verify => store.verify(&mut |now| progress(now.into()))?.into(),
         Request::Status => Reply::Status(store.health().into()),
+        Request::Import(_) => Reply::Refused {
+            reason: "no open file came with the request".to_owned(),
+        },
     })
 }

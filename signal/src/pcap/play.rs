@@ -12,7 +12,8 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reeld_capture::{Call, Output, Port, Settings};
 use reeld_model::{
-    CallSid, Channels, EndedBy, Mono, OpenCall, Rules, StartRecording, Track, TrackSelection, Trim,
+    CallSid, Channels, EndedBy, Mono, OpenCall, Rules, StartRecording, Track, TrackQuality,
+    TrackSelection, Trim,
 };
 
 use super::flow::{is_rtcp, rtp_head};
@@ -283,13 +284,22 @@ impl<'p> Player<'p> {
 }
 
 fn drain(playing: &mut Playing, first_unix_ns: i64, sink: &mut dyn Sink) {
-    while let Some(output) = playing.call.poll_output() {
-        push(output, first_unix_ns, sink);
+    while let Some(mut output) = playing.call.poll_output() {
+        if let Output::Ended { summary, .. } = &mut output {
+            name_codecs(&playing.call, &mut summary.quality);
+        }
+        sink.push(output, &|at| unix_ms(first_unix_ns, at));
     }
 }
 
-fn push(output: Output, first_unix_ns: i64, sink: &mut dyn Sink) {
-    sink.push(output, &|at| unix_ms(first_unix_ns, at));
+/// Where a summary does not say what was heard, the streams do.
+fn name_codecs(call: &Call, quality: &mut [TrackQuality; 2]) {
+    for stream in call.view().streams {
+        let codecs = &mut quality[stream.track.index()].codecs;
+        if let (true, Some(codec)) = (codecs.is_empty(), stream.codec) {
+            codecs.push(codec.to_owned());
+        }
+    }
 }
 
 /// The wall-clock time of an instant, by the capture's clock.
