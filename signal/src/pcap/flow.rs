@@ -172,8 +172,12 @@ mod tests {
     #[test]
     fn five_consistent_packets_are_a_stream_and_noise_is_none() {
         let mut flows = Flows::default();
-        for number in 0..4 {
-            flows.note(u64::from(number), pair(), &packet(number.wrapping_sub(2), 9));
+        for number in 0..4_u16 {
+            flows.note(
+                u64::from(number),
+                pair(),
+                &packet(number.wrapping_sub(2), 9),
+            );
         }
         assert!(!flows.flows[&pair()].spans[0].is_sure);
         flows.note(4, pair(), &packet(1, 9));
