@@ -75,6 +75,9 @@ pub struct Beginning {
     pub track: TrackSelection,
     /// When its first packet was captured.
     pub created_ms: i64,
+    /// BLAKE3 of the file, as far as it was read: what tells a repeated import from another file's
+    /// call of the same addresses and time.
+    pub fingerprint: [u8; 32],
 }
 
 /// Where recordings go.
@@ -127,7 +130,10 @@ where
     let mut report = Report::default();
     let mut planner = Planner::default();
     let mut cut = 0_u64;
-    let mut pass = Pass::default();
+    let mut pass = Pass {
+        hasher: Some(blake3::Hasher::new()),
+        ..Pass::default()
+    };
     let go_on = pass.run(
         file,
         &mut |at, packet| {
@@ -153,7 +159,10 @@ where
         report.stopped = true;
         return report;
     }
-    let first_unix_ns = pass.clock.first;
+    let origin = Origin {
+        unix_ns: pass.clock.first,
+        fingerprint: pass.hasher.take().unwrap_or_default().finalize().into(),
+    };
     let mut plan = planner.plan(import.settings.inactivity);
     report.problems.append(&mut plan.problems);
     report.notes.append(&mut plan.notes);
@@ -170,15 +179,7 @@ where
         report.problems.push(problem);
         return report;
     }
-    play_all(
-        file,
-        length,
-        import,
-        &plan,
-        first_unix_ns,
-        sink,
-        &mut report,
-    );
+    play_all(file, length, import, &plan, origin, sink, &mut report);
     report
 }
 
@@ -188,7 +189,7 @@ fn play_all<F: Read + Seek + Send>(
     length: u64,
     import: &Import,
     plan: &Plan,
-    first_unix_ns: i64,
+    origin: Origin,
     sink: &mut dyn Sink,
     report: &mut Report,
 ) {
@@ -198,7 +199,7 @@ fn play_all<F: Read + Seek + Send>(
     for number in 0..total {
         let mine: Vec<bool> = passes.iter().map(|pass| *pass == number).collect();
         let settings = Arc::new(play::settings_for(&import.settings));
-        let mut player = play::Player::new(import, settings, plan, mine, first_unix_ns);
+        let mut player = play::Player::new(import, settings, plan, mine, origin);
         let before = length * (number as u64 + 1);
         let mut pass = Pass::default();
         // Two closures need the sink; a cell lends it to one at a time.
@@ -230,6 +231,32 @@ struct Pass {
     clock: Clock,
     peeler: Peeler,
     damage: Option<Damage>,
+    /// Takes in what is read, in the first pass.
+    hasher: Option<blake3::Hasher>,
+}
+
+/// A file whose bytes are hashed as they are read.
+struct Hashed<'h, F> {
+    file: &'h mut F,
+    hasher: Option<&'h mut blake3::Hasher>,
+}
+
+impl<F: Read> Read for Hashed<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+/// What all recordings of a file have in common.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    /// The wall-clock time of its first packet.
+    unix_ns: i64,
+    fingerprint: [u8; 32],
 }
 
 /// Frames between two reports of how far a pass is.
@@ -248,7 +275,10 @@ impl Pass {
             offset: 0,
             what: error.to_string(),
         });
-        let mut frames = match begun.and_then(|_| Frames::new(file)) {
+        let mut frames = match begun.and_then(|_| {
+            let hasher = self.hasher.as_mut();
+            Frames::new(Hashed { file, hasher })
+        }) {
             Ok(frames) => frames,
             Err(damage) => {
                 self.damage = Some(damage);

@@ -106,8 +106,11 @@ impl Takes<'_, '_> {
             return Err(Problem(what));
         }
         let token = format!(
-            "reeld-import\0{}\0{}\0{}",
-            beginning.call, beginning.created_ms, beginning.external_id
+            "reeld-import\0{}\0{}\0{}\0{}",
+            hex::encode(beginning.fingerprint),
+            beginning.call,
+            beginning.created_ms,
+            beginning.external_id
         );
         let new = NewRecording {
             sid: self.shelf.sid().map_err(Problem)?,
@@ -137,7 +140,13 @@ impl Takes<'_, '_> {
         let codec = codecs.join("+");
         match self.shelf.finish(take.end(summary, ended_ms)) {
             Ok(record) if record.stage == Stage::Absent => {
-                let note = format!("{of}none of its packets could be heard");
+                let keys = if record.digits.is_empty() {
+                    String::new()
+                } else {
+                    format!(" but the keys {}", record.digits)
+                };
+                let sid = record.sid;
+                let note = format!("{of}{sid} is absent: nothing was to be heard{keys}");
                 self.done.notes.push(note);
             }
             Ok(record) => self.done.recordings.push(made(&record, codec)),

@@ -19,7 +19,7 @@ use reeld_model::{
 use super::flow::{is_rtcp, rtp_head};
 use super::frame::Packet;
 use super::plan::{Plan, Planned};
-use super::{Beginning, Import, ORIGIN, Sink};
+use super::{Beginning, Import, ORIGIN, Origin, Sink};
 
 /// `ingest`'s tick.
 const TICK: Duration = Duration::from_millis(50);
@@ -59,7 +59,7 @@ pub(super) struct Player<'p> {
     settings: Arc<Settings>,
     plan: &'p Plan,
     mine: Vec<bool>,
-    first_unix_ns: i64,
+    origin: Origin,
     next_tick: Mono,
     playing: BTreeMap<usize, Playing>,
     /// Calls that cannot be played, or are over.
@@ -73,7 +73,7 @@ impl<'p> Player<'p> {
         settings: Arc<Settings>,
         plan: &'p Plan,
         mine: Vec<bool>,
-        first_unix_ns: i64,
+        origin: Origin,
     ) -> Self {
         Self {
             import,
@@ -81,7 +81,7 @@ impl<'p> Player<'p> {
             plan,
             done: vec![false; mine.len()],
             mine,
-            first_unix_ns,
+            origin,
             next_tick: ORIGIN,
             playing: BTreeMap::new(),
             problems: Vec::new(),
@@ -154,7 +154,7 @@ impl<'p> Player<'p> {
         };
         if playing.call.running() == 0 && port == Port::Rtp && rtp_head(packet.payload).is_some() {
             let is_too_many = playing.recordings >= MOST_RECORDINGS;
-            playing.beginning.created_ms = unix_ms(self.first_unix_ns, now);
+            playing.beginning.created_ms = unix_ms(self.origin.unix_ns, now);
             let begun = (!is_too_many)
                 .then(|| sink.begin(&playing.beginning))
                 .flatten();
@@ -180,7 +180,7 @@ impl<'p> Player<'p> {
         playing
             .call
             .handle_datagram(route.track, port, packet.from, now, packet.payload);
-        drain(playing, self.first_unix_ns, sink);
+        drain(playing, self.origin.unix_ns, sink);
     }
 
     /// The file is over: so is every call.
@@ -200,7 +200,7 @@ impl<'p> Player<'p> {
         while offers.last().is_some_and(|(at, _)| *at <= now) {
             sdp = offers.pop().map(|(_, offer)| offer);
         }
-        let created_ms = unix_ms(self.first_unix_ns, now);
+        let created_ms = unix_ms(self.origin.unix_ns, now);
         let external_id = if planned.from.is_some() {
             planned.id.clone()
         } else {
@@ -225,6 +225,7 @@ impl<'p> Player<'p> {
             track,
             created_ms,
             external_id,
+            fingerprint: self.origin.fingerprint,
         };
         let open = OpenCall {
             account: beginning.account,
@@ -261,7 +262,7 @@ impl<'p> Player<'p> {
     fn tick(&mut self, now: Mono, sink: &mut dyn Sink) {
         for playing in self.playing.values_mut() {
             playing.call.handle_tick(now);
-            drain(playing, self.first_unix_ns, sink);
+            drain(playing, self.origin.unix_ns, sink);
         }
     }
 
@@ -277,7 +278,7 @@ impl<'p> Player<'p> {
             if let Some(mut playing) = self.playing.remove(&number) {
                 self.done[number] = true;
                 playing.call.complete(playing.ends, EndedBy::Imported);
-                drain(&mut playing, self.first_unix_ns, sink);
+                drain(&mut playing, self.origin.unix_ns, sink);
             }
         }
     }
