@@ -274,11 +274,17 @@ async fn import(
                 client = send(&mut stream, &line).await;
                 gone.store(client.is_err(), Ordering::Relaxed);
             }
-            made = &mut is_done => break made.context("the import's thread died")?,
+            made = &mut is_done => break made,
         }
     };
     client?;
-    send(&mut stream, &Reply::Imported(made)).await
+    let reply = made.map_or_else(
+        |_| Reply::Refused {
+            reason: "the import has failed; the daemon's log says why".to_owned(),
+        },
+        Reply::Imported,
+    );
+    send(&mut stream, &reply).await
 }
 
 async fn send(write: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> anyhow::Result<()> {

@@ -26,8 +26,9 @@ pub(super) struct Dialog {
     pub(super) to: String,
     caller_tag: String,
     pub(super) begins: u64,
-    /// When it was hung up, cancelled or refused.
+    /// When it was hung up or refused.
     pub(super) ends: Option<u64>,
+    hung_up: bool,
     /// The caller's and the callee's lines, each with when it was said.
     pub(super) sides: [Vec<(u64, Line)>; 2],
 }
@@ -141,6 +142,7 @@ impl Dialogs {
                     caller_tag: sip::tag(message.from).to_owned(),
                     begins: at,
                     ends: None,
+                    hung_up: false,
                     sides: [Vec::new(), Vec::new()],
                 });
                 self.dialogs.len() - 1
@@ -155,9 +157,13 @@ impl Dialogs {
             Start::Response(_) => usize::from(is_callers),
         };
         match (message.start, message.method) {
-            (Start::Request("BYE" | "CANCEL"), _) => dialog.ends = dialog.ends.or(Some(at)),
+            (Start::Request("BYE"), _) if !dialog.hung_up => {
+                (dialog.ends, dialog.hung_up) = (Some(at), true);
+            }
             // A proxy asks who it is that hangs up: the call goes on until it is told.
-            (Start::Response(401 | 407), "BYE") => dialog.ends = None,
+            (Start::Response(401 | 407), "BYE") => (dialog.ends, dialog.hung_up) = (None, false),
+            // One branch of a forked call refuses or is cancelled, and another answers.
+            (Start::Response(200..=299), "INVITE") if !dialog.hung_up => dialog.ends = None,
             (Start::Response(status), "INVITE") if status >= 300 => {
                 let is_first = dialog.sides[1].is_empty();
                 // An asked-for password or a refused re-INVITE ends nothing.

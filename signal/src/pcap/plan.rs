@@ -15,7 +15,7 @@ use super::flow::{Flows, Pair, Span};
 use super::frame::Packet;
 use crate::sdp::{self, Heard, Line};
 
-/// How long before its INVITE and after its end a call's packets may come.
+/// How long after its BYE a call's packets may still come: they were on their way.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Calls of one file that are imported.
@@ -172,10 +172,7 @@ impl Plan {
         flows: &mut [(Pair, Vec<Span>)],
         by_target: &HashMap<SocketAddr, Vec<usize>>,
     ) {
-        let begins = dialog.begins.saturating_sub(ns(SLACK));
-        let ends = dialog
-            .ends
-            .map_or(u64::MAX, |end| end.saturating_add(ns(SLACK)));
+        let ends = dialog.ends.unwrap_or(u64::MAX);
         let [callers, callees] = &dialog.sides;
         let mut taken = Vec::new();
         let mut targets = Vec::new();
@@ -188,18 +185,27 @@ impl Plan {
                 targets.push((line.at, track));
                 for &number in by_target.get(&line.at).map_or(&[][..], Vec::as_slice) {
                     let (pair, spans) = &mut flows[number];
-                    spans.retain(|span| {
-                        let is_ours = span.ends >= begins && span.begins <= ends;
-                        if is_ours {
-                            let source = pair.0.ip();
-                            taken.push(Taken {
-                                track,
-                                source,
-                                span: *span,
-                            });
+                    let source = pair.0.ip();
+                    let mut left = Vec::new();
+                    for span in spans.drain(..) {
+                        if span.ends < dialog.begins || span.begins > ends {
+                            left.push(span);
+                            continue;
                         }
-                        !is_ours
-                    });
+                        if span.ends > ends.saturating_add(ns(SLACK)) {
+                            // The next call on the same ports began within a second.
+                            let begins = ends.saturating_add(1);
+                            left.push(Span { begins, ..span });
+                        }
+                        // What the stream had before the INVITE was another call's.
+                        let begins = span.begins.max(dialog.begins);
+                        taken.push(Taken {
+                            track,
+                            source,
+                            span: Span { begins, ..span },
+                        });
+                    }
+                    *spans = left;
                 }
             }
         }

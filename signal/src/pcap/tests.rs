@@ -418,6 +418,56 @@ fn a_clock_that_is_set_back_moves_nothing() {
 }
 
 #[test]
+fn the_next_call_on_the_same_ports_is_another() {
+    let mut frames = signalled();
+    let text = |packet: &[u8]| String::from_utf8_lossy(packet).contains("one@a.example");
+    let second: Vec<_> = signalled()
+        .into_iter()
+        .map(|(ms, mut packet)| {
+            if text(&packet) {
+                let at = packet.windows(3).position(|window| window == b"one");
+                packet[at.unwrap()..][..3].copy_from_slice(b"two");
+            }
+            (ms + 2_600, packet)
+        })
+        .collect();
+    frames.extend(second);
+    let (report, got) = run(&pcap(101, &frames));
+    assert_eq!((report.calls, got.len()), (2, 2), "{report:?}");
+    for (got, id) in got.iter().zip(["one@a.example", "two@a.example"]) {
+        assert_eq!(got.beginning.external_id, id);
+        assert_eq!(got.samples.len(), 2 * 8 * 1_320);
+    }
+}
+
+#[test]
+fn a_sink_that_says_stop_is_heard() {
+    struct Stopper;
+    impl Sink for Stopper {
+        fn begin(&mut self, _: &Beginning) -> Option<RecordingSid> {
+            panic!("it was stopped in the first pass");
+        }
+        fn push(&mut self, _: Output, _: &dyn Fn(Mono) -> i64) {}
+        fn progress(&mut self, _: u64, _: u64) -> bool {
+            false
+        }
+    }
+    let how = Import {
+        account: AccountSid::from_bytes([1; 16]),
+        call: None,
+        settings: settings(),
+    };
+    let file = pcap(101, &second(A, B, 9));
+    let report = import(
+        &mut Cursor::new(&file),
+        file.len() as u64,
+        &how,
+        &mut Stopper,
+    );
+    assert!(report.stopped);
+}
+
+#[test]
 fn more_calls_than_are_played_at_once_take_more_passes() {
     let mut plan = Plan::default();
     for number in 0..10 {
