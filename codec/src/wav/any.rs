@@ -279,8 +279,12 @@ mod tests {
             match sample_format {
                 hound::SampleFormat::Float => writer.write_sample(sample).unwrap(),
                 hound::SampleFormat::Int => {
-                    let scale = (1_i64 << (bits_per_sample - 1)) as f32;
-                    writer.write_sample((sample * scale) as i32).unwrap();
+                    // Quarters of full scale are whole numbers at every width.
+                    #[expect(clippy::cast_possible_truncation, reason = "it is -4 to 4")]
+                    let quarters = (sample * 4.0) as i32;
+                    writer
+                        .write_sample(quarters << (bits_per_sample - 3))
+                        .unwrap();
                 }
             }
         }

@@ -156,7 +156,14 @@ impl Reached {
                 match reply {
                     Reply::Imported(done) => Ok(done),
                     Reply::Refused { reason } => bail!(reason),
-                    _ => bail!("the daemon answered something else than was asked"),
+                    Reply::Token { .. }
+                    | Reply::Accounts { .. }
+                    | Reply::Removed
+                    | Reply::Progress { .. }
+                    | Reply::Report { .. }
+                    | Reply::Status(_) => {
+                        bail!("the daemon answered something else than was asked")
+                    }
                 }
             }
         }

@@ -364,12 +364,11 @@ fn offers(planned: &Planned, dialog: &Dialog, taken: &[Taken]) -> Vec<(u64, Stri
     times.dedup();
     let mut offers: Vec<(u64, String)> = Vec::new();
     for at in times {
-        let heard = Track::ALL.into_iter().filter_map(|track| {
-            planned.tracks[track.index()].then(|| Heard {
-                source: source_at(at, track, taken),
-                receiver: said_at(at, &dialog.sides[1 - track.index()]),
-                sender: said_at(at, &dialog.sides[track.index()]),
-            })
+        let there = |track: &Track| planned.tracks[track.index()];
+        let heard = Track::ALL.into_iter().filter(there).map(|track| Heard {
+            source: source_at(at, track, taken),
+            receiver: said_at(at, &dialog.sides[1 - track.index()]),
+            sender: said_at(at, &dialog.sides[track.index()]),
         });
         let text = sdp::offer(heard);
         if offers.last().is_none_or(|(_, last)| *last != text) {
