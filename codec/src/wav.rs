@@ -12,8 +12,11 @@ use std::io::Read;
 
 use crate::Error;
 
+mod any;
 #[cfg(test)]
 mod tests;
+
+pub use any::AnyReader;
 
 /// Length of the header that [`header`] makes.
 pub const HEADER_BYTES: usize = 44;

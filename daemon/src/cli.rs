@@ -6,6 +6,7 @@
 
 mod account;
 mod check_config;
+mod import;
 mod serve;
 mod show;
 mod source;
@@ -36,6 +37,8 @@ enum Command {
     /// Makes, lists, removes accounts and gives them new tokens
     #[command(subcommand)]
     Account(account::Account),
+    /// Makes recordings out of captures (pcap, pcapng), WAV and MP3 files
+    Import(import::Import),
     /// Reads a configuration and says what is wrong with it
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo => crate::demo::run().map(|()| ExitCode::SUCCESS),
         Command::Account(account) => account.run(),
+        Command::Import(import) => import.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
         Command::Show(show) => show.run(),

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod credentials;
 pub mod customer;
 pub mod demo;
+pub mod import;
 pub mod notify;
 pub mod owner;
 pub mod recorder;

@@ -13,6 +13,7 @@
 //! its record. One that cannot be finished stays in the spool and is finished at the next start.
 
 mod finisher;
+mod open;
 mod sink;
 mod syncer;
 mod writer;
@@ -32,6 +33,8 @@ use reeld_model::Control;
 use reeld_store::{End, Store, Take};
 
 use crate::clock;
+
+pub(crate) use open::OpenTake;
 
 /// Threads that append to takes. Appending is copying into the page cache, so one a core of a small
 /// machine is plenty.

@@ -124,6 +124,7 @@ async fn serve(
     let local = tokio::spawn(socket::server::serve(
         local,
         store.clone(),
+        settings::capture(config),
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });

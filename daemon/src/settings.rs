@@ -51,6 +51,29 @@ pub fn ingest(config: &Config) -> reeld_ingest::Settings {
     }
 }
 
+/// A call's settings, for calls that come out of files.
+#[must_use]
+pub fn capture(config: &Config) -> reeld_capture::Settings {
+    let Config { media, capture, .. } = config;
+    reeld_capture::Settings {
+        reorder_window: capture.reorder_window,
+        first_packet: capture.first_packet,
+        inactivity: capture.inactivity,
+        max_length: capture.max_length,
+        conceal: capture.conceal,
+        dtmf: match capture.dtmf {
+            reeld_config::Dtmf::Silence => reeld_capture::Dtmf::Silence,
+            reeld_config::Dtmf::Tone => reeld_capture::Dtmf::Tone,
+        },
+        rate: match capture.rate {
+            reeld_config::Rate::Narrow => reeld_capture::Rate::Narrow,
+            reeld_config::Rate::Native => reeld_capture::Rate::Native,
+        },
+        allow: media.allow.clone(),
+        advertise: media.advertise.unwrap_or(media.address),
+    }
+}
+
 /// The API's settings; finished MP3s are cached below `data_dir`.
 #[must_use]
 pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {

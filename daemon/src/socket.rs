@@ -1,8 +1,9 @@
-//! The local socket: how `reeld account`, `verify`, `show` and `status` reach the data folder while a daemon
+//! The local socket: how `reeld account`, `import`, `verify`, `show` and `status` reach the data folder while a daemon
 //! has it. sled locks its folder, so nothing else can work beside a live service.
 //!
 //! `run` binds and serves it; the command line asks through [`client`]. One request a connection: a
-//! JSON line in, JSON lines out, the last of them final ([`message`]). What a request does to the
+//! JSON line in, JSON lines out, the last of them final ([`message`]); an import's file comes open
+//! beside its line (`receive`). What a request does to the
 //! store is [`work`]'s, the same whether the daemon carries it out or the command line, which opens
 //! the folder itself when nobody holds it.
 //!
@@ -10,6 +11,7 @@
 
 pub mod client;
 pub mod message;
+mod receive;
 pub mod server;
 pub mod shown;
 pub mod work;

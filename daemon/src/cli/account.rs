@@ -92,6 +92,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         | Reply::Report { .. }
         | Reply::Recording(_)
         | Reply::Status(_)
+        | Reply::Imported(_)
         | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")
         }

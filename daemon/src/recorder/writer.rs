@@ -9,22 +9,11 @@ use reeld_capture::Output;
 use reeld_model::{
     ChangeRecording, Command, EndedBy, Mono, RecordingRef, RecordingSid, Request, Summary,
 };
-use reeld_store::{End, StoreError, Take};
+use reeld_store::{End, Take};
 
 use super::Shared;
+use super::open::OpenTake;
 use crate::clock;
-
-/// Zeros that are appended at once for silence: a second of one channel.
-static ZEROS: [i16; 8_000] = [0; 8_000];
-
-/// A take that is being written.
-struct Open {
-    take: Take,
-    channels: usize,
-    started_ms: Option<i64>,
-    /// Set once the take cannot be written any more; what follows is dropped.
-    failed: bool,
-}
 
 /// Runs until every sink is gone.
 pub(super) fn run(
@@ -41,14 +30,14 @@ pub(super) fn run(
 
 fn write(
     shared: &Shared,
-    takes: &mut HashMap<RecordingSid, Open>,
+    takes: &mut HashMap<RecordingSid, OpenTake>,
     output: Output,
     ended: &SyncSender<(Take, End)>,
 ) {
     let recording = output.recording();
     let open = match takes.entry(recording) {
         Entry::Occupied(open) => open.into_mut(),
-        Entry::Vacant(place) => match open(shared, recording) {
+        Entry::Vacant(place) => match OpenTake::of(&shared.store, recording) {
             Ok(open) => place.insert(open),
             Err(error) => {
                 tracing::error!(%recording, %error, "the take cannot be opened");
@@ -57,57 +46,23 @@ fn write(
             }
         },
     };
-    let result = match output {
-        Output::Started { at, rate_hz, .. } => {
-            open.started_ms = Some(wall_clock_ms(at));
-            open.take.set_rate(rate_hz)
+    if let Output::Ended { at, summary, .. } = output {
+        if let Some(open) = takes.remove(&recording) {
+            end(open, at, *summary, ended);
         }
-        Output::Audio {
-            samples,
-            keep_frames,
-            ..
-        } => open.append(shared, &samples, keep_frames),
-        Output::Silence {
-            frames,
-            keep_frames,
-            ..
-        } => open.append_silence(shared, frames, keep_frames),
-        Output::Ended { at, summary, .. } => {
-            if let Some(open) = takes.remove(&recording) {
-                end(open, at, *summary, ended);
-            }
-            return;
+        return;
+    }
+    match open.write(&output, &wall_clock_ms) {
+        Ok(()) => shared.dirty.store(true, Ordering::Release),
+        Err(error) => {
+            tracing::error!(%recording, %error, "the take cannot be written; the recording is stopped");
+            stop(shared, recording);
         }
-    };
-    if let Err(error) = result {
-        open.failed = true;
-        tracing::error!(%recording, %error, "the take cannot be written; the recording is stopped");
-        stop(shared, recording);
     }
 }
 
-fn open(shared: &Shared, recording: RecordingSid) -> Result<Open, StoreError> {
-    let take = shared.store.take(recording)?;
-    let channels = usize::from(take.channels().count());
-    Ok(Open {
-        take,
-        channels,
-        started_ms: None,
-        failed: false,
-    })
-}
-
-fn end(open: Open, at: Mono, mut summary: Summary, ended: &SyncSender<(Take, End)>) {
-    if open.failed {
-        summary.ended_by = EndedBy::DiskFull;
-        summary.frames = summary.frames.min(open.take.frames());
-    }
-    let end = End {
-        summary,
-        started_ms: open.started_ms,
-        ended_ms: wall_clock_ms(at),
-    };
-    if ended.send((open.take, end)).is_err() {
+fn end(open: OpenTake, at: Mono, summary: Summary, ended: &SyncSender<(Take, End)>) {
+    if ended.send(open.end(summary, wall_clock_ms(at))).is_err() {
         tracing::error!("no finisher is left; the recording is finished at the next start");
     }
 }
@@ -137,31 +92,4 @@ fn stop(shared: &Shared, recording: RecordingSid) {
 fn wall_clock_ms(at: Mono) -> i64 {
     let ago = clock::monotonic_ns().saturating_sub(at.0) / 1_000_000;
     clock::unix_ms() - i64::try_from(ago).unwrap_or(0)
-}
-
-impl Open {
-    fn append(&mut self, shared: &Shared, samples: &[i16], keep: u64) -> Result<(), StoreError> {
-        if self.failed {
-            return Ok(());
-        }
-        self.take.append(samples, keep)?;
-        shared.dirty.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    fn append_silence(
-        &mut self,
-        shared: &Shared,
-        mut frames: u64,
-        keep: u64,
-    ) -> Result<(), StoreError> {
-        while frames > 0 && !self.failed {
-            let part = frames.min((ZEROS.len() / self.channels) as u64);
-            let samples = usize::try_from(part).unwrap_or(0) * self.channels;
-            let kept = keep.min(self.take.frames() + part);
-            self.append(shared, &ZEROS[..samples], kept)?;
-            frames -= part;
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@
 //! `cli` calls [`reach`], then [`Reached::ask`]. As root, the folder's owner is taken before anything
 //! in it is touched ([`crate::owner`]): what root would make there, the daemon could not use.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -15,7 +16,8 @@ use reeld_config::Config;
 use reeld_store::{Store, StoreError};
 
 use super::message::{Reply, Request};
-use super::{data_path, fitting, runtime_path, work};
+use super::{data_path, fitting, receive, runtime_path, work};
+use crate::import::{self, Done, Job};
 use crate::{owner, settings};
 
 /// How long a daemon that holds the folder may take to answer on its socket: it starts or stops.
@@ -117,14 +119,74 @@ impl Reached {
     }
 }
 
+impl Reached {
+    /// Has an open file imported.
+    ///
+    /// # Errors
+    /// It was refused, with the reason; or the daemon went away. What is wrong with the file is in
+    /// the answer.
+    pub fn import(
+        &self,
+        config: &Config,
+        job: Job,
+        file: File,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> anyhow::Result<Done> {
+        match self {
+            Self::Folder(store) => {
+                let settings = settings::capture(config);
+                Ok(import::run(
+                    store,
+                    &settings,
+                    &job,
+                    file,
+                    &mut |done, total| {
+                        progress(done, total);
+                        true
+                    },
+                ))
+            }
+            Self::Daemon(stream) => {
+                receive::send(stream, &line(&Request::Import(job))?, &file)?;
+                let reply = answered(stream, &mut |reply| {
+                    if let Reply::Progress { done, total, .. } = reply {
+                        progress(done, total);
+                    }
+                })?;
+                match reply {
+                    Reply::Imported(done) => Ok(done),
+                    Reply::Refused { reason } => bail!(reason),
+                    Reply::Token { .. }
+                    | Reply::Accounts { .. }
+                    | Reply::Removed
+                    | Reply::Progress { .. }
+                    | Reply::Report { .. }
+                    | Reply::Recording(_)
+                    | Reply::Status(_) => {
+                        bail!("the daemon answered something else than was asked")
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn line(request: &Request) -> anyhow::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
 fn over(
     mut stream: UnixStream,
     request: &Request,
     progress: &mut dyn FnMut(Reply),
 ) -> anyhow::Result<Reply> {
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&line(request)?)?;
+    answered(&stream, progress)
+}
+
+fn answered(stream: &UnixStream, progress: &mut dyn FnMut(Reply)) -> anyhow::Result<Reply> {
     stream.shutdown(Shutdown::Write)?;
     let mut lines = BufReader::new(stream);
     loop {

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::shown::Shown;
+use crate::import::{Done, Job};
 
 /// What a client can ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub enum Request {
     },
     /// How the daemon is.
     Status,
+    /// Imports the open file that comes beside this line.
+    Import(Job),
 }
 
 /// What it is answered. All but [`Reply::Progress`] are final.
@@ -62,11 +65,11 @@ pub enum Reply {
     },
     /// The account is gone.
     Removed,
-    /// How far a verify is.
+    /// How far a verify or an import is.
     Progress {
-        /// Recordings looked at.
+        /// Recordings looked at; of an import, bytes read.
         done: u64,
-        /// Recordings to look at, as far as is known.
+        /// Recordings to look at, as far as is known; of an import, bytes to read.
         total: u64,
         /// Bytes of media read.
         bytes: u64,
@@ -84,6 +87,8 @@ pub enum Reply {
     Recording(Box<Shown>),
     /// How the daemon is.
     Status(Status),
+    /// What came of an import.
+    Imported(Done),
     /// It was not done, and why.
     Refused {
         /// In one line.

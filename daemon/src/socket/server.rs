@@ -4,39 +4,45 @@
 //! calls block, so each runs on a thread for that.
 //!
 //! Bounds: `MAX_CLIENTS` at once, a request's line of `MAX_LINE` bytes within `PATIENCE`, a
-//! reply taken within `PATIENCE`; one verify at a time, as it reads the whole disk.
+//! reply taken within `PATIENCE`; one verify and one import at a time, as each reads whole disks.
 
-use std::fs;
+use std::fs::{self, File};
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reeld_store::Store;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::message::{Reply, Request};
+use super::receive::receive;
 use super::{data_path, fitting, path, work};
+use crate::import::{self, Job};
 
 /// Clients at once: a handful of people's shells.
 const MAX_CLIENTS: usize = 8;
 
-/// A request's longest line, bytes: a name is the longest thing in one.
-const MAX_LINE: u64 = 16 * 1024;
+/// A request's longest line, bytes: an import's tags are the longest thing in one.
+const MAX_LINE: usize = 64 * 1024;
 
 /// How long a client may take to send its line, or to take a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Progress lines that wait for a slow client; those beyond are left out.
 const PROGRESS_QUEUE: usize = 16;
+
+/// The niceness of an import's thread: what is being recorded comes first.
+const NICENESS: i32 = 10;
 
 /// A bound socket; dropping it takes its files away.
 #[derive(Debug)]
@@ -104,17 +110,28 @@ fn clear(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Answers clients until `shutdown` is done. Requests under way are then left to end by themselves:
-/// each is one call to the store.
-pub async fn serve(listener: Listener, store: Store, shutdown: impl Future<Output = ()> + Send) {
+/// each is one call to the store. An import is told to stop; it takes out what it has made in part.
+pub async fn serve(
+    listener: Listener,
+    store: Store,
+    settings: reeld_capture::Settings,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let shared = Arc::new(Shared {
         store,
+        settings,
         verify: Mutex::new(()),
+        import: Mutex::new(()),
+        stopping: AtomicBool::new(false),
     });
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            () = &mut shutdown => return,
+            () = &mut shutdown => {
+                shared.stopping.store(true, Ordering::Relaxed);
+                return;
+            }
             accepted = listener.listener.accept() => accepted,
         };
         let stream = match accepted {
@@ -148,29 +165,37 @@ pub async fn serve(listener: Listener, store: Store, shutdown: impl Future<Outpu
 
 struct Shared {
     store: Store,
+    /// Of calls that come out of files.
+    settings: reeld_capture::Settings,
     verify: Mutex<()>,
+    import: Mutex<()>,
+    stopping: AtomicBool,
 }
 
-async fn answer(mut stream: UnixStream, shared: &Shared) -> anyhow::Result<()> {
+async fn answer(mut stream: UnixStream, shared: &Arc<Shared>) -> anyhow::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let own = nix::unistd::geteuid().as_raw();
-    let (read, mut write) = stream.split();
     if peer != own && peer != 0 {
         warn!(uid = peer, "local socket: another user was turned away");
         let reason = format!("only uid {own} and root are answered here");
-        return send(&mut write, &Reply::Refused { reason }).await;
+        return send(&mut stream, &Reply::Refused { reason }).await;
     }
-    let mut line = String::new();
-    let mut read = BufReader::new(read.take(MAX_LINE));
-    timeout(PATIENCE, read.read_line(&mut line))
+    let (line, file) = timeout(PATIENCE, receive(&stream, MAX_LINE))
         .await
         .context("no request came")??;
-    let request = match serde_json::from_str::<Request>(&line) {
+    let request = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => request,
         Err(error) => {
             let reason = format!("no request that this daemon knows: {error}");
-            return send(&mut write, &Reply::Refused { reason }).await;
+            return send(&mut stream, &Reply::Refused { reason }).await;
         }
+    };
+    let request = match (request, file) {
+        (Request::Import(job), Some(file)) => {
+            info!(uid = peer, file = job.name, "local command: import");
+            return import(stream, shared, job, file).await;
+        }
+        (request, _) => request,
     };
     info!(uid = peer, ?request, "local command");
 
@@ -178,7 +203,7 @@ async fn answer(mut stream: UnixStream, shared: &Shared) -> anyhow::Result<()> {
     let _verify = if request == Request::Verify {
         let Ok(guard) = shared.verify.try_lock() else {
             let reason = "a verify is under way already".to_owned();
-            return send(&mut write, &Reply::Refused { reason }).await;
+            return send(&mut stream, &Reply::Refused { reason }).await;
         };
         Some(guard)
     } else {
@@ -195,12 +220,71 @@ async fn answer(mut stream: UnixStream, shared: &Shared) -> anyhow::Result<()> {
     let mut client = Ok(());
     let last = loop {
         tokio::select! {
-            Some(line) = lines.recv(), if client.is_ok() => client = send(&mut write, &line).await,
+            Some(line) = lines.recv(), if client.is_ok() => client = send(&mut stream, &line).await,
             last = &mut work => break last.context("the store's thread died")?,
         }
     };
     client?;
-    send(&mut write, &last).await
+    send(&mut stream, &last).await
+}
+
+/// Imports a file; a client that goes away stops it.
+async fn import(
+    mut stream: UnixStream,
+    shared: &Arc<Shared>,
+    job: Job,
+    file: File,
+) -> anyhow::Result<()> {
+    // Those that wait hold a client's place each, so they are few.
+    let _import = shared.import.lock().await;
+    let (progress, mut lines) = mpsc::channel(PROGRESS_QUEUE);
+    let gone = Arc::new(AtomicBool::new(false));
+    let (their, their_gone) = (Arc::clone(shared), Arc::clone(&gone));
+    let (done, is_done) = oneshot::channel();
+    // A thread of its own, since its priority is lowered for good.
+    std::thread::Builder::new()
+        .name("reeld-import".to_owned())
+        .spawn(move || {
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                warn!(%error, "an import runs at full priority");
+            }
+            let made = import::run(
+                &their.store,
+                &their.settings,
+                &job,
+                file,
+                &mut |done, total| {
+                    // A full queue is a slow client, who gets the next line instead.
+                    let _ = progress.try_send(Reply::Progress {
+                        done,
+                        total,
+                        bytes: done,
+                    });
+                    !their.stopping.load(Ordering::Relaxed) && !their_gone.load(Ordering::Relaxed)
+                },
+            );
+            // The client may be gone; the log has the recordings.
+            let _ = done.send(made);
+        })?;
+    let mut is_done = is_done;
+    let mut client = Ok(());
+    let made = loop {
+        tokio::select! {
+            Some(line) = lines.recv(), if client.is_ok() => {
+                client = send(&mut stream, &line).await;
+                gone.store(client.is_err(), Ordering::Relaxed);
+            }
+            made = &mut is_done => break made,
+        }
+    };
+    client?;
+    let reply = made.map_or_else(
+        |_| Reply::Refused {
+            reason: "the import has failed; the daemon's log says why".to_owned(),
+        },
+        Reply::Imported,
+    );
+    send(&mut stream, &reply).await
 }
 
 async fn send(write: &mut (impl AsyncWriteExt + Unpin), reply: &Reply) -> anyhow::Result<()> {

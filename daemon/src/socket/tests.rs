@@ -7,6 +7,7 @@ use std::path::Path;
 use std::{fs, thread};
 
 use reeld_config::Config;
+use reeld_model::AccountSid;
 use reeld_store::Store;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use super::client::{Reached, daemon, reach};
 use super::message::{Reply, Request};
 use super::{NAME, server};
+use crate::import::Job;
 use crate::settings;
 
 /// A daemon's socket on a data folder, until it is stopped.
@@ -26,6 +28,7 @@ impl Served {
     fn start(config: &Config) -> Self {
         let store = Store::open(settings::store(config, &config.data_dir)).unwrap();
         let data_dir = config.data_dir.clone();
+        let calls = settings::capture(config);
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, is_bound) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -36,7 +39,7 @@ impl Served {
             runtime.block_on(async {
                 let listener = server::bind(&data_dir).unwrap();
                 bound.send(()).unwrap();
-                server::serve(listener, store, async { drop(stopped.await) }).await;
+                server::serve(listener, store, calls, async { drop(stopped.await) }).await;
             });
         });
         is_bound.recv().unwrap();
@@ -183,4 +186,75 @@ fn garbage_is_answered_with_a_refusal() {
     }
     assert_eq!(sids(&config), [""; 0]);
     served.stop();
+}
+
+/// A WAV file of a second, open, unlinked: only its descriptor leads to it.
+fn wav() -> fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&reeld_codec::wav::header(1, 8_000, 16_000))
+        .unwrap();
+    file.write_all(&[1; 16_000]).unwrap();
+    file
+}
+
+fn job(account: AccountSid) -> Job {
+    Job {
+        name: "a.wav".to_owned(),
+        account: Some(account),
+        call: None,
+        sid: None,
+        created_ms: Some(1_246_910_400_000),
+        channels: None,
+        tags: Default::default(),
+    }
+}
+
+#[test]
+fn an_open_file_is_imported_beside_a_daemon_and_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let account = AccountSid::from_bytes([3; 16]);
+    let served = Served::start(&config);
+    let add = Request::AccountAdd {
+        sid: Some(account),
+        name: String::new(),
+    };
+    ask(&config, add).unwrap();
+    let import = |job: Job, file| {
+        let reached = reach(&config, false).unwrap();
+        reached.import(&config, job, file, &mut |_, _| {}).unwrap()
+    };
+    let done = import(job(account), wav());
+    assert_eq!(done.problems, [] as [&str; 0]);
+    assert_eq!(done.recordings[0].duration_ms, 1_000);
+    // A directory is no file, and a request without a file is refused.
+    let problems = import(job(account), fs::File::open(folder.path()).unwrap()).problems;
+    assert_eq!(problems, ["it is no regular file"]);
+    assert!(ask(&config, Request::Import(job(account))).is_err());
+
+    served.stop();
+    let again = import(job(account), wav());
+    assert!(again.recordings.is_empty());
+    assert!(
+        again.notes[0].starts_with("imported before as RE"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn an_import_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let store = Store::open(settings::store(&config, &config.data_dir)).unwrap();
+    let (account, _) = store.add_account(None, "").unwrap();
+    let calls = settings::capture(&config);
+    let stop = &mut |_, _| false;
+    let done = crate::import::run(&store, &calls, &job(account), wav(), stop);
+    assert_eq!(done.problems, ["the import was stopped"]);
+    assert!(done.recordings.is_empty());
+    assert!(store.verify(&mut |_| {}).unwrap().findings.is_empty());
+    // Not known either: the next import makes it.
+    let go_on = &mut |_, _| true;
+    let done = crate::import::run(&store, &calls, &job(account), wav(), go_on);
+    assert_eq!(done.recordings.len(), 1, "{done:?}");
 }

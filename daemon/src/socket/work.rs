@@ -52,5 +52,8 @@ fn try_out(
             },
         },
         Request::Status => Reply::Status(store.health().into()),
+        Request::Import(_) => Reply::Refused {
+            reason: "no open file came with the request".to_owned(),
+        },
     })
 }

@@ -1,0 +1,225 @@
+//! A WAV or MP3 file as a recording: the move from another recorder.
+//!
+//! Called by [`super::run`]; `codec` reads the files. One channel becomes a mono recording, two a
+//! dual one, left inbound and right outbound. The file is streamed, twice: its checksum is the token
+//! by which a repeat is known.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use reeld_codec::{mp3, wav};
+use reeld_model::{
+    CallSid, Channels, EndedBy, RecordingSid, SAMPLE_RATE, Summary, TrackSelection, Trim,
+};
+use reeld_store::{NewRecording, Origin, Parties};
+
+use super::{Done, Progress, Refused, Shelf, made};
+use crate::recorder::OpenTake;
+
+/// Samples that are read at once, at most.
+const PIECE: usize = 16_384;
+
+/// What kind of file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Wav,
+    Mp3,
+}
+
+/// Imports a sound file of `length` bytes that was last changed at `modified_ms`.
+pub(super) fn import(
+    shelf: &Shelf<'_>,
+    kind: Kind,
+    file: &mut File,
+    length: u64,
+    modified_ms: i64,
+    progress: Progress<'_>,
+    done: &mut Done,
+) -> Result<(), String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_reader(&mut *file)
+        .map_err(|error| error.to_string())?;
+    let start = || SeekFrom::Start(0);
+    file.seek(start()).map_err(|error| error.to_string())?;
+    let read = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        file: &*file,
+        read: Arc::clone(&read),
+    };
+    let mut reader = Reader::open(kind, counted).map_err(|error| error.to_string())?;
+    let (channels, rate_hz, codec) = reader.format();
+    if rate_hz != SAMPLE_RATE {
+        return Err(format!("it has {rate_hz} Hz: 8000 Hz is imported so far"));
+    }
+    let job = shelf.job;
+    if let Some(wanted) = job.channels.filter(|wanted| *wanted != channels) {
+        return Err(format!("it has {channels} channels, not {wanted}"));
+    }
+    let call = job
+        .call
+        .unwrap_or_else(|| CallSid::from_external(shelf.account, &job.name));
+    let created_ms = job.created_ms.unwrap_or(modified_ms);
+    // The same sound under another name is another recording, and so it is under another Sid.
+    let token = format!(
+        "reeld-import\0{}\0{call}\0{:?}\0{}",
+        hasher.finalize().to_hex(),
+        job.sid,
+        job.name
+    );
+    let new = NewRecording {
+        sid: shelf.sid()?,
+        account: shelf.account,
+        call,
+        channels: if channels == 2 {
+            Channels::Dual
+        } else {
+            Channels::Mono
+        },
+        track: TrackSelection::Both,
+        trim: Trim::DoNotTrim,
+        origin: Origin::Import,
+        created_ms,
+        parties: Parties::default(),
+        tags: job.tags.clone(),
+        idempotency_token: Some(token),
+    };
+    let sid = match shelf.begin(new) {
+        Ok(sid) => sid,
+        Err(refused @ (Refused::Problem(_) | Refused::Note(_))) => {
+            refused.tell("", done);
+            return Ok(());
+        }
+    };
+    let mut take = take_of(shelf, sid)?;
+    take.begins_at(created_ms);
+    let mut stopped = false;
+    let copied = copy(&mut reader, &mut take, channels, &mut || {
+        stopped = !progress(read.load(Ordering::Relaxed), length);
+        !stopped
+    });
+    let frames = take.frames();
+    let summary = Summary {
+        ended_by: EndedBy::Imported,
+        frames,
+        digits: String::new(),
+        tracks: Default::default(),
+        quality: Default::default(),
+        rate_hz: SAMPLE_RATE,
+    };
+    let duration_ms = i64::try_from(frames * 1_000 / u64::from(SAMPLE_RATE)).unwrap_or(0);
+    let ended = take.end(summary, created_ms.saturating_add(duration_ms));
+    if stopped {
+        shelf.undo(ended);
+        return Err("the import was stopped".to_owned());
+    }
+    let record = shelf.finish(ended)?;
+    if record.frames > 0 {
+        done.recordings.push(made(&record, codec));
+    }
+    match (copied, record.frames) {
+        (Err(problem), _) => Err(problem),
+        (Ok(()), 0) => Err("there is no sound in it".to_owned()),
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+fn take_of(shelf: &Shelf<'_>, sid: RecordingSid) -> Result<OpenTake, String> {
+    OpenTake::of(shelf.store, sid).map_err(|error| error.to_string())
+}
+
+/// Copies all samples while `go_on` says so; what came before an error stays.
+fn copy(
+    reader: &mut Reader<'_>,
+    take: &mut OpenTake,
+    channels: u16,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<(), String> {
+    let mut samples = Vec::new();
+    while go_on() {
+        samples.clear();
+        let more = reader.read(&mut samples);
+        // A file that ends within a frame has the whole ones before.
+        let whole = samples.len() - samples.len() % usize::from(channels);
+        let kept = take.frames() + whole as u64 / u64::from(channels);
+        if whole > 0 {
+            take.append(&samples[..whole], kept)
+                .map_err(|error| error.to_string())?;
+        }
+        match more {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                let at = take.frames();
+                return Err(format!("{error}; {at} frames before that are imported"));
+            }
+        }
+    }
+    let damaged = reader.damaged();
+    if damaged > 0 {
+        return Err(format!(
+            "{damaged} of its MP3 frames are damaged: silence is in their place"
+        ));
+    }
+    Ok(())
+}
+
+/// Either kind of file, sample by sample.
+enum Reader<'f> {
+    Wav(Box<wav::AnyReader<BufReader<Counted<'f>>>>),
+    Mp3(Box<mp3::Decoder<'f>>),
+}
+
+impl<'f> Reader<'f> {
+    fn open(kind: Kind, file: Counted<'f>) -> Result<Self, reeld_codec::Error> {
+        Ok(match kind {
+            Kind::Wav => Self::Wav(Box::new(wav::AnyReader::new(BufReader::new(file))?)),
+            Kind::Mp3 => Self::Mp3(Box::new(mp3::Decoder::new(BufReader::new(file))?)),
+        })
+    }
+
+    /// Channels, rate in Hz, and what it is called.
+    fn format(&self) -> (u16, u32, String) {
+        match self {
+            Self::Wav(wav) => (wav.channels(), wav.rate_hz(), wav.kind().to_owned()),
+            Self::Mp3(mp3) => (mp3.channels(), mp3.rate_hz(), "MP3".to_owned()),
+        }
+    }
+
+    /// Appends some samples; false at the end.
+    fn read(&mut self, samples: &mut Vec<i16>) -> Result<bool, reeld_codec::Error> {
+        match self {
+            Self::Wav(wav) => wav.read(samples, PIECE),
+            Self::Mp3(mp3) => mp3.next_into(samples),
+        }
+    }
+
+    fn damaged(&self) -> u64 {
+        match self {
+            Self::Wav(_) => 0,
+            Self::Mp3(mp3) => mp3.damaged(),
+        }
+    }
+}
+
+/// A file that counts the bytes that are read of it.
+struct Counted<'f> {
+    file: &'f File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}

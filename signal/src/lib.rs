@@ -1,0 +1,11 @@
+//! Who tells us of calls.
+//!
+//! Called by the daemon; calls `capture`. So far: [`pcap`], calls in captures of the network, for
+//! `reeld import`. Which recordings there are is decided here, by signalling; what is in them is
+//! decided by `capture`, and where they go by whoever implements [`pcap::Sink`].
+//!
+//! No socket and no clock: a file is read through `Read` and `Seek`, its time stamps are the time.
+
+pub mod pcap;
+mod sdp;
+mod sip;
