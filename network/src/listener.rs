@@ -50,6 +50,8 @@ pub enum Rule {
     Apart,
     /// Enough markers were there to be judged.
     Few,
+    /// Without loss and skew each sample is the reference decode's.
+    Exact,
 }
 
 /// A rule that was broken.
@@ -122,6 +124,12 @@ impl Listener {
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// When the file's first frame should be, in nanoseconds since the call was opened.
+    #[must_use]
+    pub fn begins(&self) -> Option<u64> {
+        self.begins
     }
 
     /// A packet with a piece of a marker was sent: the marker has so many samples in all.

@@ -5,7 +5,7 @@
 //! `reeld_capture::Call`. Virtual hours cost what their packets cost.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +79,11 @@ pub struct Verdict {
 pub struct Tape {
     /// The file, interleaved.
     pub file: Vec<i16>,
-    /// Each track's sound as a reference decoder gives it, of all packets that came.
-    pub sent: [Vec<i16>; 2],
+    /// Of each track all packets that came: by the place of its sound (true time, Q32), what a
+    /// reference decoder makes of it.
+    pub sent: [BTreeMap<u64, Vec<i16>>; 2],
+    /// Each path's least delay in nanoseconds.
+    pub base: [u64; 2],
 }
 
 /// Plays a scenario.
@@ -130,6 +133,9 @@ struct Way {
     first: Option<(u64, u64)>,
     /// Where the earliest sound begins by the truth.
     earliest: Option<u64>,
+    /// When the last packet of sound and the last RTCP packet came.
+    last: Option<u64>,
+    bye: Option<u64>,
 }
 
 struct Player<'a> {
@@ -213,6 +219,8 @@ impl<'a> Player<'a> {
                 emptied: [0; 2],
                 first: None,
                 earliest: None,
+                last: None,
+                bye: None,
             }
         });
         Self {
@@ -237,22 +245,45 @@ impl<'a> Player<'a> {
         self.outputs();
         self.run_to(stop);
         self.drain(stop, true);
-        let change = ChangeRecording::Stop(EndedBy::Stopped);
-        if self.summary.is_none() {
-            let stopped = self
-                .call
-                .change(mono(stop), RecordingRef::Sid(sid()), change);
+        let ended = self.summary.as_ref().map(|summary| summary.ended_by);
+        if self.scenario.bye {
+            if ended != Some(EndedBy::Bye) {
+                self.fail_end(stop, "no bye");
+            }
+            // Anywhere from the first BYE to what came last is at its instant.
+            let begins = self.listener.begins().unwrap_or(0);
+            let end = begins + self.listener.frames() * 125_000;
+            let byes = self.ways.iter().filter_map(|way| way.bye);
+            let last = self.ways.iter().filter_map(|way| way.last);
+            let (from, to) = (byes.clone().min(), byes.chain(last).max());
+            self.listener
+                .end(end.clamp(from.unwrap_or(stop), to.unwrap_or(stop)));
+            return self.verdict();
+        }
+        if ended.is_some() {
+            self.fail_end(stop, "by itself");
+        } else {
+            let change = ChangeRecording::Stop(EndedBy::Stopped);
+            let which = RecordingRef::Sid(sid());
+            if self.call.change(mono(stop), which, change).is_err() {
+                self.fail_end(stop, "stop refused");
+            }
             self.outputs();
-            if stopped.is_err() || self.summary.is_none() {
-                // Some ends settle with time.
+            if self.summary.is_none() {
+                // An end may settle with time.
                 self.run_to(stop + 5_000 * MS);
             }
-        } else {
-            self.listener
-                .fail(Rule::Ended, None, stop as f64 / 1e9, f64::NAN, "by itself");
+            if self.summary.is_none() {
+                self.fail_end(stop, "never");
+            }
         }
         self.listener.end(stop);
         self.verdict()
+    }
+
+    fn fail_end(&mut self, at: u64, why: &'static str) {
+        self.listener
+            .fail(Rule::Ended, None, at as f64 / 1e9, f64::NAN, why);
     }
 
     fn verdict(mut self) -> Verdict {
@@ -405,9 +436,13 @@ impl Way {
 
     /// A datagram has come.
     fn note(&mut self, flight: &Flight, listener: &mut Listener, tape: Option<&mut Tape>) {
+        if flight.sent.kind == Kind::Rtcp {
+            self.bye = Some(flight.arrival);
+        }
         let Kind::Sound { place, piece, .. } = flight.sent.kind else {
             return;
         };
+        self.last = Some(flight.arrival);
         if flight.again {
             return;
         }
@@ -423,11 +458,11 @@ impl Way {
             } else {
                 Law::A
             };
-            g711::decode_to(
-                law,
-                &flight.sent.bytes[12..],
-                &mut tape.sent[self.track.index()],
-            );
+            let at = self.track.index();
+            let mut samples = Vec::new();
+            g711::decode_to(law, &flight.sent.bytes[12..], &mut samples);
+            tape.sent[at].insert(place, samples);
+            tape.base[at] = self.path.base();
         }
     }
 }
