@@ -160,7 +160,10 @@ impl Path {
         self.due -= u64::from(time > 0);
         if self.due == 0 {
             self.due = self.random.between(1, ONE_IN - 1);
-            return self.random.between(0, NEAR);
+            return match self.plan.jitter {
+                Jitter::Even(most) => self.random.between(0, NEAR.min(most)),
+                Jitter::None | Jitter::Stalls(_) => 0,
+            };
         }
         let jitter = match self.plan.jitter {
             Jitter::Even(most) => self.random.between(0, most),
