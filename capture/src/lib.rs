@@ -18,6 +18,8 @@
 mod call;
 mod event;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
 mod mix;
 mod output;
 mod packet;
