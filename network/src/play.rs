@@ -98,6 +98,18 @@ pub fn play_with(scenario: &Scenario, stamps: &mut dyn Stamps, tape: Option<&mut
     Player::new(scenario, stamps, tape).run()
 }
 
+/// What the judge says of the file that an all-knowing recorder would make of the packets that came
+/// by the stop: each where the truth puts it, by its samples one after the other. Nothing, or the
+/// judge is wrong.
+#[must_use]
+pub fn play_ideal(scenario: &Scenario) -> Verdict {
+    let mut tape = Tape::default();
+    let mut stamps = True;
+    let mut player = Player::new(scenario, &mut stamps, Some(&mut tape));
+    player.ideal = true;
+    player.run()
+}
+
 /// A datagram under way, by arrival and then by the order of sending.
 #[derive(Debug, PartialEq, Eq)]
 struct Flight {
@@ -147,6 +159,7 @@ struct Player<'a> {
     listener: Listener,
     summary: Option<Summary>,
     ticks: u64,
+    ideal: bool,
 }
 
 fn sid() -> RecordingSid {
@@ -232,6 +245,7 @@ impl<'a> Player<'a> {
             call: open().0,
             summary: None,
             ticks: 0,
+            ideal: false,
         }
     }
 
@@ -245,6 +259,9 @@ impl<'a> Player<'a> {
         self.outputs();
         self.run_to(stop);
         self.drain(stop, true);
+        if self.ideal {
+            return self.judge_ideal();
+        }
         let ended = self.summary.as_ref().map(|summary| summary.ended_by);
         if self.scenario.bye {
             if ended != Some(EndedBy::Bye) {
@@ -278,6 +295,29 @@ impl<'a> Player<'a> {
             }
         }
         self.listener.end(stop);
+        self.verdict()
+    }
+
+    fn judge_ideal(mut self) -> Verdict {
+        let should = self.should_begin();
+        let begin = should.iter().copied().min().unwrap_or(0);
+        let frames = (self.scenario.stop - begin) / 125_000;
+        let mut file = vec![0; 2 * frames as usize];
+        let tape = self.tape.take().map(std::mem::take).unwrap_or_default();
+        for track in 0..2 {
+            for (place, samples) in &tape.sent[track] {
+                let at = (nanos(*place) + tape.base[track]) as i64 - begin as i64;
+                let at = (at + 62_500).div_euclid(125_000);
+                for (sample, at) in samples.iter().zip(at..) {
+                    if (0..frames as i64).contains(&at) {
+                        file[2 * at as usize + track] = *sample;
+                    }
+                }
+            }
+        }
+        self.listener.begin(begin, &should);
+        self.listener.hear(&file);
+        self.listener.end(self.scenario.stop);
         self.verdict()
     }
 
@@ -353,6 +393,9 @@ impl<'a> Player<'a> {
 
     fn outputs(&mut self) {
         while let Some(output) = self.call.poll_output() {
+            if self.ideal {
+                continue;
+            }
             match output {
                 Output::Started { at, .. } => {
                     let should = self.should_begin();

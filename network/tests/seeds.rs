@@ -1,7 +1,7 @@
 //! A thousand seeds of a minute: whatever the network does, the length is right, each marker is at
 //! its place, and the tracks are in step.
 
-use reeld_network::play::{Tape, True, play_with};
+use reeld_network::play::{Tape, True, play_ideal, play_with};
 use reeld_network::{Scenario, play, seeds};
 
 #[test]
@@ -22,4 +22,9 @@ fn a_seed_plays_the_same_twice() {
         (tape.file, verdict.stats, verdict.checked)
     };
     assert!(play(0) == play(1));
+}
+
+#[test]
+fn the_judge_has_nothing_to_say_of_the_truth() {
+    seeds(0..200, |seed| play_ideal(&Scenario::of(seed, 60))).demand("the truth");
 }
