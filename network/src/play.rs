@@ -99,14 +99,14 @@ pub fn play_with(scenario: &Scenario, stamps: &mut dyn Stamps, tape: Option<&mut
 }
 
 /// What the judge says of the file that an all-knowing recorder would make of the packets that came
-/// by the stop: each where the truth puts it, by its samples one after the other. Nothing, or the
-/// judge is wrong.
+/// by the stop: each where the truth puts it, and so many frames later on each track. Without those
+/// that is nothing, or the judge is wrong.
 #[must_use]
-pub fn play_ideal(scenario: &Scenario) -> Verdict {
+pub fn play_ideal(scenario: &Scenario, later: [i64; 2]) -> Verdict {
     let mut tape = Tape::default();
     let mut stamps = True;
     let mut player = Player::new(scenario, &mut stamps, Some(&mut tape));
-    player.ideal = true;
+    player.ideal = Some(later);
     player.run()
 }
 
@@ -159,7 +159,7 @@ struct Player<'a> {
     listener: Listener,
     summary: Option<Summary>,
     ticks: u64,
-    ideal: bool,
+    ideal: Option<[i64; 2]>,
 }
 
 fn sid() -> RecordingSid {
@@ -245,7 +245,7 @@ impl<'a> Player<'a> {
             call: open().0,
             summary: None,
             ticks: 0,
-            ideal: false,
+            ideal: None,
         }
     }
 
@@ -259,8 +259,8 @@ impl<'a> Player<'a> {
         self.outputs();
         self.run_to(stop);
         self.drain(stop, true);
-        if self.ideal {
-            return self.judge_ideal();
+        if let Some(later) = self.ideal {
+            return self.judge_ideal(later);
         }
         let ended = self.summary.as_ref().map(|summary| summary.ended_by);
         if self.scenario.bye {
@@ -298,7 +298,7 @@ impl<'a> Player<'a> {
         self.verdict()
     }
 
-    fn judge_ideal(mut self) -> Verdict {
+    fn judge_ideal(mut self, later: [i64; 2]) -> Verdict {
         let should = self.should_begin();
         let begin = should.iter().copied().min().unwrap_or(0);
         let frames = (self.scenario.stop - begin) / 125_000;
@@ -307,7 +307,7 @@ impl<'a> Player<'a> {
         for track in 0..2 {
             for (place, samples) in &tape.sent[track] {
                 let at = (nanos(*place) + tape.base[track]) as i64 - begin as i64;
-                let at = (at + 62_500).div_euclid(125_000);
+                let at = (at + 62_500).div_euclid(125_000) + later[track];
                 for (sample, at) in samples.iter().zip(at..) {
                     if (0..frames as i64).contains(&at) {
                         file[2 * at as usize + track] = *sample;
@@ -393,7 +393,7 @@ impl<'a> Player<'a> {
 
     fn outputs(&mut self) {
         while let Some(output) = self.call.poll_output() {
-            if self.ideal {
+            if self.ideal.is_some() {
                 continue;
             }
             match output {
