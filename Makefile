@@ -44,7 +44,7 @@ nightly: build-tools
 	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' rustup run $(NIGHTLY) cargo build --locked --release --target $(FUZZ_HOST)
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
-		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 \
+		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
 			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
 	done
 
