@@ -3,6 +3,8 @@
 #   make run      the daemon on its embedded defaults; data in ./reeld-data. ARGS="--listen …" adds flags
 #   make test     all that CI checks: make check, then every test
 #   make check    format, lints, documentation, dependencies, the unit's exposure: all but the tests
+#   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
+#   make nightly  each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler
 #   make bench    the measurements that README's figures come from
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
@@ -10,12 +12,15 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
 CARGO ?= cargo
+SEEDS ?= 20000
+FUZZ_SECONDS ?= 120
+NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl
 
-.PHONY: run test check bench install build-tools test-tools release fmt clippy doc deny exposure
+.PHONY: run test check soak nightly bench install build-tools test-tools release fmt clippy doc deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -24,6 +29,24 @@ test: test-tools check
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 check: fmt clippy doc deny exposure
+
+soak: build-tools
+	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
+
+# No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
+FUZZ_TARGETS := rtp rtcp sdp call
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
+FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+nightly: build-tools
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' rustup run $(NIGHTLY) cargo build --locked --release --target $(FUZZ_HOST)
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
+		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
+	done
 
 bench: build-tools
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)

@@ -22,6 +22,8 @@ mod drift;
 mod event;
 mod fill;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
 mod hold;
 mod inband;
 mod mix;

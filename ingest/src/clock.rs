@@ -77,10 +77,21 @@ impl Offset {
     /// When a packet with the wall-clock stamp `stamp` (nanoseconds) came: not before the socket
     /// was `emptied`, not after `now`. Without a stamp, `now`.
     pub(crate) fn arrival(&mut self, stamp: Option<i64>, emptied: Mono, now: Mono) -> Mono {
+        self.arrival_by(stamp, emptied, now, read_together)
+    }
+
+    /// The same with the clocks read by `reread`, where they are read.
+    fn arrival_by(
+        &mut self,
+        stamp: Option<i64>,
+        emptied: Mono,
+        now: Mono,
+        reread: impl FnOnce() -> i64,
+    ) -> Mono {
         let Some(stamp) = stamp else { return now };
         let earliest = emptied - QUEUEING;
         self.place(stamp, earliest, now).unwrap_or_else(|| {
-            self.refresh();
+            self.follow(reread());
             self.place(stamp, earliest, now)
                 .unwrap_or_else(|| Mono(at(stamp, self.now).clamp(earliest.0, now.0)))
         })
@@ -114,59 +125,4 @@ fn read_together() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: i64 = 1_000_000_000;
-    const DAY: i64 = 86_400 * SECOND;
-
-    fn offset(now: i64) -> Offset {
-        Offset { now, before: now }
-    }
-
-    #[test]
-    fn a_stamp_maps_to_its_instant() {
-        let mut offset = Offset::read();
-        let real = nanos(ClockId::CLOCK_REALTIME);
-        let now = monotonic();
-        let arrival = offset.arrival(Some(real), now - Duration::from_secs(1), now);
-        assert!(
-            now.since(arrival) < Duration::from_millis(50),
-            "{arrival:?} against {now:?}"
-        );
-        assert_eq!(offset.arrival(None, Mono(0), now), now);
-    }
-
-    #[test]
-    fn a_stamp_from_before_a_step_keeps_its_instant() {
-        for step in [-DAY, -30 * SECOND, 30 * SECOND, DAY] {
-            let mut offset = offset(2 * DAY);
-            let came = Mono(10_020_000_000);
-            let stamp = 2 * DAY + 10_020_000_000;
-            offset.follow(2 * DAY + step);
-            let place = offset.place(stamp, Mono(10_000_000_000), Mono(10_050_000_000));
-            assert_eq!(place, Some(came), "step {step}");
-        }
-    }
-
-    #[test]
-    fn no_arrival_lies_in_the_future_or_before_the_socket_was_empty() {
-        let (emptied, now) = (Mono(10_000_000_000), monotonic());
-        let mut offset = Offset::read();
-        let real = nanos(ClockId::CLOCK_REALTIME);
-        assert_eq!(offset.arrival(Some(real + DAY), emptied, now), now);
-        assert_eq!(
-            offset.arrival(Some(real - 10_000 * DAY), now, now),
-            now - QUEUEING
-        );
-        assert_eq!(offset.arrival(Some(i64::MIN), now, now), now - QUEUEING);
-        assert_eq!(offset.arrival(Some(i64::MAX), emptied, now), now);
-    }
-
-    #[test]
-    fn a_slew_is_followed_without_a_memory_of_it() {
-        let mut offset = offset(DAY);
-        offset.follow(DAY + 20_000);
-        assert_eq!((offset.now, offset.before), (DAY + 20_000, DAY));
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@
     reason = "dice, counters that wrap and places that are small by construction; a wrong one fails a test"
 )]
 
+pub mod chaos;
 pub mod listener;
 pub mod path;
 pub mod play;

@@ -50,6 +50,8 @@ pub enum Rule {
     Apart,
     /// Enough markers were there to be judged.
     Few,
+    /// Without loss and skew each sample is the reference decode's.
+    Exact,
 }
 
 /// A rule that was broken.
@@ -122,6 +124,12 @@ impl Listener {
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// When the file's first frame should be, in nanoseconds since the call was opened.
+    #[must_use]
+    pub fn begins(&self) -> Option<u64> {
+        self.begins
     }
 
     /// A packet with a piece of a marker was sent: the marker has so many samples in all.
@@ -236,9 +244,7 @@ impl Listener {
                 self.channels[track.index()].marks.pop_first();
                 // At the very ends the file may be 20 ms short.
                 let inside = place >= CLOSE && place + MARK as f64 + CLOSE <= self.frames as f64;
-                // The sender may have begun within it; a fast or slow clock makes a sample's difference.
-                let whole = mark_of.samples + 2 >= MARK as u64;
-                if !inside || !whole || mark_of.came < mark_of.samples {
+                if !inside || mark_of.came < mark_of.samples {
                     self.skipped += 1;
                     continue;
                 }

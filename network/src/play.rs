@@ -5,7 +5,7 @@
 //! `reeld_capture::Call`. Virtual hours cost what their packets cost.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,8 +79,11 @@ pub struct Verdict {
 pub struct Tape {
     /// The file, interleaved.
     pub file: Vec<i16>,
-    /// Each track's sound as a reference decoder gives it, of all packets that came.
-    pub sent: [Vec<i16>; 2],
+    /// Of each track all packets that came: by the place of its sound (true time, Q32), what a
+    /// reference decoder makes of it.
+    pub sent: [BTreeMap<u64, Vec<i16>>; 2],
+    /// Each path's least delay in nanoseconds.
+    pub base: [u64; 2],
 }
 
 /// Plays a scenario.
@@ -93,6 +96,18 @@ pub fn play(scenario: &Scenario) -> Verdict {
 #[must_use]
 pub fn play_with(scenario: &Scenario, stamps: &mut dyn Stamps, tape: Option<&mut Tape>) -> Verdict {
     Player::new(scenario, stamps, tape).run()
+}
+
+/// What the judge says of the file that an all-knowing recorder would make of the packets that came
+/// by the stop: each where the truth puts it, and so many frames later on each track. Without those
+/// that is nothing, or the judge is wrong.
+#[must_use]
+pub fn play_ideal(scenario: &Scenario, later: [i64; 2]) -> Verdict {
+    let mut tape = Tape::default();
+    let mut stamps = True;
+    let mut player = Player::new(scenario, &mut stamps, Some(&mut tape));
+    player.ideal = Some(later);
+    player.run()
 }
 
 /// A datagram under way, by arrival and then by the order of sending.
@@ -130,6 +145,9 @@ struct Way {
     first: Option<(u64, u64)>,
     /// Where the earliest sound begins by the truth.
     earliest: Option<u64>,
+    /// When the last packet of sound and the last RTCP packet came.
+    last: Option<u64>,
+    bye: Option<u64>,
 }
 
 struct Player<'a> {
@@ -141,6 +159,7 @@ struct Player<'a> {
     listener: Listener,
     summary: Option<Summary>,
     ticks: u64,
+    ideal: Option<[i64; 2]>,
 }
 
 fn sid() -> RecordingSid {
@@ -213,6 +232,8 @@ impl<'a> Player<'a> {
                 emptied: [0; 2],
                 first: None,
                 earliest: None,
+                last: None,
+                bye: None,
             }
         });
         Self {
@@ -224,6 +245,7 @@ impl<'a> Player<'a> {
             call: open().0,
             summary: None,
             ticks: 0,
+            ideal: None,
         }
     }
 
@@ -237,22 +259,71 @@ impl<'a> Player<'a> {
         self.outputs();
         self.run_to(stop);
         self.drain(stop, true);
-        let change = ChangeRecording::Stop(EndedBy::Stopped);
-        if self.summary.is_none() {
-            let stopped = self
-                .call
-                .change(mono(stop), RecordingRef::Sid(sid()), change);
+        if let Some(later) = self.ideal {
+            return self.judge_ideal(later);
+        }
+        let ended = self.summary.as_ref().map(|summary| summary.ended_by);
+        if self.scenario.bye {
+            if ended != Some(EndedBy::Bye) {
+                self.fail_end(stop, "no bye");
+            }
+            // Anywhere from the first BYE to what came last is at its instant.
+            let begins = self.listener.begins().unwrap_or(0);
+            let end = begins + self.listener.frames() * 125_000;
+            let byes = self.ways.iter().filter_map(|way| way.bye);
+            let last = self.ways.iter().filter_map(|way| way.last);
+            let (from, to) = (byes.clone().min(), byes.chain(last).max());
+            self.listener
+                .end(end.clamp(from.unwrap_or(stop), to.unwrap_or(stop)));
+            return self.verdict();
+        }
+        if ended.is_some() {
+            self.fail_end(stop, "by itself");
+        } else {
+            let change = ChangeRecording::Stop(EndedBy::Stopped);
+            let which = RecordingRef::Sid(sid());
+            if self.call.change(mono(stop), which, change).is_err() {
+                self.fail_end(stop, "stop refused");
+            }
             self.outputs();
-            if stopped.is_err() || self.summary.is_none() {
-                // Some ends settle with time.
+            if self.summary.is_none() {
+                // An end may settle with time.
                 self.run_to(stop + 5_000 * MS);
             }
-        } else {
-            self.listener
-                .fail(Rule::Ended, None, stop as f64 / 1e9, f64::NAN, "by itself");
+            if self.summary.is_none() {
+                self.fail_end(stop, "never");
+            }
         }
         self.listener.end(stop);
         self.verdict()
+    }
+
+    fn judge_ideal(mut self, later: [i64; 2]) -> Verdict {
+        let should = self.should_begin();
+        let begin = should.iter().copied().min().unwrap_or(0);
+        let frames = (self.scenario.stop - begin) / 125_000;
+        let mut file = vec![0; 2 * frames as usize];
+        let tape = self.tape.take().map(std::mem::take).unwrap_or_default();
+        for track in 0..2 {
+            for (place, samples) in &tape.sent[track] {
+                let at = (nanos(*place) + tape.base[track]) as i64 - begin as i64;
+                let at = (at + 62_500).div_euclid(125_000) + later[track];
+                for (sample, at) in samples.iter().zip(at..) {
+                    if (0..frames as i64).contains(&at) {
+                        file[2 * at as usize + track] = *sample;
+                    }
+                }
+            }
+        }
+        self.listener.begin(begin, &should);
+        self.listener.hear(&file);
+        self.listener.end(self.scenario.stop);
+        self.verdict()
+    }
+
+    fn fail_end(&mut self, at: u64, why: &'static str) {
+        self.listener
+            .fail(Rule::Ended, None, at as f64 / 1e9, f64::NAN, why);
     }
 
     fn verdict(mut self) -> Verdict {
@@ -322,6 +393,9 @@ impl<'a> Player<'a> {
 
     fn outputs(&mut self) {
         while let Some(output) = self.call.poll_output() {
+            if self.ideal.is_some() {
+                continue;
+            }
             match output {
                 Output::Started { at, .. } => {
                     let should = self.should_begin();
@@ -405,9 +479,13 @@ impl Way {
 
     /// A datagram has come.
     fn note(&mut self, flight: &Flight, listener: &mut Listener, tape: Option<&mut Tape>) {
+        if flight.sent.kind == Kind::Rtcp {
+            self.bye = Some(flight.arrival);
+        }
         let Kind::Sound { place, piece, .. } = flight.sent.kind else {
             return;
         };
+        self.last = Some(flight.arrival);
         if flight.again {
             return;
         }
@@ -423,11 +501,11 @@ impl Way {
             } else {
                 Law::A
             };
-            g711::decode_to(
-                law,
-                &flight.sent.bytes[12..],
-                &mut tape.sent[self.track.index()],
-            );
+            let at = self.track.index();
+            let mut samples = Vec::new();
+            g711::decode_to(law, &flight.sent.bytes[12..], &mut samples);
+            tape.sent[at].insert(place, samples);
+            tape.base[at] = self.path.base();
         }
     }
 }

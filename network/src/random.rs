@@ -37,6 +37,16 @@ impl Random {
         (self.next_u64() >> 48) as u16
     }
 
+    /// 8 even bits.
+    pub fn next_byte(&mut self) -> u8 {
+        (self.next_u64() >> 56) as u8
+    }
+
+    /// An index into something of this length, which is not 0.
+    pub fn below(&mut self, length: usize) -> usize {
+        self.between(0, length as u64 - 1) as usize
+    }
+
     /// From `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next_u64() % (high - low + 1)
@@ -54,7 +64,7 @@ impl Random {
 
     /// One of them.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.between(0, of.len() as u64 - 1) as usize]
+        of[self.below(of.len())]
     }
 }
 

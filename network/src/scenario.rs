@@ -12,7 +12,7 @@ use reeld_model::Track;
 use crate::path::{Jitter, Late, Loss, MOST, MS, PathPlan};
 use crate::random::Random;
 use crate::sender::{Event, SenderPlan, Stamp};
-use crate::sound::ONE;
+use crate::sound::{ONE, RATE};
 
 /// A track: who sends and how it gets here.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Scenario {
     pub start: u64,
     /// When the stop is asked for, likewise.
     pub stop: u64,
+    /// Whether it ends before that, by the senders' BYE.
+    pub bye: bool,
 }
 
 /// Shares of loss that seeds go round.
@@ -70,7 +72,42 @@ impl Scenario {
             tracks,
             start,
             stop,
+            bye: false,
         }
+    }
+
+    /// A call whose senders go on hold without a packet for `hold` samples of their own, each from
+    /// another moment.
+    #[must_use]
+    pub fn of_a_hold(seed: u64, hold: u64, stamp: Stamp) -> Self {
+        let mut scenario = Self::of(seed, 60 + hold / 8_000);
+        let mut random = Random::new(seed, 2);
+        for track in &mut scenario.tracks {
+            let at = random.between(64_000, 160_000);
+            let length = hold - random.between(0, 16_000);
+            track.sender.events = vec![(at, Event::Hold(length, stamp, false))];
+            track.path.detours.clear();
+        }
+        scenario
+    }
+
+    /// A call that ends by BYE, which is not lost.
+    #[must_use]
+    pub fn of_a_bye(seed: u64) -> Self {
+        let mut scenario = Self::of(seed, 60);
+        let mut random = Random::new(seed, 2);
+        let end = 30 * RATE * ONE + random.between(0, 16_000) * ONE;
+        for track in &mut scenario.tracks {
+            let sender = &mut track.sender;
+            sender.ends_at = Some((end - sender.origin) / ONE);
+            sender.events.retain(|(at, _)| *at < 20 * RATE);
+            sender.reports = None;
+            track.path.loss = Loss::Random(0.0);
+            track.path.detours.clear();
+        }
+        scenario.start = 0;
+        scenario.bye = true;
+        scenario
     }
 
     /// The same with these skews.
@@ -85,6 +122,7 @@ impl Scenario {
     /// The same without skew, loss, events and what a fork takes away: what is left is exact.
     #[must_use]
     pub fn without_harm(mut self) -> Self {
+        self.start = 0;
         for track in &mut self.tracks {
             track.sender.skew_ppm = 0;
             track.sender.squeezed = 0.0;

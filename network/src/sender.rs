@@ -160,6 +160,8 @@ pub struct Sender {
     /// The stamp of its sample 0.
     stamp: u32,
     next_event: usize,
+    /// Whether a packet was sent since the last event.
+    steady: bool,
     next_report: u64,
     packets: u32,
     after: &'static str,
@@ -191,6 +193,7 @@ impl Sender {
             sequence: plan.first.0,
             stamp: plan.first.1,
             next_event: 0,
+            steady: false,
             next_report: 4_000,
             packets: 0,
             after: "begin",
@@ -245,6 +248,7 @@ impl Sender {
         {
             self.next_event += 1;
             self.after = event.name();
+            self.steady = false;
             self.befall(event);
             return;
         }
@@ -253,13 +257,15 @@ impl Sender {
         } else {
             self.samples
         };
-        if self.plan.squeezed > 0.0 && self.random.chance(self.plan.squeezed) {
+        // Not at the edge of a gap, where neither stamp nor sequence could ever show it.
+        if self.steady && self.plan.squeezed > 0.0 && self.random.chance(self.plan.squeezed) {
             // The fork never had it: a sequence number is gone, and no time has passed in the stamps.
             self.at += samples;
             self.stamp = self.stamp.wrapping_sub(samples as u32);
             self.sequence = self.sequence.wrapping_add(1);
             return;
         }
+        self.steady = true;
         let stamp = self.stamp_at(self.at);
         let place = self.place(self.at);
         let mut bytes = self.head(u8::from(self.law == Law::A) << 3, stamp);

@@ -93,10 +93,14 @@ pub struct Piece {
     pub samples: u64,
 }
 
-/// The samples at `place`, `place + step`, … of the marker `number`: how many there are.
+/// The samples at `origin`, `origin + step`, … of the marker `number`: how many there are. More than
+/// there can be of one that began before the origin: it is never whole.
 #[must_use]
 pub fn samples_of_mark(number: u64, origin: u64, step: u64) -> u64 {
     let begin = mark(number);
+    if begin < origin {
+        return u64::MAX;
+    }
     let first = |place: u64| place.saturating_sub(origin).div_ceil(step);
     first(begin + MARK as u64 * ONE) - first(begin)
 }
