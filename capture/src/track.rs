@@ -184,7 +184,8 @@ impl TrackState {
             .as_mut()
             .and_then(|stream| stream.segment.as_mut());
         if let Some(segment) = segment {
-            segment.note_report(ntp, stamp, &mut self.ntp_offset);
+            segment.note_report(ntp, stamp);
+            self.ntp_offset = segment.ntp_offset();
         }
     }
 
@@ -248,6 +249,11 @@ impl TrackState {
     /// Begins a stream: the next packet is its first, wherever the last one was.
     pub(crate) fn begin_stream(&mut self, first_sequence: u16) {
         self.decide(None);
+        let segment = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.segment.as_ref());
+        self.ntp_offset = segment.and_then(Segment::ntp_offset).or(self.ntp_offset);
         self.drift_ppb = self.drift_ppb();
         self.owed = 0;
         self.decoders.begin();
@@ -424,8 +430,7 @@ impl TrackState {
         };
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) =
-                Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
+            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset);
             stream.segment = Some(segment);
             return place;
         };
