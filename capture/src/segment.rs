@@ -361,7 +361,7 @@ impl Segment {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
         // What was said before a loss was squeezed out was said by the places before it.
-        let mended = self.mended.iter().filter(|(first, _)| *first > extended);
+        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
         let place = self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>();
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
