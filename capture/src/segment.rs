@@ -241,7 +241,7 @@ impl Segment {
             self.clock.origin += by;
             self.newest_lateness -= by;
             self.recent.follow(by);
-            self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+            self.drift = self.drift.next();
             placed.segments += 1;
         }
         self.mend_squeezed(extended, packet);
@@ -530,7 +530,7 @@ impl Segment {
             newest_samples: packet.samples,
             newest_number: packet.number,
         };
-        self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+        self.drift = self.drift.next();
         self.recent = Recent::new();
         self.mended.clear();
         self.ahead = None;
