@@ -396,9 +396,10 @@ impl Segment {
     }
 
     /// Notes a sender report: the sender's NTP clock at a stamp, in samples.
-    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) {
+    /// False if its stamp is none of this segment's.
+    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) -> bool {
         if self.place_of(stamp).is_none() {
-            return;
+            return false;
         }
         let extended = extend(self.clock.newest_stamp, stamp);
         let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
@@ -408,6 +409,7 @@ impl Segment {
         } else {
             self.judge_report(ntp, extended);
         }
+        true
     }
 
     fn judge_report(&mut self, ntp: i64, extended: i64) {

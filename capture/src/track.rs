@@ -11,7 +11,7 @@ use crate::decode::{Decoders, MAX_SAMPLES};
 use crate::event::{Event, Events};
 use crate::fill::Gap;
 use crate::order::Order;
-use crate::packet::RtpPacket;
+use crate::packet::{RtpPacket, SenderReport};
 use crate::payload::{Payload, PayloadMap};
 use crate::segment::{self, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
@@ -67,6 +67,8 @@ pub(crate) struct TrackState {
     drift_ppb: Option<i64>,
     /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
     ntp_offset: Option<i64>,
+    /// A report whose packets have not come yet.
+    report: Option<SenderReport>,
     /// Payload types that could not be decoded, one bit each.
     pub(crate) undecodable: u128,
 }
@@ -128,6 +130,7 @@ impl TrackState {
             jitter: 0,
             drift_ppb: None,
             ntp_offset: None,
+            report: None,
             undecodable: 0,
         }
     }
@@ -178,18 +181,23 @@ impl TrackState {
         }
     }
 
-    /// Notes a sender report: the sender's NTP time in 32.32 fixed point at a stamp.
-    pub(crate) fn note_report(&mut self, ntp: u64, stamp: u32) {
-        let samples = (u128::from(ntp) * u128::from(SAMPLE_RATE)) >> 32;
-        let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
+    /// Notes a sender report, while `ssrc` is heard. One of a stream that is yet to be trusted waits for
+    /// it.
+    pub(crate) fn note_report(&mut self, report: SenderReport, ssrc: u32) {
         let segment = self
             .stream
             .as_mut()
             .and_then(|stream| stream.segment.as_mut());
-        if let Some(segment) = segment {
-            segment.note_report(ntp, stamp);
-            self.ntp_offset = segment.ntp_offset();
-        }
+        let placed = segment
+            .filter(|_| report.ssrc == ssrc)
+            .is_some_and(|segment| {
+                let samples = (u128::from(report.ntp) * u128::from(SAMPLE_RATE)) >> 32;
+                let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
+                let placed = segment.note_report(ntp, report.stamp);
+                self.ntp_offset = segment.ntp_offset();
+                placed
+            });
+        self.report = Some(report).filter(|_| !placed);
     }
 
     /// Samples of its longest packet so far.
@@ -436,6 +444,9 @@ impl TrackState {
             };
         }
         let mut place = self.place(&placed, payload.map(Payload::clock_hz));
+        if let Some(report) = self.report.take_if(|report| report.ssrc == packet.ssrc) {
+            self.note_report(report, packet.ssrc);
+        }
         let Some(stream) = &mut self.stream else {
             return Content::Nothing;
         };
