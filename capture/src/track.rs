@@ -23,9 +23,8 @@ const USUAL_SAMPLES: i64 = 160;
 /// The most by which a packet of silence is made longer or shorter for drift: 5 ms.
 const SILENT_STEP: i64 = 40;
 
-/// Packets of voice from one that is made a sample longer or shorter to the next: 0.2 % of 20 ms
-/// packets, four times the worst clock.
-const VOICED_EVERY: u32 = 3;
+/// Samples of voice in which one is added or left out for drift: 0.2 %, four times the worst clock.
+const VOICED_EVERY: i64 = 500;
 
 /// Places of packets that follow each other may be this far apart where their samples' rate and the
 /// timeline's have no whole ratio.
@@ -61,7 +60,7 @@ pub(crate) struct TrackState {
     muted: Option<(MediaPlace, MediaPlace)>,
     /// Samples by which what follows belongs later, for drift; and packets since the last step.
     owed: i64,
-    since_step: u32,
+    since_step: i64,
     /// Interarrival jitter in sixteenths of a sample (RFC 3550 §A.8).
     jitter: i64,
     drift_ppb: Option<i64>,
@@ -530,16 +529,16 @@ impl TrackState {
     fn keep_pace(&mut self, length: i64, before: usize, scratch: &mut Vec<i16>) -> i64 {
         let samples = scratch.len() - before;
         let silent = level::is_silent(&scratch[before..]);
-        self.since_step += 1;
+        self.since_step = (self.since_step + length).min(VOICED_EVERY + length);
         if !silent && self.since_step < VOICED_EVERY {
             return length;
         }
-        self.since_step = 0;
         let most = if silent {
             SILENT_STEP.min(length / 4)
         } else {
-            1
+            self.since_step / VOICED_EVERY
         };
+        self.since_step %= VOICED_EVERY;
         let step = self.owed.clamp(-most, most);
         let new_length = length + step;
         let Ok(new_samples) = usize::try_from(new_length) else {
