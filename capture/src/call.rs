@@ -43,6 +43,15 @@ pub enum Port {
     Rtcp,
 }
 
+/// Which stream of its source a packet is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The one that is heard.
+    Stream,
+    /// The one before it.
+    StreamBefore,
+}
+
 /// An open call.
 #[derive(Debug)]
 pub struct Call {
@@ -60,6 +69,8 @@ pub struct Call {
     last_key: [Option<(char, Mono)>; 2],
     /// When anything last happened that keeps the call open.
     last_sign: Mono,
+    /// When the last packet of a source that is heard came.
+    last_packet: Mono,
     /// When a trusted BYE came that is still in doubt.
     bye: Option<Mono>,
     /// Listen for keys in the sound, once a recording asks for them.
@@ -92,6 +103,7 @@ impl Call {
             last_sound: [None; 2],
             last_key: [None; 2],
             last_sign: now,
+            last_packet: now,
             bye: None,
             detectors: [None, None],
             answers: 0,
@@ -191,6 +203,7 @@ impl Call {
             .admit(from, arrival, &packet, &self.settings.allow)
         {
             Admission::Heard => self.receive(track, arrival, &packet),
+            Admission::Straggler => self.take(track, arrival, &packet, Of::StreamBefore),
             Admission::Foreign => state.counts().foreign += 1,
             Admission::Begins { held, continues } => {
                 // What was held was counted as foreign until now.
@@ -397,14 +410,20 @@ impl Call {
     }
 
     /// Takes a packet in its turn.
-    fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
+    fn take(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>, of: Of) {
         let Some(state) = &mut self.tracks[track.index()] else {
             return;
         };
         self.last_sign = self.last_sign.max(arrival);
-        self.bye = None;
+        self.last_packet = self.last_packet.max(arrival);
+        if self.bye.is_some_and(|bye| arrival.since(bye) > BYE_DOUBT) {
+            self.bye = None;
+        }
         let arrived = self.timeline.place(arrival);
-        let content = state.take(packet, arrived, &mut self.scratch);
+        let content = match of {
+            Of::Stream => state.take(packet, arrived, &mut self.scratch),
+            Of::StreamBefore => state.take_straggler(packet, arrived, &mut self.scratch),
+        };
         let moved = state.take_move();
         let end = state.end();
         if let Some(moved) = moved {
@@ -493,7 +512,7 @@ impl Call {
             }
         }
         if let Some(bye) = self.bye
-            && now.since(bye) >= BYE_DOUBT
+            && now.since(bye.max(self.last_packet)) >= BYE_DOUBT
         {
             self.bye = None;
             let to = self.end(bye);

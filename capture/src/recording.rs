@@ -159,10 +159,9 @@ impl Recording {
 
     /// Follows sound of a track that was moved from `from` to `place`, which is at `at`.
     pub(crate) fn follow(&mut self, track: Track, from: MediaPlace, place: MediaPlace, at: Mono) {
-        let begins = self
-            .running
-            .as_ref()
-            .is_some_and(|running| !running.touched && running.cursor == from);
+        let begins = self.running.as_ref().is_some_and(|running| {
+            !running.touched && (place < running.cursor || running.cursor == from)
+        });
         if begins && self.start.track.has(track) {
             self.running = None;
             self.begin(place, at);

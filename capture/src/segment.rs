@@ -82,8 +82,11 @@ pub(crate) struct Segment {
     hold: Option<Hold>,
     drift: Drift,
     recent: Recent,
-    /// Whether the sender's reports tell when its stamps break.
-    reports: bool,
+    /// What to add to the sender's NTP clock for a place, as far as its reports have told: then they
+    /// tell when its stamps break as well.
+    ntp_offset: Option<i64>,
+    /// A report that came while its place was not known: the NTP time and the stamp.
+    unplaced: Option<(i64, i64)>,
     /// By how much later its reports put what follows.
     correction: Option<i64>,
     /// Squeezed losses that were mended lately: the first stamp behind each, and its samples.
@@ -172,7 +175,7 @@ impl Segment {
         packet: &Packet,
         rate_hz: u32,
         clock_hz: u32,
-        reports: bool,
+        ntp_offset: Option<i64>,
     ) -> (Self, MediaPlace) {
         let (rate_hz, clock_hz) = (i64::from(rate_hz), i64::from(clock_hz.max(1)));
         let stamp = i64::from(packet.stamp);
@@ -193,7 +196,8 @@ impl Segment {
             hold: None,
             drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
             recent: Recent::new(),
-            reports,
+            ntp_offset,
+            unplaced: None,
             correction: None,
             mended: VecDeque::new(),
         };
@@ -357,7 +361,7 @@ impl Segment {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
         // What was said before a loss was squeezed out was said by the places before it.
-        let mended = self.mended.iter().filter(|(first, _)| *first > extended);
+        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
         let place = self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>();
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
@@ -381,31 +385,35 @@ impl Segment {
             .is_some_and(|hold| hold.is_overdue(now.0, self.rate_hz))
     }
 
-    /// Notes a sender report: the sender's NTP clock at a stamp, in samples. `offset` is what to add to
-    /// that clock for a place, as far as it is known.
-    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32, offset: &mut Option<i64>) {
+    /// What to add to the sender's NTP clock for a place, if it is known.
+    pub(crate) fn ntp_offset(&self) -> Option<i64> {
+        self.ntp_offset
+    }
+
+    /// Notes a sender report: the sender's NTP clock at a stamp, in samples.
+    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) {
         let Some(place) = self.place_of(stamp) else {
             return;
         };
-        let known = *offset;
-        let late = known.map(|offset| ntp.saturating_add(offset) - place.0);
         let trusted = self.samples(TRUSTED_MS);
+        let late = self
+            .ntp_offset
+            .map(|offset| ntp.saturating_add(offset) - place.0);
         match (&mut self.hold, late) {
             (Some(hold), Some(late)) => hold.note_report(late),
-            (Some(_), None) => {}
-            (None, Some(late)) if late.abs() > trusted => {
-                self.correction = Some(late);
+            (Some(hold), None) if hold.is_fresh() => {
+                self.unplaced = Some((ntp, extend(self.clock.newest_stamp, stamp)));
             }
+            (None, Some(late)) if late.abs() > trusted => self.correction = Some(late),
             // The two clocks of the sender are one, or nearly: this one is followed.
-            (None, _) => *offset = Some(place.0 - ntp),
+            _ => self.ntp_offset = Some(place.0 - ntp),
         }
-        self.reports = true;
     }
 
     /// How late all packets may be and the clock still be right, in milliseconds. A sender whose
     /// reports tell when its stamps break needs no guess.
     fn tolerated_ms(&self, contiguous: bool) -> i64 {
-        match (self.reports, contiguous) {
+        match (self.ntp_offset.is_some(), contiguous) {
             (true, _) => FAR_MS,
             (false, true) => LAGGING_MS,
             (false, false) => PAUSED_MS,
@@ -515,6 +523,11 @@ impl Segment {
         self.clock.origin += by;
         self.newest_lateness -= by;
         self.recent.follow(by);
+        if let Some((ntp, stamp)) = self.unplaced.take()
+            && self.ntp_offset.is_none()
+        {
+            self.ntp_offset = Some(self.at(stamp) - ntp);
+        }
         if by != 0 {
             placed.moved = Some(Move {
                 from: hold.from,

@@ -38,6 +38,12 @@ const MOST_DROPPED: i64 = 3_000;
 /// A step back beyond this is a jump: 4 s of 20 ms packets, more than any window keeps open.
 const MOST_BACK: i64 = 200;
 
+/// How far ahead of its last packet a straggler of a stream may be that is over.
+const MOST_AHEAD: i64 = 64;
+
+/// How long packets of the stream before may still come: more than a reorder window.
+const STRAGGLING: Duration = Duration::from_millis(500);
+
 /// How far packets of a candidate may lie apart in sequence to be of one stream.
 const NEAR: i64 = 16;
 
@@ -57,6 +63,8 @@ pub(crate) enum Admission {
         /// Whether sequence and stamps go on where the old source was.
         continues: bool,
     },
+    /// It is a late packet of the stream before the one that is heard.
+    Straggler,
     /// It is not heard. It may be held, to be given back once its source is trusted.
     Foreign,
 }
@@ -73,6 +81,8 @@ pub(crate) struct Held {
 pub(crate) struct Source {
     rule: Option<SourceRule>,
     heard: Option<Heard>,
+    /// Who was heard before, and until when.
+    before: Option<(Heard, Mono)>,
     candidates: Vec<Candidate>,
 }
 
@@ -146,6 +156,14 @@ impl Source {
                 heard.timestamp = packet.timestamp;
             }
             return Admission::Heard;
+        }
+        if let Some((before, until)) = self.before
+            && before.address == from
+            && before.ssrc == packet.ssrc
+            && (-MOST_BACK..=MOST_AHEAD).contains(&steps(before.sequence, packet.sequence))
+            && arrival.since(until) < STRAGGLING
+        {
+            return Admission::Straggler;
         }
         let allowed = match self.rule {
             Some(rule) => fits(rule, from),
@@ -227,6 +245,7 @@ impl Source {
     }
 
     fn listen(&mut self, address: SocketAddr, arrival: Mono, packet: &RtpPacket<'_>) {
+        self.before = self.heard.map(|heard| (heard, arrival));
         self.heard = Some(Heard {
             address,
             ssrc: packet.ssrc,

@@ -48,6 +48,8 @@ pub(crate) struct TrackState {
     pub(crate) codec: Option<&'static str>,
     counts: TrackStats,
     stream: Option<Stream>,
+    /// The stream before it, whose last packets may still come.
+    before: Option<Stream>,
     /// Behind the last sample of all segments so far.
     end: MediaPlace,
     usual_samples: i64,
@@ -115,6 +117,7 @@ impl TrackState {
             codec: None,
             counts: TrackStats::default(),
             stream: None,
+            before: None,
             end: NOWHERE,
             usual_samples: USUAL_SAMPLES,
             longest: USUAL_SAMPLES,
@@ -184,7 +187,8 @@ impl TrackState {
             .as_mut()
             .and_then(|stream| stream.segment.as_mut());
         if let Some(segment) = segment {
-            segment.note_report(ntp, stamp, &mut self.ntp_offset);
+            segment.note_report(ntp, stamp);
+            self.ntp_offset = segment.ntp_offset();
         }
     }
 
@@ -248,13 +252,19 @@ impl TrackState {
     /// Begins a stream: the next packet is its first, wherever the last one was.
     pub(crate) fn begin_stream(&mut self, first_sequence: u16) {
         self.decide(None);
+        let segment = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.segment.as_ref());
+        self.ntp_offset = segment.and_then(Segment::ntp_offset).or(self.ntp_offset);
         self.drift_ppb = self.drift_ppb();
         self.owed = 0;
         self.decoders.begin();
         self.counts.lost += self
             .stream
-            .take()
+            .as_ref()
             .map_or(0, |stream| stream.sequence.lost());
+        self.before = self.stream.take();
         self.stream = Some(Stream {
             sequence: Sequence::new(first_sequence),
             segment: None,
@@ -262,6 +272,64 @@ impl TrackState {
             quiet: false,
             last_lateness: None,
         });
+    }
+
+    /// Takes a late packet of the stream before the one that is heard.
+    pub(crate) fn take_straggler<'a>(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        arrived: MediaPlace,
+        scratch: &'a mut Vec<i16>,
+    ) -> Content<'a> {
+        let payload = self.payloads.get(packet.payload_type);
+        let Some(stream) = &mut self.before else {
+            return Content::Nothing;
+        };
+        let number = stream.sequence.extended(packet.sequence);
+        let steps = stream.sequence.steps_to(packet.sequence);
+        if stream.sequence.note(packet.sequence) == Arrival::Duplicate {
+            self.counts.duplicates += 1;
+            return Content::Nothing;
+        }
+        if steps < 0 {
+            // It was counted as lost when its stream ended.
+            self.counts.lost = self.counts.lost.saturating_sub(1);
+        }
+        self.counts.packets += 1;
+        self.counts.reordered += 1;
+        self.counts.payload_bytes += packet.payload.len() as u64;
+        let decodes =
+            payload.filter(|payload| payload.is_audio() && !self.decoders.needs_order(*payload));
+        let decoded = decodes.and_then(|payload| {
+            let stamp = packet.timestamp;
+            self.decoders
+                .decode(payload, packet.payload, stamp, false, scratch)
+        });
+        let placed = decoded.and_then(|before| {
+            let samples = signed(scratch.len() - before);
+            let placed = segment::Packet {
+                stamp: packet.timestamp,
+                number,
+                steps,
+                samples,
+                arrived,
+                behind: self.end,
+            };
+            let place = stream.segment.as_mut()?.place_overtaken(&placed)?;
+            Some((place, samples, before))
+        });
+        let Some((place, length, before)) = placed else {
+            self.note_late();
+            return Content::Nothing;
+        };
+        let samples = &mut scratch[before..];
+        self.silence_muted(place, samples);
+        Content::Sound {
+            place,
+            samples,
+            length,
+            gap: None,
+        }
     }
 
     /// Takes a packet of the source that is heard, which arrived at the place `arrived`.
@@ -424,8 +492,7 @@ impl TrackState {
         };
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) =
-                Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset.is_some());
+            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset);
             stream.segment = Some(segment);
             return place;
         };

@@ -5,7 +5,7 @@
 
 use reeld_model::{Mono, Track};
 
-use super::Call;
+use super::{Call, Of};
 use crate::order::Turn;
 use crate::packet::{self, Datagram, RtpPacket};
 
@@ -40,6 +40,7 @@ impl Call {
                     track,
                     oldest.map_or(arrival, |oldest| oldest.min(arrival)),
                     packet,
+                    Of::Stream,
                 );
             }
             Turn::Waits | Turn::AfterAll => {}
@@ -57,7 +58,7 @@ impl Call {
         let next = |call: &mut Self| call.tracks[track.index()].as_mut()?.order.next(Some(edge));
         while let Some(waiting) = next(self) {
             if let Datagram::Rtp(packet) = packet::read(&waiting.datagram) {
-                self.take(track, waiting.arrival, &packet);
+                self.take(track, waiting.arrival, &packet, Of::Stream);
             }
         }
     }

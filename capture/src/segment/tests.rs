@@ -25,7 +25,7 @@ impl Sender {
             arrived: MediaPlace(arrived),
             behind: MediaPlace(i64::MIN),
         };
-        let (segment, place) = Segment::begin(&packet, RATE, RATE, false);
+        let (segment, place) = Segment::begin(&packet, RATE, RATE, None);
         Self {
             segment,
             number: 1,
