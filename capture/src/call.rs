@@ -189,8 +189,8 @@ impl Call {
                 let Some(heard) = heard.filter(|heard| heard.address.ip() == from.ip()) else {
                     return;
                 };
-                if let Some((ntp, stamp)) = packet::sender_report(compound, heard.ssrc) {
-                    state.note_report(ntp, stamp);
+                if let Some(report) = packet::sender_report(compound) {
+                    state.note_report(report, heard.ssrc);
                 }
                 if packet::says_bye(compound, heard.ssrc) {
                     self.bye.get_or_insert(arrival);

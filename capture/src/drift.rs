@@ -19,10 +19,10 @@ const ENOUGH: u32 = 50;
 const STEADY_US: i64 = 6_000;
 
 /// The error at which correction begins, in microseconds.
-const TOLERATED_US: i64 = 4_000;
+const TOLERATED_US: i64 = 3_000;
 
-/// How far beyond nought a correction goes, since the drift goes on, in microseconds.
-const BEYOND_US: i64 = 1_500;
+/// Once corrected, this much of an error is corrected each stretch, beside what the drift will be.
+const SHARE: i64 = 2;
 
 /// Stretches before the first correction and the first estimate.
 const SETTLED: u32 = 2;
@@ -43,11 +43,15 @@ pub(crate) struct Drift {
     stretches: u32,
     /// Stretches in a row that were beyond what is tolerated.
     beyond: u32,
+    /// Whether the clocks are known to differ: then each stretch is corrected.
+    follows: bool,
     /// Samples by which places were moved so far for drift: later is positive.
     moved: i64,
     /// First stretch's place, and the steps that were not drift.
     first: Option<(i64, i64)>,
     steps: i64,
+    /// The estimate of the segment before this one, of the same sender.
+    known_ppb: Option<i64>,
 }
 
 impl Drift {
@@ -61,9 +65,20 @@ impl Drift {
             reference: 0,
             stretches: 0,
             beyond: 0,
+            follows: false,
             moved: 0,
             first: None,
             steps: 0,
+            known_ppb: None,
+        }
+    }
+
+    /// The drift of the next segment of the same sender.
+    pub(crate) fn next(&self) -> Self {
+        Self {
+            known_ppb: self.ppb(),
+            follows: self.follows,
+            ..Self::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX))
         }
     }
 
@@ -98,6 +113,10 @@ impl Drift {
             return None;
         }
         let error = least - self.reference;
+        if self.follows {
+            let by = self.late_in_a_stretch() + error / SHARE;
+            return (by != 0).then_some(by);
+        }
         if error.abs() < self.samples(TOLERATED_US) {
             self.beyond = 0;
             return None;
@@ -106,8 +125,14 @@ impl Drift {
         if self.beyond < 2 || self.stretches <= SETTLED {
             return None;
         }
-        self.beyond = 0;
-        Some(error + error.signum() * self.samples(BEYOND_US))
+        self.follows = true;
+        Some(error + self.late_in_a_stretch())
+    }
+
+    /// By how many samples the sender falls behind in a stretch.
+    fn late_in_a_stretch(&self) -> i64 {
+        let samples = STRETCH_MS * self.rate_hz / 1_000;
+        -self.ppb().unwrap_or(0) * samples / 1_000_000_000
     }
 
     /// Notes that what follows was placed `by` samples later for drift.
@@ -122,9 +147,11 @@ impl Drift {
 
     /// How much faster the sender's clock is than ours, in parts per billion.
     pub(crate) fn ppb(&self) -> Option<i64> {
-        let ((first, from), (last, to)) = (self.first?, self.last?);
+        let (Some((first, from)), Some((last, to))) = (self.first, self.last) else {
+            return self.known_ppb;
+        };
         if self.stretches <= SETTLED || to <= from {
-            return None;
+            return self.known_ppb;
         }
         // A fast sender's packets come ever earlier by its stamps.
         let late = i128::from(last + self.moved - first - self.steps);

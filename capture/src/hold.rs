@@ -60,7 +60,7 @@ pub(crate) struct Hold {
     kind: Kind,
     /// The first one's place for now.
     pub(crate) from: MediaPlace,
-    /// It goes no earlier than this.
+    /// The end of what is before it.
     pub(crate) floor: MediaPlace,
     /// The place of the first one's arrival, and the last one's.
     opened: i64,
@@ -172,7 +172,7 @@ impl Hold {
             return Verdict {
                 by: match self.kind {
                     Kind::Doubt { .. } if is_near => 0,
-                    _ => by.max(self.floor - self.from),
+                    _ => self.behind(by, samples(NEAR_MS)),
                 },
                 is_new: !(doubted && is_near),
             };
@@ -185,7 +185,7 @@ impl Hold {
                 let tolerated = if early { samples(JITTER_MS) } else { tolerated };
                 let is_early = before.is_some_and(|before| self.least < -before);
                 let by = if self.count > 0 && (self.least > tolerated || is_early) {
-                    self.least.max(self.floor - self.from)
+                    self.behind(self.least, samples(NEAR_MS))
                 } else {
                     0
                 };
@@ -206,12 +206,23 @@ impl Hold {
                         };
                     }
                 }
-                let mut by = self.least.max(self.floor - self.from);
-                if self.from + by - self.floor <= samples(NEAR_MS) {
-                    by = self.floor - self.from;
+                Verdict {
+                    by: self.behind(self.least, samples(NEAR_MS)),
+                    is_new: true,
                 }
-                Verdict { by, is_new: true }
             }
+        }
+    }
+
+    /// `by`, so that it follows what is before it where it nearly does: neither a hole nor a cut is
+    /// made for what the minimum delay is known to within. Beyond that its place is its place, and
+    /// the end of what was placed too late gives way.
+    fn behind(&self, by: i64, near: i64) -> i64 {
+        let gap = self.from + by - self.floor;
+        if gap.abs() <= near {
+            self.floor - self.from
+        } else {
+            by
         }
     }
 }

@@ -65,14 +65,25 @@ pub(crate) fn says_bye(datagram: &[u8], ssrc: u32) -> bool {
     })
 }
 
-/// What a sender report says of `ssrc` (RFC 3550 §6.4.1): its NTP time in 32.32 fixed point, and the
-/// RTP time stamp of the same instant.
-pub(crate) fn sender_report(datagram: &[u8], ssrc: u32) -> Option<(u64, u32)> {
+/// What a sender report says (RFC 3550 §6.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SenderReport {
+    pub(crate) ssrc: u32,
+    /// The sender's NTP time in 32.32 fixed point.
+    pub(crate) ntp: u64,
+    /// The RTP time stamp of the same instant.
+    pub(crate) stamp: u32,
+}
+
+/// The sender report in an RTCP compound packet, if it has one.
+pub(crate) fn sender_report(datagram: &[u8]) -> Option<SenderReport> {
     let compound = rtcp_types::Compound::parse(datagram).ok()?;
     compound.into_iter().find_map(|packet| match packet {
-        Ok(rtcp_types::Packet::Sr(report)) if report.ssrc() == ssrc => {
-            Some((report.ntp_timestamp(), report.rtp_timestamp()))
-        }
+        Ok(rtcp_types::Packet::Sr(report)) => Some(SenderReport {
+            ssrc: report.ssrc(),
+            ntp: report.ntp_timestamp(),
+            stamp: report.rtp_timestamp(),
+        }),
         _ => None,
     })
 }
@@ -137,7 +148,7 @@ mod tests {
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), ssrc: u32) {
             let _ = read(&bytes);
             let _ = says_bye(&bytes, ssrc);
-            let _ = sender_report(&bytes, ssrc);
+            let _ = sender_report(&bytes);
         }
     }
 }

@@ -85,7 +85,9 @@ pub(crate) struct Segment {
     /// What to add to the sender's NTP clock for a place, as far as its reports have told: then they
     /// tell when its stamps break as well.
     ntp_offset: Option<i64>,
-    /// A report that came while its place was not known: the NTP time and the stamp.
+    /// A report that came before the packets that it is about: the NTP time and the stamp.
+    ahead: Option<(i64, i64)>,
+    /// A report that came while its place was not known, likewise.
     unplaced: Option<(i64, i64)>,
     /// By how much later its reports put what follows.
     correction: Option<i64>,
@@ -197,6 +199,7 @@ impl Segment {
             drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
             recent: Recent::new(),
             ntp_offset,
+            ahead: None,
             unplaced: None,
             correction: None,
             mended: VecDeque::new(),
@@ -238,7 +241,7 @@ impl Segment {
             self.clock.origin += by;
             self.newest_lateness -= by;
             self.recent.follow(by);
-            self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+            self.drift = self.drift.next();
             placed.segments += 1;
         }
         self.mend_squeezed(extended, packet);
@@ -296,6 +299,10 @@ impl Segment {
         self.newest_arrived = packet.arrived.0;
         self.recent.note(lateness);
         placed.place = MediaPlace(self.at(extended));
+        let end = extended + self.in_units(packet.samples);
+        if let Some((ntp, stamp)) = self.ahead.take_if(|(_, stamp)| *stamp < end) {
+            self.judge_report(ntp, stamp);
+        }
         placed
     }
 
@@ -360,9 +367,7 @@ impl Segment {
     pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        // What was said before a loss was squeezed out was said by the places before it.
-        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
-        let place = self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>();
+        let place = self.said_at(extended);
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
     }
@@ -391,23 +396,51 @@ impl Segment {
     }
 
     /// Notes a sender report: the sender's NTP clock at a stamp, in samples.
-    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) {
-        let Some(place) = self.place_of(stamp) else {
-            return;
-        };
+    /// False if its stamp is none of this segment's.
+    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) -> bool {
+        if self.place_of(stamp).is_none() {
+            return false;
+        }
+        let extended = extend(self.clock.newest_stamp, stamp);
+        let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
+        if extended >= end {
+            // What lies between the last packet and the report is not known yet.
+            self.ahead = Some((ntp, extended));
+        } else {
+            self.judge_report(ntp, extended);
+        }
+        true
+    }
+
+    fn judge_report(&mut self, ntp: i64, extended: i64) {
         let trusted = self.samples(TRUSTED_MS);
-        let late = self
-            .ntp_offset
-            .map(|offset| ntp.saturating_add(offset) - place.0);
+        let late = self.ntp_offset.map(|offset| {
+            // A report at the edge of a squeezed loss is of either side.
+            let late = |place: i64| ntp.saturating_add(offset) - place;
+            let (one, other) = (self.said_at(extended + 1), self.said_at(extended));
+            let one = late(one - self.in_samples(1));
+            let other = late(other);
+            if one.abs() < other.abs() { one } else { other }
+        });
         match (&mut self.hold, late) {
             (Some(hold), Some(late)) => hold.note_report(late),
-            (Some(hold), None) if hold.is_fresh() => {
-                self.unplaced = Some((ntp, extend(self.clock.newest_stamp, stamp)));
+            (Some(hold), None) if hold.is_fresh() => self.unplaced = Some((ntp, extended)),
+            (None, Some(late)) if late.abs() > trusted => {
+                // No packet comes before its sound is over: then the report is of another time.
+                if self.recent.least() - late >= -trusted {
+                    self.correction = Some(late);
+                }
             }
-            (None, Some(late)) if late.abs() > trusted => self.correction = Some(late),
             // The two clocks of the sender are one, or nearly: this one is followed.
-            _ => self.ntp_offset = Some(place.0 - ntp),
+            _ => self.ntp_offset = Some(self.said_at(extended) - ntp),
         }
+    }
+
+    /// The place of a stamp by the clock that held when it was said: what was said before a loss was
+    /// squeezed out was said by the places before it.
+    fn said_at(&self, extended: i64) -> i64 {
+        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
+        self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>()
     }
 
     /// How late all packets may be and the clock still be right, in milliseconds. A sender whose
@@ -499,9 +532,10 @@ impl Segment {
             newest_samples: packet.samples,
             newest_number: packet.number,
         };
-        self.drift = Drift::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX));
+        self.drift = self.drift.next();
         self.recent = Recent::new();
         self.mended.clear();
+        self.ahead = None;
         let tolerated = self.samples(self.tolerated_ms(contiguous));
         let back = (old_place < place).then_some((old_place - place, tolerated));
         self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
@@ -551,6 +585,11 @@ impl Segment {
         } else {
             (extended * self.rate_hz).div_euclid(self.clock_hz)
         }
+    }
+
+    /// Samples of the timeline as units of the stamp.
+    fn in_units(&self, samples: i64) -> i64 {
+        samples * self.clock_hz / self.rate_hz
     }
 
     fn samples(&self, ms: i64) -> i64 {

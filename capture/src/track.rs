@@ -11,7 +11,7 @@ use crate::decode::{Decoders, MAX_SAMPLES};
 use crate::event::{Event, Events};
 use crate::fill::Gap;
 use crate::order::Order;
-use crate::packet::RtpPacket;
+use crate::packet::{RtpPacket, SenderReport};
 use crate::payload::{Payload, PayloadMap};
 use crate::segment::{self, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
@@ -23,9 +23,8 @@ const USUAL_SAMPLES: i64 = 160;
 /// The most by which a packet of silence is made longer or shorter for drift: 5 ms.
 const SILENT_STEP: i64 = 40;
 
-/// Packets of voice from one that is made a sample longer or shorter to the next: 0.2 % of 20 ms
-/// packets, four times the worst clock.
-const VOICED_EVERY: u32 = 3;
+/// Samples of voice in which one is added or left out for drift: 0.2 %, four times the worst clock.
+const VOICED_EVERY: i64 = 500;
 
 /// Places of packets that follow each other may be this far apart where their samples' rate and the
 /// timeline's have no whole ratio.
@@ -61,12 +60,14 @@ pub(crate) struct TrackState {
     muted: Option<(MediaPlace, MediaPlace)>,
     /// Samples by which what follows belongs later, for drift; and packets since the last step.
     owed: i64,
-    since_step: u32,
+    since_step: i64,
     /// Interarrival jitter in sixteenths of a sample (RFC 3550 §A.8).
     jitter: i64,
     drift_ppb: Option<i64>,
     /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
     ntp_offset: Option<i64>,
+    /// A report whose packets have not come yet.
+    report: Option<SenderReport>,
     /// Payload types that could not be decoded, one bit each.
     pub(crate) undecodable: u128,
 }
@@ -128,6 +129,7 @@ impl TrackState {
             jitter: 0,
             drift_ppb: None,
             ntp_offset: None,
+            report: None,
             undecodable: 0,
         }
     }
@@ -178,18 +180,23 @@ impl TrackState {
         }
     }
 
-    /// Notes a sender report: the sender's NTP time in 32.32 fixed point at a stamp.
-    pub(crate) fn note_report(&mut self, ntp: u64, stamp: u32) {
-        let samples = (u128::from(ntp) * u128::from(SAMPLE_RATE)) >> 32;
-        let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
+    /// Notes a sender report, while `ssrc` is heard. One of a stream that is yet to be trusted waits for
+    /// it.
+    pub(crate) fn note_report(&mut self, report: SenderReport, ssrc: u32) {
         let segment = self
             .stream
             .as_mut()
             .and_then(|stream| stream.segment.as_mut());
-        if let Some(segment) = segment {
-            segment.note_report(ntp, stamp);
-            self.ntp_offset = segment.ntp_offset();
-        }
+        let placed = segment
+            .filter(|_| report.ssrc == ssrc)
+            .is_some_and(|segment| {
+                let samples = (u128::from(report.ntp) * u128::from(SAMPLE_RATE)) >> 32;
+                let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
+                let placed = segment.note_report(ntp, report.stamp);
+                self.ntp_offset = segment.ntp_offset();
+                placed
+            });
+        self.report = Some(report).filter(|_| !placed);
     }
 
     /// Samples of its longest packet so far.
@@ -436,6 +443,9 @@ impl TrackState {
             };
         }
         let mut place = self.place(&placed, payload.map(Payload::clock_hz));
+        if let Some(report) = self.report.take_if(|report| report.ssrc == packet.ssrc) {
+            self.note_report(report, packet.ssrc);
+        }
         let Some(stream) = &mut self.stream else {
             return Content::Nothing;
         };
@@ -519,16 +529,16 @@ impl TrackState {
     fn keep_pace(&mut self, length: i64, before: usize, scratch: &mut Vec<i16>) -> i64 {
         let samples = scratch.len() - before;
         let silent = level::is_silent(&scratch[before..]);
-        self.since_step += 1;
+        self.since_step = (self.since_step + length).min(VOICED_EVERY + length);
         if !silent && self.since_step < VOICED_EVERY {
             return length;
         }
-        self.since_step = 0;
         let most = if silent {
             SILENT_STEP.min(length / 4)
         } else {
-            1
+            self.since_step / VOICED_EVERY
         };
+        self.since_step %= VOICED_EVERY;
         let step = self.owed.clamp(-most, most);
         let new_length = length + step;
         let Ok(new_samples) = usize::try_from(new_length) else {
