@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use reeld_codec::comfort::Noise;
 use reeld_model::quality::MOST_NAMES;
-use reeld_model::time::samples_in;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
     RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track, TrackStats,
 };
 
-use crate::event::Event;
 use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
@@ -25,7 +23,7 @@ use crate::payload::PayloadMap;
 use crate::recording::Recording;
 use crate::sdp::{Line, Offer};
 use crate::segment::Move;
-use crate::settings::{Dtmf, Settings};
+use crate::settings::Settings;
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
 use crate::track::{Content, TrackState};
@@ -35,15 +33,6 @@ const BYE_DOUBT: Duration = Duration::from_secs(2);
 
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
-
-/// The longest packet: none in use has more.
-const LONGEST_PACKET: Duration = Duration::from_millis(120);
-
-/// A key that is heard this soon after the same one came as an event is that one.
-const SAME_KEY: Duration = Duration::from_secs(1);
-
-/// How long a packet may be held for its source to be trusted before its place is settled.
-const MOST_HELD: Duration = Duration::from_secs(2);
 
 /// The port of a track that a datagram came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,7 +445,7 @@ impl Call {
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
         let window = self.settings.reorder_window;
-        let open_from = open_from(&self.tracks, &self.timeline, window, arrival);
+        let open_from = place::open_from(&self.tracks, &self.timeline, window, arrival);
         let sound = Sound {
             track,
             place,
@@ -490,32 +479,6 @@ impl Call {
         }
     }
 
-    /// A key that was heard in the sound, unless it came as an event as well.
-    fn hear_key(&mut self, track: Track, key: char, arrival: Mono) {
-        let last = self.last_key[track.index()].replace((key, arrival));
-        let is_known = last.is_some_and(|(last, at)| last == key && arrival.since(at) < SAME_KEY);
-        if !is_known {
-            self.press(track, key, arrival);
-        }
-    }
-
-    /// A part of an event: a key once, and what stands in its place.
-    fn note_event(&mut self, track: Track, event: Event, place: Option<MediaPlace>, arrival: Mono) {
-        if let Some(from) = place
-            && let Some(state) = &mut self.tracks[track.index()]
-        {
-            let to = from + event.length;
-            self.timeline.fills[track.index()].end_noise(from);
-            state.mute(from, to);
-            let tone = (self.settings.dtmf == Dtmf::Tone).then_some((event.key, event.volume));
-            self.timeline.stand_for(track, from, to, tone);
-        }
-        if event.is_new {
-            self.last_key[track.index()] = Some((event.key, arrival));
-            self.press(track, event.key, arrival);
-        }
-    }
-
     /// Decides about all sound whose place may still move: all of it, or what has waited long
     /// enough at `now`.
     fn decide(&mut self, now: Option<Mono>) {
@@ -528,22 +491,6 @@ impl Call {
             let (moved, end) = (state.take_move(), state.end());
             if let Some(moved) = moved {
                 follow(&mut self.timeline, &self.tracks, track, moved, end);
-            }
-        }
-    }
-
-    /// A key of the caller's or the callee's.
-    fn press(&mut self, track: Track, key: char, arrival: Mono) {
-        self.decide(None);
-        self.note_quality();
-        let stats = self.stats();
-        let mut at = 0;
-        while at < self.timeline.recordings.len() {
-            if self.timeline.recordings[at].note_key(track, key) {
-                let to = self.timeline.place(arrival);
-                self.timeline.finish(at, to, EndedBy::Key, arrival, stats);
-            } else {
-                at += 1;
             }
         }
     }
@@ -579,53 +526,6 @@ impl Call {
         }
     }
 
-    /// The first place that stays open at `now`.
-    fn open_from(&self, now: Mono) -> MediaPlace {
-        open_from(
-            &self.tracks,
-            &self.timeline,
-            self.settings.reorder_window,
-            now,
-        )
-    }
-
-    /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
-    /// its places as the least late of its last packets was. So a sender that lost its pace is cut
-    /// where it was, and not ahead of it, and jitter cuts nobody.
-    fn by_senders(&self, at: Mono) -> impl Iterator<Item = MediaPlace> {
-        let place = self.timeline.place(at);
-        self.tracks
-            .iter()
-            .zip(self.last_sound)
-            .filter_map(move |(track, last)| {
-                let flows = at.since(last?) < FLOWING;
-                let track = track.as_ref().filter(|_| flows)?;
-                Some(place + -track.lag())
-            })
-    }
-
-    /// The first place that was not yet heard of at `at`: where a pause begins, and a recording
-    /// that is started while audio flows.
-    fn earliest(&self, at: Mono) -> MediaPlace {
-        let place = self.by_senders(at).min();
-        let place = place.unwrap_or_else(|| self.timeline.place(at));
-        place.max(self.timeline.mixer.base())
-    }
-
-    /// Where a recording ends that ends at `at`: with a sender that is ahead of its first packet it
-    /// needs no time beyond what was received.
-    fn end(&self, at: Mono) -> MediaPlace {
-        let written = self.timeline.mixer.written_end();
-        self.latest(at).min(self.timeline.place(at).max(written))
-    }
-
-    /// The place before which all lies that was said by `at`: where a pause ends.
-    fn latest(&self, at: Mono) -> MediaPlace {
-        let place = self.by_senders(at).max();
-        let place = place.unwrap_or_else(|| self.timeline.place(at));
-        place.max(self.timeline.mixer.written_end())
-    }
-
     /// The recording's place in the list.
     fn find(&self, which: RecordingRef) -> Result<usize, Refusal> {
         let recordings = &self.timeline.recordings;
@@ -657,28 +557,6 @@ fn follow(
     timeline.move_sound(track, moved, to, ends.max().unwrap_or(end));
 }
 
-/// The first place that stays open at `now`: for what is late by `window` at most, for what is held
-/// until its source is trusted, and for sound that may still belong earlier.
-fn open_from(
-    tracks: &[Option<TrackState>; 2],
-    timeline: &Timeline,
-    window: Duration,
-    now: Mono,
-) -> MediaPlace {
-    let tracks = || tracks.iter().flatten();
-    let held = tracks().filter_map(|track| track.source.oldest_held());
-    let oldest = held.filter(|held| now.since(*held) < MOST_HELD).min();
-    // Whoever is not trusted yet may turn out to have been late, as below.
-    let oldest = oldest.map_or(now, |oldest| oldest.min(now) - LONGEST_PACKET - window);
-    // A packet that is late by the whole window has its first sample a packet's length before.
-    let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
-    let waiting = tracks().filter_map(|track| track.order.oldest()).min();
-    let waiting = waiting.map_or(now, |waiting| waiting.min(now));
-    let open = timeline.place(oldest.min(waiting - window)) + -longest;
-    let movable = tracks().filter_map(TrackState::held_from).min();
-    movable.map_or(open, |from| open.min(from + -samples_in(window)))
-}
-
 /// Counts of each track, indexed by [`Track::index`].
 fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
     let of = |track: &Option<TrackState>| {
@@ -689,6 +567,8 @@ fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
     [of(&tracks[0]), of(&tracks[1])]
 }
 
+mod keys;
+mod place;
 mod turns;
 
 #[cfg(test)]

@@ -14,13 +14,17 @@ use reeld_model::{EndedBy, Mono, RecordingSid, SAMPLE_RATE};
 use crate::output::Output;
 use crate::silence::{FRAME, HANGOVER, Judge, Verdict};
 
-/// Frames of a whole block: 750 ms, so that with the reorder window, a tick and the writer's delay
-/// a kill costs less than 1.5 s.
-pub(crate) const BLOCK: usize = 6_000;
+/// Frames of a whole block: 500 ms, so that with the reorder window, a stream that is held as it
+/// begins, a tick and the writer's delay a kill costs less than 1.5 s.
+pub(crate) const BLOCK: usize = 4_000;
 
 /// A block that is not whole is written after this, so that a call that falls silent leaves nothing
 /// in memory.
-pub const BLOCK_AGE: Duration = Duration::from_millis(750);
+pub const BLOCK_AGE: Duration = Duration::from_millis(500);
+
+/// How long a new stream is held until the path's least delay is known, and is on no disk: 25 packets
+/// of 20 ms ([`crate::segment`]). Longer packets take longer.
+pub const USUAL_HOLD: Duration = Duration::from_millis(500);
 
 /// What the frames of a recording obey.
 #[derive(Debug, Clone, Copy)]

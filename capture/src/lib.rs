@@ -44,6 +44,6 @@ mod track;
 mod window;
 
 pub use call::{Call, Port};
-pub use frames::BLOCK_AGE;
+pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;
 pub use settings::{Dtmf, Rate, Settings};

@@ -62,6 +62,19 @@ struct Running {
     touched: bool,
 }
 
+/// How a recording ends.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// The place where it ends.
+    pub(crate) to: MediaPlace,
+    /// What ends it, if no limit does before `to`.
+    pub(crate) by: EndedBy,
+    /// When that was known.
+    pub(crate) at: Mono,
+    /// Counts of each track by then.
+    pub(crate) stats: [TrackStats; 2],
+}
+
 impl Recording {
     pub(crate) fn new(
         start: StartRecording,
@@ -262,20 +275,17 @@ impl Recording {
         self.start.rules.finish_on_key.contains(key)
     }
 
-    /// Ends it at `to`; nothing follows.
+    /// Ends it; nothing follows.
     pub(crate) fn finish(
         mut self,
         mixer: &Mixer,
-        to: MediaPlace,
-        ended_by: EndedBy,
-        now: Mono,
-        stats: [TrackStats; 2],
+        ending: &Ending,
         quality: &[TrackQuality; 2],
         out: &mut VecDeque<Output>,
     ) -> RecordingView {
         // Where the last stretch reaches a limit, the limit is why it ended.
-        let ended_by = self.take(mixer, to, out).unwrap_or(ended_by);
-        self.stop_counting(stats);
+        let ended_by = self.take(mixer, ending.to, out).unwrap_or(ending.by);
+        self.stop_counting(ending.stats);
         let frames = self
             .running
             .as_mut()
@@ -288,7 +298,7 @@ impl Recording {
         };
         out.push_back(Output::Ended {
             recording: self.start.sid,
-            at: now,
+            at: ending.at,
             summary: Box::new(Summary {
                 ended_by,
                 frames,

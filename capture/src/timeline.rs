@@ -18,7 +18,7 @@ use reeld_model::{
 use crate::fill::{Fill, Gap, Made};
 use crate::mix::Mixer;
 use crate::output::Output;
-use crate::recording::Recording;
+use crate::recording::{Ending, Recording};
 use crate::segment::Move;
 
 /// Samples before the call was opened that a packet may carry: 1 s, more than the longest ptime.
@@ -255,17 +255,14 @@ impl Timeline {
         stats: [TrackStats; 2],
     ) -> RecordingView {
         self.make_up(to);
-        let stats = self.with_made(stats);
-        let recording = self.recordings.remove(at);
-        recording.finish(
-            &self.mixer,
+        let ending = Ending {
             to,
-            ended_by,
-            now,
-            stats,
-            &self.quality,
-            &mut self.out,
-        )
+            by: ended_by,
+            at: now,
+            stats: self.with_made(stats),
+        };
+        let recording = self.recordings.remove(at);
+        recording.finish(&self.mixer, &ending, &self.quality, &mut self.out)
     }
 
     /// Ends every recording at the place `to`.

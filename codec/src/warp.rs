@@ -66,7 +66,9 @@ mod tests {
         (0..samples)
             .map(|at| {
                 let angle = std::f64::consts::TAU * hz * at as f64 / 8_000.0;
-                (10_000.0 * angle.sin()).round() as i16
+                #[expect(clippy::cast_possible_truncation, reason = "at most 10,000")]
+                let sample = (10_000.0 * angle.sin()).round() as i16;
+                sample
             })
             .collect()
     }

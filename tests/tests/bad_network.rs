@@ -1,4 +1,4 @@
-//! What networks do to packets: loss is silence of the right length, a duplicate is heard once,
+//! What networks do to packets: loss has its length, concealed or silent, a duplicate is heard once,
 //! reordering within the window is healed, beyond it is loss; numbers wrap, sources change, time
 //! stamps jump, callers fall silent; and two tracks keep their places on one timeline.
 
@@ -43,6 +43,20 @@ fn assert_holes(wav: &Wav, tape: &Tape, missing: &[usize]) {
     assert_eq!(padding.lead, 0);
 }
 
+/// Holds a recording to be the whole tape but these packets, which are something of their length.
+/// What is in their place.
+#[track_caller]
+fn assert_made_up(wav: &Wav, tape: &Tape, missing: &[usize]) -> Vec<Vec<i16>> {
+    let mut reference = tape.samples();
+    let ranges = missing.iter().map(|at| at * PACKET..(at + 1) * PACKET);
+    for range in ranges.clone() {
+        reference[range.clone()].copy_from_slice(&wav.mono()[range]);
+    }
+    let padding = judge::exact(wav.mono(), &reference);
+    assert_eq!(padding.lead, 0);
+    ranges.map(|range| reference[range].to_vec()).collect()
+}
+
 #[track_caller]
 fn assert_counts(counts: &Value, expected: &[(&str, u64)]) {
     for (name, count) in expected {
@@ -52,13 +66,36 @@ fn assert_counts(counts: &Value, expected: &[(&str, u64)]) {
 
 #[test]
 fn loss_is_silence_of_its_length() {
-    let daemon = Setup::new().start();
+    let daemon = Setup::new().set("capture.conceal", false).start();
     let lost = [10, 50, 51, 52, 53, 54, 98];
     let (counts, wav) = record(&daemon, Voice::new(1).say(tape(1).codes()).losing(&lost));
     assert_holes(&wav, &tape(1), &lost);
     assert_counts(
         &counts,
-        &[("packets", 93), ("lost", 7), ("duplicates", 0), ("late", 0)],
+        &[
+            ("packets", 93),
+            ("lost", 7),
+            ("duplicates", 0),
+            ("late", 0),
+            ("concealed_ms", 0),
+        ],
+    );
+}
+
+#[test]
+fn loss_is_concealed_up_to_60_ms_and_changes_nothing_around_it() {
+    let daemon = Setup::new().start();
+    let lost = [10, 50, 51, 52, 53, 54, 98];
+    let (counts, wav) = record(&daemon, Voice::new(1).say(tape(1).codes()).losing(&lost));
+    let made_up = assert_made_up(&wav, &tape(1), &lost);
+    for (packet, samples) in lost.iter().zip(&made_up) {
+        let is_silent = samples.iter().all(|sample| *sample == 0);
+        // The fourth and fifth lost packet in a row are beyond 60 ms.
+        assert_eq!(is_silent, matches!(packet, 53 | 54), "packet {packet}");
+    }
+    assert_counts(
+        &counts,
+        &[("packets", 93), ("lost", 7), ("concealed_ms", 100)],
     );
 }
 
@@ -81,8 +118,16 @@ fn reordering_is_healed_within_the_window_and_loss_beyond_it() {
     // The places are those of the script, whose order the first delay has changed behind 20.
     let script = script.delaying(&[10], Duration::from_millis(600));
     let (counts, wav) = record(&daemon, script);
-    assert_holes(&wav, &tape(1), &[10]);
-    assert_counts(&counts, &[("packets", 99), ("late", 1), ("duplicates", 0)]);
+    assert_made_up(&wav, &tape(1), &[10]);
+    assert_counts(
+        &counts,
+        &[
+            ("packets", 99),
+            ("late", 1),
+            ("duplicates", 0),
+            ("concealed_ms", 20),
+        ],
+    );
     assert!(counts["reordered"].as_u64() >= Some(3), "{counts}");
 }
 

@@ -9,6 +9,7 @@ use reeld_tests::{MediaKind, Setup, for_each_media, peer};
 
 for_each_media!(
     every_kind_of_wav_is_as_ffmpeg_has_it,
+    other_rates_are_brought_to_8_khz,
     a_manifest_keeps_old_names
 );
 
@@ -24,8 +25,18 @@ fn tone(folder: &Path, name: &str, args: &[&str]) -> PathBuf {
 
 /// ffmpeg's decode of a file into 16 bits.
 fn decoded(path: &Path) -> Vec<i16> {
+    decoded_with(path, &[])
+}
+
+fn decoded_at_8_khz(path: &Path) -> Vec<i16> {
+    decoded_with(path, &["-ar", "8000"])
+}
+
+fn decoded_with(path: &Path, more: &[&str]) -> Vec<i16> {
     let shown = path.display().to_string();
-    let args = ["-v", "error", "-i", &shown, "-f", "s16le", "-"];
+    let before = ["-v", "error", "-i", &shown];
+    let args = before.iter().chain(more).chain(&["-f", "s16le", "-"]);
+    let args = args.copied();
     let run = peer::run("ffmpeg", args, &[], Duration::from_secs(60)).success();
     let pairs = run.stdout.chunks_exact(2);
     pairs
@@ -90,6 +101,54 @@ fn every_kind_of_wav_is_as_ffmpeg_has_it(media: MediaKind) {
         (&record["duration"], &record["ended_by"]),
         (&"2".into(), &"imported".into())
     );
+}
+
+fn other_rates_are_brought_to_8_khz(media: MediaKind) {
+    let daemon = Setup::new().media(media).start();
+    let folder = daemon.folder().to_owned();
+    for (rate, channels, kind) in [
+        ("11025", 1, "wav"),
+        ("16000", 2, "wav"),
+        ("44100", 2, "wav"),
+        ("48000", 1, "wav"),
+        ("22050", 1, "mp3"),
+        ("44100", 2, "mp3"),
+    ] {
+        let name = format!("{rate}.{kind}");
+        let args = ["-ar", rate, "-ac", &channels.to_string()];
+        let path = tone(&folder, &name, &args);
+        let run = daemon.command(&["import", &path.display().to_string()]);
+        let sid = sids(&run.success().text()).remove(0);
+        let client = daemon.client();
+        let reply = client.get(&client.path(&format!("/Recordings/{sid}.wav")));
+        let wav = folder.join("brought.wav");
+        fs::write(&wav, &reply.body).expect("the temporary folder can be written");
+        let (ours, theirs) = (decoded(&wav), decoded_at_8_khz(&path));
+        assert_eq!(client.recording(&sid)["rate_hz"], 8_000, "{name}");
+        // MP3 files say how much of them is padding, and not every decoder listens.
+        let padding = if kind == "mp3" {
+            1_000 * channels
+        } else {
+            channels
+        };
+        assert!(
+            ours.len().abs_diff(theirs.len()) <= padding,
+            "{name}: {} and {}",
+            ours.len(),
+            theirs.len()
+        );
+        if kind == "wav" {
+            // Away from the ends, where filters differ, it is the same tone at the same place.
+            let middle = 1_000..ours.len() - 1_000;
+            let differ = ours[middle.clone()].iter().zip(&theirs[middle]);
+            let most = differ.map(|(one, other)| one.abs_diff(*other)).max();
+            assert!(most <= Some(8), "{name}: {most:?}");
+        }
+    }
+    let path = tone(&folder, "96000.wav", &["-ar", "96000"]);
+    let run = daemon.command(&["import", &path.display().to_string()]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(run.stderr.contains("96000 Hz"), "{}", run.stderr);
 }
 
 fn a_manifest_keeps_old_names(media: MediaKind) {

@@ -1,14 +1,15 @@
 //! A WAV or MP3 file as a recording: the move from another recorder.
 //!
 //! Called by [`super::run`]; `codec` reads the files. One channel becomes a mono recording, two a
-//! dual one, left inbound and right outbound. The file is streamed, twice: its checksum is the token
-//! by which a repeat is known.
+//! dual one, left inbound and right outbound. What has another rate than 8 kHz is brought to it. The
+//! file is streamed, twice: its checksum is the token by which a repeat is known.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use reeld_codec::resample::Resampler;
 use reeld_codec::{mp3, wav};
 use reeld_model::{
     CallSid, Channels, EndedBy, RecordingSid, SAMPLE_RATE, Summary, TrackSelection, Trim,
@@ -51,9 +52,7 @@ pub(super) fn import(
     };
     let mut reader = Reader::open(kind, counted).map_err(|error| error.to_string())?;
     let (channels, rate_hz, codec) = reader.format();
-    if rate_hz != SAMPLE_RATE {
-        return Err(format!("it has {rate_hz} Hz: 8000 Hz is imported so far"));
-    }
+    let mut rate = Rate::new(channels, rate_hz).map_err(|error| error.to_string())?;
     let job = shelf.job;
     if let Some(wanted) = job.channels.filter(|wanted| *wanted != channels) {
         return Err(format!("it has {channels} channels, not {wanted}"));
@@ -96,7 +95,7 @@ pub(super) fn import(
     let mut take = take_of(shelf, sid)?;
     take.begins_at(created_ms);
     let mut stopped = false;
-    let copied = copy(&mut reader, &mut take, channels, &mut || {
+    let copied = copy(&mut reader, &mut take, &mut rate, &mut || {
         stopped = !progress(read.load(Ordering::Relaxed), length);
         !stopped
     });
@@ -134,28 +133,25 @@ fn take_of(shelf: &Shelf<'_>, sid: RecordingSid) -> Result<OpenTake, String> {
 fn copy(
     reader: &mut Reader<'_>,
     take: &mut OpenTake,
-    channels: u16,
+    rate: &mut Rate,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(), String> {
+    let channels = rate.channels();
     let mut samples = Vec::new();
-    while go_on() {
+    let mut more = Ok(true);
+    while matches!(more, Ok(true)) && go_on() {
         samples.clear();
-        let more = reader.read(&mut samples);
-        // A file that ends within a frame has the whole ones before.
-        let whole = samples.len() - samples.len() % usize::from(channels);
-        let kept = take.frames() + whole as u64 / u64::from(channels);
-        if whole > 0 {
-            take.append(&samples[..whole], kept)
+        more = reader.read(&mut samples);
+        let brought = rate.bring(&samples, !matches!(more, Ok(true)));
+        let kept = take.frames() + (brought.len() / channels) as u64;
+        if !brought.is_empty() {
+            take.append(brought, kept)
                 .map_err(|error| error.to_string())?;
         }
-        match more {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                let at = take.frames();
-                return Err(format!("{error}; {at} frames before that are imported"));
-            }
-        }
+    }
+    if let Err(error) = more {
+        let at = take.frames();
+        return Err(format!("{error}; {at} frames before that are imported"));
     }
     let damaged = reader.damaged();
     if damaged > 0 {
@@ -164,6 +160,56 @@ fn copy(
         ));
     }
     Ok(())
+}
+
+/// Interleaved samples on their way to the recording's rate.
+struct Rate {
+    /// One for each channel.
+    resamplers: Vec<Resampler>,
+    /// A channel's samples, and what came of them.
+    channel: Vec<i16>,
+    brought: Vec<i16>,
+    interleaved: Vec<i16>,
+}
+
+impl Rate {
+    fn new(channels: u16, rate_hz: u32) -> Result<Self, reeld_codec::Error> {
+        let resampler = Resampler::new(rate_hz, SAMPLE_RATE)?;
+        Ok(Self {
+            resamplers: vec![resampler; usize::from(channels)],
+            channel: Vec::new(),
+            brought: Vec::new(),
+            interleaved: Vec::new(),
+        })
+    }
+
+    fn channels(&self) -> usize {
+        self.resamplers.len()
+    }
+
+    /// Whole frames of `samples` at the recording's rate; with `is_last` all that is left too. A file
+    /// that ends within a frame has the whole ones before.
+    fn bring(&mut self, samples: &[i16], is_last: bool) -> &[i16] {
+        let channels = self.channels();
+        self.interleaved.clear();
+        for (at, resampler) in self.resamplers.iter_mut().enumerate() {
+            let frames = samples.chunks_exact(channels);
+            self.channel.clear();
+            self.channel.extend(frames.map(|frame| frame[at]));
+            self.brought.clear();
+            resampler.process(&self.channel, &mut self.brought);
+            if is_last {
+                resampler.flush(&mut self.brought);
+            }
+            // Every channel has as much.
+            self.interleaved.resize(self.brought.len() * channels, 0);
+            let places = self.interleaved.iter_mut().skip(at).step_by(channels);
+            for (place, sample) in places.zip(&self.brought) {
+                *place = *sample;
+            }
+        }
+        &self.interleaved
+    }
 }
 
 /// Either kind of file, sample by sample.
