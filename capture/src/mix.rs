@@ -64,7 +64,7 @@ impl Mixer {
         let late = usize::try_from(self.base - place)
             .unwrap_or(0)
             .min(samples.len());
-        let samples = &samples[late..];
+        let samples = self.fitting(place.max(self.base), &samples[late..]);
         if !samples.is_empty() {
             let place = place.max(self.base);
             let floor = self.floor();
@@ -106,7 +106,15 @@ impl Mixer {
             .unwrap_or(0)
             .min(samples.len());
         let (floor, place) = (self.floor(), place.max(self.base));
-        self.windows[track.index()].write(floor, place, &samples[late..], false);
+        let samples = self.fitting(place, &samples[late..]);
+        self.windows[track.index()].write(floor, place, samples, false);
+    }
+
+    /// Of `samples` at `place`, what the largest window has room for.
+    fn fitting<'a>(&self, place: MediaPlace, samples: &'a [i16]) -> &'a [i16] {
+        let room = i64::try_from(MOST).unwrap_or(i64::MAX) - (place - self.floor());
+        let room = usize::try_from(room).unwrap_or(0);
+        &samples[..samples.len().min(room)]
     }
 
     /// A track's samples from `place` on, those that were settled lately included; at most `most`,
@@ -132,15 +140,22 @@ impl Mixer {
         let mut samples = vec![0; length];
         window.add_into(from, &mut samples, 1, 0);
         let covered = window.take_marks(from, length);
-        window.write(floor, from, &vec![0; length], false);
+        let zeros = vec![0; length];
+        let zeros = self.fitting(from, &zeros);
+        self.windows[track.index()].write(floor, from, zeros, false);
         let first = usize::try_from(self.base - (from + by))
             .unwrap_or(0)
             .min(length);
         let place = (from + by).max(self.base);
-        window.write(floor, place, &samples[first..], false);
+        let samples = self.fitting(place, &samples[first..]);
+        let window = &mut self.windows[track.index()];
+        window.write(floor, place, samples, false);
+        let end = place + i64::try_from(samples.len()).unwrap_or(0);
         for (at, run) in covered {
             let at = (from + by + at).max(self.base);
-            window.mark(at, run);
+            if at < end {
+                window.mark(at, run);
+            }
         }
     }
 

@@ -47,6 +47,9 @@ impl Window {
         samples: &[i16],
         received: bool,
     ) {
+        if samples.is_empty() {
+            return;
+        }
         debug_assert!(place >= base, "a place below the base has been written");
         let needed = usize::try_from(place - base)
             .unwrap_or(usize::MAX)
