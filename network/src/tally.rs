@@ -79,8 +79,14 @@ impl Tally {
     /// Says what came of it, and panics if a rule was broken or less than half of the markers could
     /// be judged.
     pub fn demand(&self, name: &str) {
+        self.demand_at_most(name, 0);
+    }
+
+    /// The same while the core is not there yet (issue 3): so many seeds may still fail. The number goes
+    /// down, and never up; at 0 it is [`Tally::demand`].
+    pub fn demand_at_most(&self, name: &str, most: u64) {
         println!("{name}: {self}");
-        assert!(self.failed == 0, "{name}: {self}");
+        assert!(self.failed <= most, "{name}: {self}");
         assert!(
             self.checked >= self.skipped,
             "{name}: too few markers came whole: {self}"
