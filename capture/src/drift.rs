@@ -50,6 +50,8 @@ pub(crate) struct Drift {
     /// First stretch's place, and the steps that were not drift.
     first: Option<(i64, i64)>,
     steps: i64,
+    /// Whether the next stretch says what the lateness is without error.
+    is_anew: bool,
     /// The estimate of the segment before this one, of the same sender.
     known_ppb: Option<i64>,
 }
@@ -69,8 +71,15 @@ impl Drift {
             moved: 0,
             first: None,
             steps: 0,
+            is_anew: false,
             known_ppb: None,
         }
+    }
+
+    /// Notes that the places are put right by what is better known than the delay.
+    pub(crate) fn begin_anew(&mut self) {
+        self.is_anew = true;
+        self.beyond = 0;
     }
 
     /// The drift of the next segment of the same sender.
@@ -105,6 +114,10 @@ impl Drift {
             self.first = Some((least, arrived));
             return None;
         };
+        if std::mem::take(&mut self.is_anew) {
+            self.reference = least;
+            return None;
+        }
         let step = least - last;
         if step.abs() > self.samples(STEADY_US) {
             self.reference += step;

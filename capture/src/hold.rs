@@ -14,9 +14,10 @@ const ENOUGH: u32 = 25;
 /// The longest hold, in milliseconds: 25 packets of 120 ms.
 const LONGEST_MS: i64 = 3_000;
 
-/// A hold without a packet for this long ends, in milliseconds: 120 ms packets with jitter come
-/// nearer to each other, and what is held is not on the disk.
-const IDLE_MS: i64 = 270;
+/// A hold without a packet for this long, and the time of so many packets more, ends, in
+/// milliseconds: losses and jitter are over by then, and what is held is not on the disk.
+const IDLE_MS: i64 = 200;
+const IDLE_PACKETS: i64 = 4;
 
 /// While packets still come less late than those before, as they do when a sender catches up, a hold
 /// goes on until this many are not.
@@ -69,8 +70,9 @@ pub(crate) struct Hold {
     /// How late the least late was, by the place it has for now; and packets since.
     least: i64,
     since_least: u32,
-    /// Samples in it.
+    /// Samples in it, and in the longest of its packets.
     samples: i64,
+    longest: i64,
     /// By how much later the sender's reports put it.
     reported: Option<i64>,
 }
@@ -102,6 +104,7 @@ impl Hold {
             least,
             since_least: 0,
             samples: 0,
+            longest: 0,
             reported: None,
         }
     }
@@ -120,6 +123,7 @@ impl Hold {
     pub(crate) fn note(&mut self, lateness: i64, samples: i64, arrived: i64) {
         self.count += 1;
         self.samples += samples;
+        self.longest = self.longest.max(samples);
         if lateness < self.least {
             self.least = lateness;
             self.since_least = 0;
@@ -157,7 +161,7 @@ impl Hold {
     /// Whether it has lasted as long as it may at the place `now`.
     pub(crate) fn is_overdue(&self, now: i64, rate_hz: i64) -> bool {
         now - self.opened >= LONGEST_MS * rate_hz / 1_000
-            || now - self.newest >= IDLE_MS * rate_hz / 1_000
+            || now - self.newest >= IDLE_MS * rate_hz / 1_000 + IDLE_PACKETS * self.longest
     }
 
     /// Where it belongs, by what is known.

@@ -26,6 +26,9 @@ use crate::hold::{Hold, Kind, Verdict};
 /// network's minimum delay varies by.
 pub(crate) const TRUSTED_MS: i64 = 10;
 
+/// What a report must differ by to be followed, in milliseconds.
+const NOTICED_MS: i64 = 2;
+
 /// The same after a time without packets, where nothing is lost by placing anew: what the minimum delay
 /// is known to within.
 const PAUSED_MS: i64 = 6;
@@ -91,6 +94,8 @@ pub(crate) struct Segment {
     unplaced: Option<(i64, i64)>,
     /// By how much later its reports put what follows.
     correction: Option<i64>,
+    /// The same where it is little, and can be made up for slowly.
+    pace: Option<i64>,
     /// Squeezed losses that were mended lately: the first stamp behind each, and its samples.
     mended: VecDeque<(i64, i64)>,
 }
@@ -202,6 +207,7 @@ impl Segment {
             ahead: None,
             unplaced: None,
             correction: None,
+            pace: None,
             mended: VecDeque::new(),
         };
         segment.recent.note(0);
@@ -325,7 +331,12 @@ impl Segment {
         if self.hold.is_some() {
             return None;
         }
-        self.drift.note(self.newest_arrived, self.newest_lateness)
+        let by_delay = self.drift.note(self.newest_arrived, self.newest_lateness);
+        let Some(by_report) = self.pace.take() else {
+            return by_delay;
+        };
+        self.drift.begin_anew();
+        Some(by_report)
     }
 
     /// Places what follows the newest packet `by` samples later, for drift.
@@ -422,17 +433,35 @@ impl Segment {
             let other = late(other);
             if one.abs() < other.abs() { one } else { other }
         });
+        let noticed = self.samples(NOTICED_MS);
         match (&mut self.hold, late) {
             (Some(hold), Some(late)) => hold.note_report(late),
             (Some(hold), None) if hold.is_fresh() => self.unplaced = Some((ntp, extended)),
+            (Some(_), None) => self.ntp_offset = Some(self.said_at(extended) - ntp),
             (None, Some(late)) if late.abs() > trusted => {
                 // No packet comes before its sound is over: then the report is of another time.
                 if self.recent.least() - late >= -trusted {
                     self.correction = Some(late);
                 }
             }
-            // The two clocks of the sender are one, or nearly: this one is followed.
-            _ => self.ntp_offset = Some(self.said_at(extended) - ntp),
+            (None, late) => {
+                self.follow_ntp(self.said_at(extended) + self.recent.least() - ntp);
+                if let Some(late) = late.filter(|late| late.abs() >= noticed) {
+                    self.pace = Some(late);
+                }
+            }
+        }
+    }
+
+    /// Follows the sender's NTP clock by the least delay, whatever the places' own error: at once
+    /// where a packet was less late than any before, and slowly where all are later, which may be
+    /// the way and not the clock.
+    fn follow_ntp(&mut self, offset: i64) {
+        let known = self.ntp_offset.unwrap_or(offset);
+        let step = offset - known;
+        let slow = if step > 0 { step / 8 } else { step };
+        if step <= self.samples(TRUSTED_MS) {
+            self.ntp_offset = Some(known + slow);
         }
     }
 
