@@ -65,7 +65,7 @@ fn sources_extensions_and_padding_are_no_sound() {
 
 #[test]
 fn what_only_looks_like_rtp_is_malformed() {
-    let daemon = Setup::new().start();
+    let daemon = Setup::new().set("capture.conceal", false).start();
     let tape = Tape::noise(Law::Mu, 1, 100 * 160);
     let mut script = Voice::new(1).say(tape.codes());
     let spoil = |script: &mut Script, place: usize, how: &dyn Fn(&mut Vec<u8>)| {

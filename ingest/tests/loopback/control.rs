@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, UdpSocket};
 
 use crate::rig::{
-    ACCOUNT, Rig, Sender, call, open, port, settings, sid, start, submit, until, view,
+    ACCOUNT, Rig, Sender, assert_up_to_the_stop, call, open, port, settings, sid, start, submit,
+    until, view,
 };
 use reeld_ingest::{IngestError, Switchboard};
 use reeld_model::{
@@ -55,16 +56,15 @@ fn a_completed_call_is_unknown_and_its_ports_rest() {
         call(1),
         start(sid(1), Channels::Mono, TrackSelection::Inbound),
     );
-    Sender::to(port(&opened, Track::Inbound)).send(10);
+    let mut sender = Sender::to(port(&opened, Track::Inbound));
+    sender.send(10);
     let completed = view(rig.ask(Command::CompleteCall {
         account: ACCOUNT,
         call: call(1),
     }));
     assert_eq!(completed.state, CallState::Completed);
-    assert_eq!(
-        rig.collected.recorded(sid(1), Channels::Mono).samples.len(),
-        1_600
-    );
+    let recorded = rig.collected.recorded(sid(1), Channels::Mono);
+    assert_up_to_the_stop(&recorded.samples, &sender.sound);
     assert_eq!(rig.describe(call(1)).unwrap_err(), Refusal::CallUnknown);
     assert_eq!(rig.stop(call(1), sid(1)).unwrap_err(), Refusal::CallUnknown);
     let gauges = rig.board.gauges();

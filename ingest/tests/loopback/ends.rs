@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::rig::{
-    ACCOUNT, Collected, Collector, PATIENCE, PTIME, Rig, Sender, ask, call, open, port, settings,
-    sid, start, submit, until, view,
+    ACCOUNT, Collected, Collector, PATIENCE, PTIME, Rig, Sender, ask, assert_up_to_the_stop, call,
+    open, port, settings, sid, start, submit, until, view,
 };
 use reeld_capture::Output;
 use reeld_ingest::{Sink, Switchboard};
@@ -98,10 +98,8 @@ fn what_a_full_sink_gives_back_comes_later_in_order() {
     rig.stop(call(1), sid(1)).unwrap();
     assert!(!rig.collected.recorded(sid(1), Channels::Mono).started);
     *gate.lock().unwrap() = true;
-    assert_eq!(
-        rig.collected.ended(sid(1), Channels::Mono).samples,
-        sender.sound
-    );
+    let recorded = rig.collected.ended(sid(1), Channels::Mono);
+    assert_up_to_the_stop(&recorded.samples, &sender.sound);
 }
 
 /// Stands still in `push` until its channel is closed, as no sink may.

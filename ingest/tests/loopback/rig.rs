@@ -336,6 +336,20 @@ impl Sender {
     }
 }
 
+/// Holds a recording to begin with `sound` and to have nothing but silence behind it: the time from
+/// the last packet to the stop.
+#[track_caller]
+pub(crate) fn assert_up_to_the_stop(recorded: &[i16], sound: &[i16]) {
+    assert!(
+        recorded.starts_with(sound),
+        "{} samples of {} are not what was sent",
+        recorded.len(),
+        sound.len()
+    );
+    let tail = &recorded[sound.len()..];
+    assert!(tail.iter().all(|sample| *sample == 0), "sound after it");
+}
+
 /// Polls until `done` gives something, within [`PATIENCE`].
 pub(crate) fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let began = reeld_ingest::monotonic();
