@@ -176,7 +176,7 @@ impl Hold {
             return Verdict {
                 by: match self.kind {
                     Kind::Doubt { .. } if is_near => 0,
-                    _ => self.behind(by, samples(NEAR_MS)),
+                    Kind::Fresh { .. } | Kind::Doubt { .. } => self.behind(by, samples(NEAR_MS)),
                 },
                 is_new: !(doubted && is_near),
             };

@@ -15,19 +15,20 @@
 //!
 //! RFC 3550 §5.1 (time stamp), §A.1.
 
+mod recent;
+mod report;
+
 use std::collections::VecDeque;
 
 use reeld_model::MediaPlace;
 
 use crate::drift::Drift;
 use crate::hold::{Hold, Kind, Verdict};
+use recent::Recent;
 
 /// How far the least lateness may be off and the clock still be right, in milliseconds: what a
 /// network's minimum delay varies by.
 pub(crate) const TRUSTED_MS: i64 = 10;
-
-/// What a report must differ by to be followed, in milliseconds.
-const NOTICED_MS: i64 = 2;
 
 /// The same after a time without packets, where nothing is lost by placing anew: what the minimum delay
 /// is known to within.
@@ -102,49 +103,6 @@ pub(crate) struct Segment {
     pace: Option<i64>,
     /// Squeezed losses that were mended lately: the first stamp behind each, and its samples.
     mended: VecDeque<(i64, i64)>,
-}
-
-/// The least lateness of the last 25 to 50 packets.
-#[derive(Debug, Clone, Copy)]
-struct Recent {
-    before: i64,
-    least: i64,
-    count: u32,
-}
-
-impl Recent {
-    /// Packets that tell the least delay.
-    const ENOUGH: u32 = 25;
-
-    fn new() -> Self {
-        Self {
-            before: i64::MAX,
-            least: i64::MAX,
-            count: 0,
-        }
-    }
-
-    fn note(&mut self, lateness: i64) {
-        self.least = self.least.min(lateness);
-        self.count += 1;
-        if self.count == Self::ENOUGH {
-            *self = Self {
-                before: self.least,
-                ..Self::new()
-            };
-        }
-    }
-
-    fn follow(&mut self, by: i64) {
-        for least in [&mut self.before, &mut self.least] {
-            *least = least.saturating_sub(if *least == i64::MAX { 0 } else { by });
-        }
-    }
-
-    fn least(&self) -> i64 {
-        let least = self.before.min(self.least);
-        if least == i64::MAX { 0 } else { least }
-    }
 }
 
 /// A packet to place.
@@ -407,77 +365,6 @@ impl Segment {
         self.hold
             .as_ref()
             .is_some_and(|hold| hold.is_overdue(now.0, self.rate_hz))
-    }
-
-    /// What to add to the sender's NTP clock for a place, if it is known.
-    pub(crate) fn ntp_offset(&self) -> Option<i64> {
-        self.ntp_offset
-    }
-
-    /// Notes a sender report: the sender's NTP clock at a stamp, in samples.
-    /// False if its stamp is none of this segment's.
-    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) -> bool {
-        if self.place_of(stamp).is_none() {
-            return false;
-        }
-        let extended = extend(self.clock.newest_stamp, stamp);
-        let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
-        if extended >= end {
-            // What lies between the last packet and the report is not known yet.
-            self.ahead = Some((ntp, extended));
-        } else {
-            self.judge_report(ntp, extended);
-        }
-        true
-    }
-
-    fn judge_report(&mut self, ntp: i64, extended: i64) {
-        let trusted = self.samples(TRUSTED_MS);
-        let late = self.ntp_offset.map(|offset| {
-            // A report at the edge of a squeezed loss is of either side.
-            let late = |place: i64| ntp.saturating_add(offset) - place;
-            let (one, other) = (self.said_at(extended + 1), self.said_at(extended));
-            let one = late(one - self.in_samples(1));
-            let other = late(other);
-            if one.abs() < other.abs() { one } else { other }
-        });
-        let noticed = self.samples(NOTICED_MS);
-        match (&mut self.hold, late) {
-            (Some(hold), Some(late)) => hold.note_report(late),
-            (Some(hold), None) if hold.is_fresh() => self.unplaced = Some((ntp, extended)),
-            (Some(_), None) => self.ntp_offset = Some(self.said_at(extended) - ntp),
-            (None, Some(late)) if late.abs() > trusted => {
-                // No packet comes before its sound is over: then the report is of another time.
-                if self.recent.least() - late >= -trusted {
-                    self.correction = Some(late);
-                }
-            }
-            (None, late) => {
-                self.follow_ntp(self.said_at(extended) + self.recent.least() - ntp);
-                if let Some(late) = late.filter(|late| late.abs() >= noticed) {
-                    self.pace = Some(late);
-                }
-            }
-        }
-    }
-
-    /// Follows the sender's NTP clock by the least delay, whatever the places' own error: at once
-    /// where a packet was less late than any before, and slowly where all are later, which may be
-    /// the way and not the clock.
-    fn follow_ntp(&mut self, offset: i64) {
-        let known = self.ntp_offset.unwrap_or(offset);
-        let step = offset - known;
-        let slow = if step > 0 { step / 8 } else { step };
-        if step <= self.samples(TRUSTED_MS) {
-            self.ntp_offset = Some(known + slow);
-        }
-    }
-
-    /// The place of a stamp by the clock that held when it was said: what was said before a loss was
-    /// squeezed out was said by the places before it.
-    fn said_at(&self, extended: i64) -> i64 {
-        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
-        self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>()
     }
 
     /// How late all packets may be and the clock still be right, in milliseconds. A sender whose

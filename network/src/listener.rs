@@ -1,6 +1,6 @@
 //! The judge: hears a recording as it comes out and holds each marker to its place.
 //!
-//! Called by [`crate::play`]; calls [`crate::sound`]. It keeps seconds of sound, not hours. What is
+//! Called by [`mod@crate::play`]; calls [`crate::sound`]. It keeps seconds of sound, not hours. What is
 //! held, and by how much, is the issue's: [`Rule`]. A marker is passed over only if samples of it
 //! never came to us; how many were judged is counted, so that nothing passes by being silent.
 

@@ -1,6 +1,6 @@
 //! The network between a sender and us: delay, jitter, loss, duplicates, order.
 //!
-//! Called by [`crate::play`] for each packet in the order of sending. It promises what the issue
+//! Called by [`mod@crate::play`] for each packet in the order of sending. It promises what the issue
 //! says a seeded network does: of any 25 packets one after another that arrive, one comes within
 //! [`NEAR`] of the least delay, but for the detours of a seed whose senders send reports.
 

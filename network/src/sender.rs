@@ -1,6 +1,6 @@
 //! A sender of one track: its clock, its RTP and RTCP, and what befalls it in mid-call.
 //!
-//! Called by [`crate::play`]; calls [`crate::sound`]. It says what it sends in the order of
+//! Called by [`mod@crate::play`]; calls [`crate::sound`]. It says what it sends in the order of
 //! sending; a packet leaves when the last of its samples was heard, by the sender's clock.
 //!
 //! RFC 3550 §5.1, §6.4.1, §6.6; RFC 3389 (comfort noise); RFC 4733 (telephone events).

@@ -9,7 +9,7 @@
 //!
 //! The arrival times are the capture's, from its first packet on; a tick comes each 50 ms of them,
 //! as in `ingest`. The file is streamed, memory is bounded by its calls and not by its length. Calls
-//! that run at once beyond [`MOST_AT_ONCE`] wait for another pass.
+//! that run at once beyond `MOST_AT_ONCE` wait for another pass.
 //!
 //! No input panics; a damaged file gives what is whole before the damage.
 
