@@ -23,7 +23,7 @@ pub(crate) const BLOCK: usize = 4_000;
 pub const BLOCK_AGE: Duration = Duration::from_millis(500);
 
 /// How long a new stream is held until the path's least delay is known, and is on no disk: 25 packets
-/// of 20 ms ([`crate::segment`]). Longer packets take longer.
+/// of 20 ms (`segment`). Longer packets take longer.
 pub const USUAL_HOLD: Duration = Duration::from_millis(500);
 
 /// What the frames of a recording obey.
