@@ -33,6 +33,9 @@ const CONFIRMED_MS: i64 = 10;
 /// it goes on.
 const JITTER_MS: i64 = 150;
 
+/// Nothing is moved further back than this, in milliseconds: the reorder window's usual length.
+const WINDOW_MS: i64 = 200;
+
 /// A segment that begins this near to the end of the last one follows it, in milliseconds.
 const NEAR_MS: i64 = 5;
 
@@ -226,7 +229,8 @@ impl Hold {
         if gap.abs() <= near {
             self.floor - self.from
         } else {
-            by
+            // What was to lie before the window is settled: it would be lost.
+            by.max(-WINDOW_MS * near / NEAR_MS)
         }
     }
 }

@@ -44,10 +44,6 @@ const FAR_MS: i64 = 180;
 /// How early a packet after a gap must be for its stamp to have jumped, in milliseconds.
 const EARLY_MS: i64 = 30;
 
-/// How far an unbroken run of stamps may be ahead of its arrival, in milliseconds: a sender that reads
-/// and sends in pieces is. More would make a file longer than its time.
-const AHEAD_MS: i64 = 200;
-
 /// A time without packets, in milliseconds, after which the clock is looked at anew.
 const PAUSE_MS: i64 = 200;
 
@@ -223,12 +219,8 @@ impl Segment {
             _ if paused => PAUSED_MS,
             _ => EARLY_MS,
         };
-        let is_fresh = self.hold.as_ref().is_some_and(Hold::is_fresh);
-        let is_early = if contiguous {
-            !is_fresh && lateness < -self.samples(AHEAD_MS)
-        } else {
-            lateness < -self.samples(early) && moved < -self.samples(early)
-        };
+        let is_early =
+            !contiguous && lateness < -self.samples(early) && moved < -self.samples(early);
         let is_far = lateness > self.samples(FAR_MS) && moved > self.samples(FAR_MS);
         if (is_early || is_far) && self.returns(packet) {
             // A stray stamp or two: what came before them goes on.
@@ -466,8 +458,8 @@ impl Segment {
     }
 
     fn open_hold(&mut self, kind: Kind, from: MediaPlace, packet: &Packet) {
-        // As far back as a ring reaches, at most.
-        let floor = packet.behind.max(from + -self.samples(RECENT_MS)).min(from);
+        // No further back than a window: what lies before it is settled, and would be lost.
+        let floor = packet.behind.max(from + -self.samples(PAUSE_MS)).min(from);
         self.hold = Some(Hold::open(kind, from, floor, packet.arrived.0));
     }
 
