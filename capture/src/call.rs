@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeld_codec::comfort::Noise;
-use reeld_model::quality::MOST_NAMES;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
-    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track, TrackStats,
+    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track,
+    TrackQuality, TrackStats,
 };
 
 use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket};
 use crate::payload::PayloadMap;
-use crate::recording::Recording;
+use crate::recording::{Recording, Report};
 use crate::sdp::{Line, Offer};
 use crate::segment::Move;
 use crate::settings::Settings;
@@ -66,7 +66,7 @@ pub struct Call {
     last_sound: [Option<Mono>; 2],
     /// The last key of each track and when it came, so that one that is both an event and a sound is
     /// one key.
-    last_key: [Option<(char, Mono)>; 2],
+    last_key: [Option<keys::Pressed>; 2],
     /// When anything last happened that keeps the call open.
     last_sign: Mono,
     /// When the last packet of a source that is heard came.
@@ -282,12 +282,11 @@ impl Call {
         let at = self.find(which)?;
         self.last_sign = now;
         self.decide(None);
-        self.note_quality();
         let stats = self.stats();
         let place = match change {
             ChangeRecording::Stop(ended_by) => {
-                let to = self.end(now);
-                return Ok(self.timeline.finish(at, to, ended_by, now, stats));
+                let (to, report) = (self.end(now), report(&self.tracks));
+                return Ok(self.timeline.finish(at, to, ended_by, now, report));
             }
             ChangeRecording::Pause(_) => self.earliest(now),
             // What was received before the resume was said before it.
@@ -302,9 +301,8 @@ impl Call {
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
         self.release_all();
         self.decide(None);
-        self.note_quality();
-        let (to, stats) = (self.end(now), self.stats());
-        self.timeline.finish_all(to, ended_by, now, stats);
+        let (to, report) = (self.end(now), report(&self.tracks));
+        self.timeline.finish_all(to, ended_by, now, &report);
         self.over = true;
     }
 
@@ -315,36 +313,11 @@ impl Call {
         let settled = self.open_from(now);
         let timeline = &mut self.timeline;
         let settled = settled.min(timeline.mixer.written_end());
-        timeline.settle(settled, now, &|| stats(&self.tracks));
+        timeline.settle(settled, now, &|| report(&self.tracks));
         for recording in &mut timeline.recordings {
             recording.handle_tick(now, &mut timeline.out);
         }
         self.look_to_deadlines(now);
-    }
-
-    /// Brings what is known of the tracks to where recordings take it from when they end.
-    fn note_quality(&mut self) {
-        for track in Track::ALL {
-            let Some(state) = &self.tracks[track.index()] else {
-                continue;
-            };
-            let quality = &mut self.timeline.quality[track.index()];
-            quality.jitter_us = state.jitter_us();
-            quality.drift_ppb = state.drift_ppb();
-            quality.undecodable = state.undecodable_names();
-            if let Some(codec) = state.codec
-                && quality.codecs.len() < MOST_NAMES
-                && !quality.codecs.iter().any(|known| known == codec)
-            {
-                quality.codecs.push(codec.to_owned());
-            }
-            if let Some(heard) = state.source.heard() {
-                let source = heard.address.to_string();
-                if quality.sources.len() < MOST_NAMES && quality.sources.last() != Some(&source) {
-                    quality.sources.push(source);
-                }
-            }
-        }
     }
 
     /// The next output, if there is one.
@@ -382,7 +355,7 @@ impl Call {
                 port: state.port,
                 source: heard.map(|heard| heard.address),
                 ssrc: heard.map(|heard| heard.ssrc),
-                codec: state.codec,
+                codec: state.codec(),
                 stats: self.stats()[track.index()],
             })
         };
@@ -456,7 +429,7 @@ impl Call {
         };
         let late = self
             .timeline
-            .write(&sound, arrival, &|| stats(&self.tracks));
+            .write(&sound, arrival, &|| report(&self.tracks));
         let key = match gap {
             Some((behind, _)) if self.timeline.listens_for_keys(track) => self.detectors
                 [track.index()]
@@ -465,7 +438,7 @@ impl Call {
             _ => None,
         };
         if let Some(key) = key {
-            self.hear_key(track, key, arrival);
+            self.press(track, key, keys::By::Sound, arrival);
         }
         if late && let Some(state) = &mut self.tracks[track.index()] {
             state.note_late();
@@ -497,16 +470,13 @@ impl Call {
 
     /// Ends what nothing came for.
     fn look_to_deadlines(&mut self, now: Mono) {
-        let stats = self.stats();
-        if self.bye.is_some() || now.since(self.last_sign) >= self.settings.inactivity {
-            self.note_quality();
-        }
         let mut at = 0;
         while at < self.timeline.recordings.len() {
             let waits = self.timeline.recordings[at].waits_since();
             if waits.is_some_and(|since| now.since(since) >= self.settings.first_packet) {
-                let to = self.timeline.place(now);
-                self.timeline.finish(at, to, EndedBy::NoPackets, now, stats);
+                let (to, report) = (self.timeline.place(now), report(&self.tracks));
+                self.timeline
+                    .finish(at, to, EndedBy::NoPackets, now, report);
             } else {
                 at += 1;
             }
@@ -515,13 +485,13 @@ impl Call {
             && now.since(bye.max(self.last_packet)) >= BYE_DOUBT
         {
             self.bye = None;
-            let to = self.end(bye);
-            self.timeline.finish_all(to, EndedBy::Bye, now, stats);
+            let (to, report) = (self.end(bye), report(&self.tracks));
+            self.timeline.finish_all(to, EndedBy::Bye, now, &report);
         }
         if now.since(self.last_sign) >= self.settings.inactivity {
-            let to = self.timeline.mixer.written_end();
+            let (to, report) = (self.timeline.mixer.written_end(), report(&self.tracks));
             self.timeline
-                .finish_all(to, EndedBy::Inactivity, now, stats);
+                .finish_all(to, EndedBy::Inactivity, now, &report);
             self.over = true;
         }
     }
@@ -565,6 +535,19 @@ fn stats(tracks: &[Option<TrackState>; 2]) -> [TrackStats; 2] {
             .map_or_else(TrackStats::default, TrackState::stats)
     };
     [of(&tracks[0]), of(&tracks[1])]
+}
+
+/// What a recording that ends now is told of its tracks.
+fn report(tracks: &[Option<TrackState>; 2]) -> Report {
+    let of = |track: &Option<TrackState>| {
+        track
+            .as_ref()
+            .map_or_else(TrackQuality::default, TrackState::quality)
+    };
+    Report {
+        stats: stats(tracks),
+        quality: [of(&tracks[0]), of(&tracks[1])],
+    }
 }
 
 mod keys;

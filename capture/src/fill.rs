@@ -52,6 +52,8 @@ struct Span {
 #[derive(Debug, Default)]
 pub(crate) struct Fill {
     spans: VecDeque<Span>,
+    /// What a loss is concealed from and with; nothing until the first one.
+    room: Vec<i16>,
     /// Comfort noise, oldest first; only the last may have no end yet.
     noise: VecDeque<Run>,
 }
@@ -169,18 +171,11 @@ impl Fill {
                 Gap::Lost if conceal_losses => length.min(samples(CONCEALED_MS)),
                 Gap::Lost | Gap::Quiet => 0,
             };
-            if concealed > 0 {
-                let before = mixer.copy(track, span.from + -samples(BEFORE_MS), samples(BEFORE_MS));
-                let after = if concealed == length {
-                    mixer.copy(track, span.to, samples(AFTER_MS))
-                } else {
-                    Vec::new()
-                };
-                let mut made_up = vec![0; usize::try_from(concealed).unwrap_or(0)];
-                conceal::conceal(&before, &after, rate_hz, &mut made_up);
-                mixer.write_made(track, span.from, &made_up);
+            let is_heard = concealed > 0 && self.conceal(&span, concealed, track, rate_hz, mixer);
+            if is_heard {
                 note_concealed(span.from, concealed);
             }
+            let concealed = if is_heard { concealed } else { 0 };
             made.concealed += u64::try_from(concealed).unwrap_or(0);
             made.filled += u64::try_from(length - concealed).unwrap_or(0);
         }
@@ -202,5 +197,37 @@ impl Fill {
             self.noise.pop_front();
         }
         made
+    }
+
+    /// Conceals the first `length` samples of a loss; false where nothing was to be carried on.
+    fn conceal(
+        &mut self,
+        span: &Span,
+        length: i64,
+        track: Track,
+        rate_hz: u32,
+        mixer: &mut Mixer,
+    ) -> bool {
+        let samples = |ms: i64| usize::try_from(ms * i64::from(rate_hz) / 1_000).unwrap_or(0);
+        let room = &mut self.room;
+        room.resize(samples(BEFORE_MS + AFTER_MS + CONCEALED_MS), 0);
+        let (before, rest) = room.split_at_mut(samples(BEFORE_MS));
+        let (after, made_up) = rest.split_at_mut(samples(AFTER_MS));
+        let made_up = &mut made_up[..usize::try_from(length).unwrap_or(0)];
+        let back = i64::try_from(before.len()).unwrap_or(0);
+        let known = mixer.copy(track, span.from + -back, before);
+        let before = &before[before.len() - known..];
+        // What is behind a longer loss is too far away to tell.
+        let after = if span.from + length == span.to {
+            let known = mixer.copy(track, span.to, after);
+            &after[..known]
+        } else {
+            &[]
+        };
+        let is_heard = conceal::conceal(before, after, rate_hz, made_up);
+        if is_heard {
+            mixer.write_made(track, span.from, made_up);
+        }
+        is_heard
     }
 }

@@ -179,7 +179,7 @@ impl Hold {
             return Verdict {
                 by: match self.kind {
                     Kind::Doubt { .. } if is_near => 0,
-                    Kind::Fresh { .. } | Kind::Doubt { .. } => self.behind(by, samples(NEAR_MS)),
+                    Kind::Fresh { .. } | Kind::Doubt { .. } => self.behind(by, rate_hz),
                 },
                 is_new: !(doubted && is_near),
             };
@@ -192,7 +192,7 @@ impl Hold {
                 let tolerated = if early { samples(JITTER_MS) } else { tolerated };
                 let is_early = before.is_some_and(|before| self.least < -before);
                 let by = if self.count > 0 && (self.least > tolerated || is_early) {
-                    self.behind(self.least, samples(NEAR_MS))
+                    self.behind(self.least, rate_hz)
                 } else {
                     0
                 };
@@ -214,7 +214,7 @@ impl Hold {
                     }
                 }
                 Verdict {
-                    by: self.behind(self.least, samples(NEAR_MS)),
+                    by: self.behind(self.least, rate_hz),
                     is_new: true,
                 }
             }
@@ -224,13 +224,13 @@ impl Hold {
     /// `by`, so that it follows what is before it where it nearly does: neither a hole nor a cut is
     /// made for what the minimum delay is known to within. Beyond that its place is its place, and
     /// the end of what was placed too late gives way.
-    fn behind(&self, by: i64, near: i64) -> i64 {
+    fn behind(&self, by: i64, rate_hz: i64) -> i64 {
         let gap = self.from + by - self.floor;
-        if gap.abs() <= near {
+        if gap.abs() <= NEAR_MS * rate_hz / 1_000 {
             self.floor - self.from
         } else {
             // What was to lie before the window is settled: it would be lost.
-            by.max(-WINDOW_MS * near / NEAR_MS)
+            by.max(-WINDOW_MS * rate_hz / 1_000)
         }
     }
 }

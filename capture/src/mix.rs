@@ -117,15 +117,15 @@ impl Mixer {
         &samples[..samples.len().min(room)]
     }
 
-    /// A track's samples from `place` on, those that were settled lately included; at most `most`,
-    /// and none where there were none.
-    pub(crate) fn copy(&self, track: Track, place: MediaPlace, most: i64) -> Vec<i16> {
-        let from = place.max(self.floor());
-        let length = usize::try_from(most - (from - place)).unwrap_or(0);
-        let window = &self.windows[track.index()];
-        let mut samples = vec![0; length.min(window.capacity())];
-        window.add_into(from, &mut samples, 1, 0);
-        samples
+    /// Copies a track's samples from `place` on, those that were settled lately included, into `into`;
+    /// how many of its last samples there are: fewer where the windows do not reach back so far.
+    pub(crate) fn copy(&self, track: Track, place: MediaPlace, into: &mut [i16]) -> usize {
+        let missing = usize::try_from(self.floor() - place).unwrap_or(0);
+        let there = into.len().saturating_sub(missing);
+        let known = into.len() - there;
+        into.fill(0);
+        self.windows[track.index()].add_into(place.max(self.floor()), &mut into[known..], 1, 0);
+        there
     }
 
     /// Moves what a track has from `from` up to `to` by `by` samples; `written_end` is where the

@@ -71,8 +71,15 @@ pub(crate) struct Ending {
     pub(crate) by: EndedBy,
     /// When that was known.
     pub(crate) at: Mono,
-    /// Counts of each track by then.
+    /// What is known of each track by then.
+    pub(crate) report: Report,
+}
+
+/// What is known of each track of a call, indexed by [`Track::index`].
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
     pub(crate) stats: [TrackStats; 2],
+    pub(crate) quality: [TrackQuality; 2],
 }
 
 impl Recording {
@@ -280,18 +287,17 @@ impl Recording {
         mut self,
         mixer: &Mixer,
         ending: &Ending,
-        quality: &[TrackQuality; 2],
         out: &mut VecDeque<Output>,
     ) -> RecordingView {
         // Where the last stretch reaches a limit, the limit is why it ended.
         let ended_by = self.take(mixer, ending.to, out).unwrap_or(ending.by);
-        self.stop_counting(ending.stats);
+        self.stop_counting(ending.report.stats);
         let frames = self
             .running
             .as_mut()
             .map_or(0, |running| running.frames.finish(out));
         self.status = LiveStatus::Stopped;
-        let quality = self.quality(quality);
+        let quality = self.quality(&ending.report.quality);
         let view = RecordingView {
             frames,
             ..self.view()

@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use reeld_model::quality::MOST_NAMES;
 use reeld_model::{Mono, SourceRule};
 
 use crate::packet::RtpPacket;
@@ -84,6 +85,8 @@ pub(crate) struct Source {
     /// Who was heard before, and until when.
     before: Option<(Heard, Mono)>,
     candidates: Vec<Candidate>,
+    /// Addresses that were heard, in the order of their coming, [`MOST_NAMES`] at most.
+    heard_so_far: Vec<SocketAddr>,
 }
 
 /// Who is heard.
@@ -110,6 +113,11 @@ impl Source {
     /// Who is heard.
     pub(crate) fn heard(&self) -> Option<Heard> {
         self.heard
+    }
+
+    /// Addresses that were heard, in the order of their coming.
+    pub(crate) fn heard_so_far(&self) -> &[SocketAddr] {
+        &self.heard_so_far
     }
 
     /// Whether something names the source.
@@ -254,6 +262,9 @@ impl Source {
             timestamp: packet.timestamp,
         });
         self.candidates.clear();
+        if self.heard_so_far.last() != Some(&address) && self.heard_so_far.len() < MOST_NAMES {
+            self.heard_so_far.push(address);
+        }
     }
 }
 

@@ -11,14 +11,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reeld_codec::dtmf;
-use reeld_model::{
-    EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackQuality, TrackStats,
-};
+use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackStats};
 
 use crate::fill::{Fill, Gap, Made};
 use crate::mix::Mixer;
 use crate::output::Output;
-use crate::recording::{Ending, Recording};
+use crate::recording::{Ending, Recording, Report};
 use crate::segment::Move;
 
 /// Samples before the call was opened that a packet may carry: 1 s, more than the longest ptime.
@@ -37,8 +35,6 @@ pub(crate) struct Timeline {
     /// What was made up on each track since it was last asked for.
     made: [Made; 2],
     conceals: bool,
-    /// What is known of each track beside its counts.
-    pub(crate) quality: [TrackQuality; 2],
     pub(crate) recordings: Vec<Recording>,
     pub(crate) out: VecDeque<Output>,
 }
@@ -66,7 +62,6 @@ impl Timeline {
             fills: [Fill::default(), Fill::default()],
             made: [Made::default(); 2],
             conceals,
-            quality: Default::default(),
             recordings: Vec::new(),
             out: VecDeque::new(),
         }
@@ -97,15 +92,15 @@ impl Timeline {
         &mut self,
         sound: &Sound<'_>,
         now: Mono,
-        stats: &dyn Fn() -> [TrackStats; 2],
+        report: &dyn Fn() -> Report,
     ) -> bool {
         let end = sound.place + sound.length;
         if !self.mixer.fits(sound.track, end) {
             // A gap came before: what the window has passed is settled, so that the ring stays small.
-            self.settle(sound.open_from.min(sound.place), now, stats);
+            self.settle(sound.open_from.min(sound.place), now, report);
         }
         if let Some(needed) = self.mixer.lacks_room_for(end) {
-            self.settle(needed, now, stats);
+            self.settle(needed, now, report);
         }
         if end <= self.mixer.base() {
             return true;
@@ -132,12 +127,7 @@ impl Timeline {
 
     /// Settles every place before `to`: the recordings take what lies there; those that this ends
     /// are finished.
-    pub(crate) fn settle(
-        &mut self,
-        to: MediaPlace,
-        now: Mono,
-        stats: &dyn Fn() -> [TrackStats; 2],
-    ) {
+    pub(crate) fn settle(&mut self, to: MediaPlace, now: Mono, report: &dyn Fn() -> Report) {
         while self.mixer.base() < to {
             // Noise is made into the window, so no more of it at once than the window has room for.
             let noisy = self.fills.iter().any(|fill| fill.is_noisy(to));
@@ -151,7 +141,7 @@ impl Timeline {
             while at < self.recordings.len() {
                 match self.recordings[at].take(&self.mixer, step, &mut self.out) {
                     Some(ended_by) => {
-                        self.finish(at, self.mixer.base(), ended_by, now, stats());
+                        self.finish(at, self.mixer.base(), ended_by, now, report());
                     }
                     None => at += 1,
                 }
@@ -252,17 +242,18 @@ impl Timeline {
         to: MediaPlace,
         ended_by: EndedBy,
         now: Mono,
-        stats: [TrackStats; 2],
+        mut report: Report,
     ) -> RecordingView {
         self.make_up(to);
+        report.stats = self.with_made(report.stats);
         let ending = Ending {
             to,
             by: ended_by,
             at: now,
-            stats: self.with_made(stats),
+            report,
         };
         let recording = self.recordings.remove(at);
-        recording.finish(&self.mixer, &ending, &self.quality, &mut self.out)
+        recording.finish(&self.mixer, &ending, &mut self.out)
     }
 
     /// Ends every recording at the place `to`.
@@ -271,10 +262,10 @@ impl Timeline {
         to: MediaPlace,
         ended_by: EndedBy,
         now: Mono,
-        stats: [TrackStats; 2],
+        report: &Report,
     ) {
         while !self.recordings.is_empty() {
-            self.finish(0, to, ended_by, now, stats);
+            self.finish(0, to, ended_by, now, report.clone());
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use reeld_codec::{level, warp};
 use reeld_model::quality::MOST_NAMES;
-use reeld_model::{MediaPlace, SAMPLE_RATE, TrackStats};
+use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
 
 use crate::decode::{Decoders, MAX_SAMPLES};
 use crate::event::{Event, Events};
@@ -43,8 +43,10 @@ pub(crate) struct TrackState {
     /// What waits for packets that it has overtaken.
     pub(crate) order: Order,
     decoders: Decoders,
-    /// The codec of the last packet of sound, by its SDP name.
-    pub(crate) codec: Option<&'static str>,
+    /// The codec of the last packet of sound, by its SDP name; and all so far, in the order of their
+    /// coming.
+    codec: Option<&'static str>,
+    codecs: Vec<&'static str>,
     counts: TrackStats,
     stream: Option<Stream>,
     /// The stream before it, whose last packets may still come.
@@ -69,7 +71,7 @@ pub(crate) struct TrackState {
     /// A report whose packets have not come yet.
     report: Option<SenderReport>,
     /// Payload types that could not be decoded, one bit each.
-    pub(crate) undecodable: u128,
+    undecodable: u128,
 }
 
 /// The stream of one SSRC.
@@ -116,6 +118,7 @@ impl TrackState {
             order: Order::default(),
             decoders: Decoders::new(SAMPLE_RATE),
             codec: None,
+            codecs: Vec::new(),
             counts: TrackStats::default(),
             stream: None,
             before: None,
@@ -213,27 +216,37 @@ impl TrackState {
         segment.map_or(0, Segment::lag)
     }
 
-    /// Interarrival jitter in microseconds (RFC 3550 §6.4.1).
-    pub(crate) fn jitter_us(&self) -> u64 {
-        u64::try_from(self.jitter).unwrap_or(0) * 1_000_000 / 16 / u64::from(SAMPLE_RATE)
+    /// The codec of the last packet of sound, by its SDP name.
+    pub(crate) fn codec(&self) -> Option<&'static str> {
+        self.codec
+    }
+
+    /// What is known of it beside its counts. A recording's own (gaps, concealed ranges) are its own
+    /// to tell.
+    pub(crate) fn quality(&self) -> TrackQuality {
+        let undecodable = (0..128_u8).filter(|number| self.undecodable >> number & 1 == 1);
+        let named = undecodable.map(|number| self.payloads.describe(number));
+        let sources = self.source.heard_so_far().iter();
+        TrackQuality {
+            // From sixteenths of a sample.
+            jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
+                / 16
+                / u64::from(SAMPLE_RATE),
+            drift_ppb: self.drift_ppb(),
+            codecs: self.codecs.iter().map(|name| (*name).to_owned()).collect(),
+            undecodable: named.take(MOST_NAMES).collect(),
+            sources: sources.map(ToString::to_string).collect(),
+            ..TrackQuality::default()
+        }
     }
 
     /// How much faster the sender's clock is than ours, in parts per billion.
-    pub(crate) fn drift_ppb(&self) -> Option<i64> {
+    fn drift_ppb(&self) -> Option<i64> {
         let segment = self
             .stream
             .as_ref()
             .and_then(|stream| stream.segment.as_ref());
         segment.and_then(Segment::drift_ppb).or(self.drift_ppb)
-    }
-
-    /// The payload types that could not be decoded, each with its name where it has one.
-    pub(crate) fn undecodable_names(&self) -> Vec<String> {
-        let types = (0..128_u8).filter(|payload_type| self.undecodable >> payload_type & 1 == 1);
-        types
-            .take(MOST_NAMES)
-            .map(|payload_type| self.payloads.describe(payload_type))
-            .collect()
     }
 
     /// Keeps sound out of a range, since an event stands there.
@@ -389,7 +402,12 @@ impl TrackState {
                 );
             }
             Some(payload) => {
-                self.codec = Some(payload.name());
+                if self.codec != Some(payload.name()) {
+                    self.codec = Some(payload.name());
+                    if !self.codecs.contains(&payload.name()) {
+                        self.codecs.push(payload.name());
+                    }
+                }
                 if order != Arrival::Newest && self.decoders.needs_order(payload) {
                     // What it sounds like depended on those that have gone on without it.
                     self.note_late();

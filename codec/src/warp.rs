@@ -6,8 +6,11 @@
 //! between the time runs a little slower or faster, most in the middle. The interpolation is a
 //! windowed sinc; at the ends, where it would need what is beyond, it meets whole samples.
 
+use std::f64::consts::PI;
+use std::sync::LazyLock;
+
 /// Samples to each side of a place that are looked at.
-const REACH: i32 = 8;
+const REACH: usize = 8;
 
 /// Fills `output` with what is in `input`, made as long as `output` is. For a difference of one
 /// sample in a packet of 20 ms the pitch moves by 0.6 % for that time, 1 % at most.
@@ -26,32 +29,56 @@ pub fn warp(input: &[i16], output: &mut [i16]) {
     }
 }
 
-/// The input between its samples, by a Hann-windowed sinc (Oppenheim and Schafer, §4.6).
-fn interpolate(input: &[i16], place: f64) -> i16 {
-    let last = length(input.len()) - 1;
-    let place = place.clamp(0.0, f64::from(last));
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to the slice")]
-    let whole = place.floor() as i32;
-    let part = place - f64::from(whole);
-    let mut sum = 0.0;
-    let mut weights = 0.0;
-    for step in 1 - REACH..=REACH {
-        let distance = f64::from(step) - part;
-        let angle = std::f64::consts::PI * distance;
+/// Places between two samples that are told apart: the nearest of them errs by less than G.711 does.
+const PHASES: usize = 1_024;
+
+/// Samples that are looked at for one.
+const TAPS: usize = 2 * REACH;
+
+/// The Hann-windowed sinc (Oppenheim and Schafer, §4.6) at each phase, its weights adding up to 1.
+/// Made once: a packet that is warped would cost a hundred times more without.
+static KERNEL: LazyLock<Box<[[f32; TAPS]]>> = LazyLock::new(|| (0..PHASES).map(weights).collect());
+
+fn weights(phase: usize) -> [f32; TAPS] {
+    let part = phase as f64 / PHASES as f64;
+    let mut weights = [0.0; TAPS];
+    for (tap, weight) in weights.iter_mut().enumerate() {
+        let distance = tap as f64 + 1.0 - REACH as f64 - part;
+        let angle = PI * distance;
         let sinc = if angle.abs() < 1e-9 {
             1.0
         } else {
             angle.sin() / angle
         };
-        let weight = sinc * f64::midpoint(1.0, (angle / f64::from(REACH)).cos());
-        let at = usize::try_from((whole + step).clamp(0, last)).unwrap_or(0);
-        sum += weight * f64::from(input[at]);
-        weights += weight;
+        *weight = sinc * f64::midpoint(1.0, (angle / REACH as f64).cos());
     }
-    let value = (sum / weights).round();
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to i16's range")]
-    let value = value.clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16;
-    value
+    let sum: f64 = weights.iter().sum();
+    #[expect(clippy::cast_possible_truncation, reason = "to a float's precision")]
+    weights.map(|weight| (weight / sum) as f32)
+}
+
+/// The input between its samples.
+fn interpolate(input: &[i16], place: f64) -> i16 {
+    let last = input.len() - 1;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to the slice"
+    )]
+    let at = (place.clamp(0.0, last as f64) * PHASES as f64).round() as usize;
+    let (whole, phase) = (at / PHASES, at % PHASES);
+    let weights = &KERNEL[phase];
+    let sum: f32 = weights
+        .iter()
+        .enumerate()
+        .map(|(tap, weight)| {
+            let at = (whole + tap + 1).saturating_sub(REACH).min(last);
+            weight * f32::from(input[at])
+        })
+        .sum();
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates, as is meant")]
+    let sample = sum.round() as i16;
+    sample
 }
 
 fn length(samples: usize) -> i32 {

@@ -11,19 +11,27 @@ use super::Call;
 use crate::event::Event;
 use crate::settings::Dtmf;
 
-/// A key that is heard this soon after the same one came as an event is that one.
+/// A key that comes by the other way this soon after the same one is that one.
 const SAME_KEY: Duration = Duration::from_secs(1);
 
-impl Call {
-    /// A key that was heard in the sound, unless it came as an event as well.
-    pub(super) fn hear_key(&mut self, track: Track, key: char, arrival: Mono) {
-        let last = self.last_key[track.index()].replace((key, arrival));
-        let is_known = last.is_some_and(|(last, at)| last == key && arrival.since(at) < SAME_KEY);
-        if !is_known {
-            self.press(track, key, arrival);
-        }
-    }
+/// How a key came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// As an event.
+    Event,
+    /// In the sound.
+    Sound,
+}
 
+/// A key that was pressed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pressed {
+    key: char,
+    by: By,
+    at: Mono,
+}
+
+impl Call {
     /// A part of an event: a key once, and what stands in its place.
     pub(super) fn note_event(
         &mut self,
@@ -42,21 +50,33 @@ impl Call {
             self.timeline.stand_for(track, from, to, tone);
         }
         if event.is_new {
-            self.last_key[track.index()] = Some((event.key, arrival));
-            self.press(track, event.key, arrival);
+            self.press(track, event.key, By::Event, arrival);
         }
     }
 
-    /// A key of the caller's or the callee's.
-    fn press(&mut self, track: Track, key: char, arrival: Mono) {
+    /// A key of the caller's or the callee's. The same one by the other way as well is no other, but
+    /// twice by one way is twice.
+    pub(super) fn press(&mut self, track: Track, key: char, by: By, arrival: Mono) {
+        let last = &mut self.last_key[track.index()];
+        let is_same = |last: &mut Pressed| {
+            last.key == key && last.by != by && arrival.since(last.at) < SAME_KEY
+        };
+        if last.take_if(is_same).is_some() {
+            return;
+        }
+        *last = Some(Pressed {
+            key,
+            by,
+            at: arrival,
+        });
         self.decide(None);
-        self.note_quality();
-        let stats = self.stats();
+        let report = super::report(&self.tracks);
         let mut at = 0;
         while at < self.timeline.recordings.len() {
             if self.timeline.recordings[at].note_key(track, key) {
                 let to = self.timeline.place(arrival);
-                self.timeline.finish(at, to, EndedBy::Key, arrival, stats);
+                self.timeline
+                    .finish(at, to, EndedBy::Key, arrival, report.clone());
             } else {
                 at += 1;
             }

@@ -5,5 +5,6 @@ mod chaos;
 mod codecs;
 mod control;
 mod ends;
+mod keys;
 mod sound;
 mod sources;

@@ -136,7 +136,10 @@ fn a_new_ssrc_and_a_new_codec_go_on_in_the_same_file() {
         taped.frames(),
         sent.len()
     );
-    assert_eq!(taped.summary.as_ref().unwrap().tracks[0].segments, 2);
+    let summary = taped.summary.as_ref().unwrap();
+    assert_eq!(summary.tracks[0].segments, 2);
+    assert_eq!(summary.quality[0].codecs, ["PCMU", "PCMA"]);
+    assert_eq!(summary.quality[0].sources, [sender.from.to_string()]);
 }
 
 #[test]
