@@ -418,18 +418,18 @@ impl Call {
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
         let window = self.settings.reorder_window;
-        let open_from = place::open_from(&self.tracks, &self.timeline, window, arrival);
+        let origin = self.timeline.origin();
+        let open_from = || place::open_from(&self.tracks, origin, window, arrival);
         let sound = Sound {
             track,
             place,
             samples,
             length,
-            open_from,
             gap,
         };
         let late = self
             .timeline
-            .write(&sound, arrival, &|| report(&self.tracks));
+            .write(&sound, arrival, &open_from, &|| report(&self.tracks));
         let key = match gap {
             Some((behind, _)) if self.timeline.listens_for_keys(track) => self.detectors
                 [track.index()]

@@ -48,8 +48,6 @@ pub(crate) struct Sound<'a> {
     pub(crate) samples: &'a [i16],
     /// Its time in samples, which silence fills where there are fewer.
     pub(crate) length: i64,
-    /// The reorder window's edge when it was received: what lies before may be settled.
-    pub(crate) open_from: MediaPlace,
     /// Where the sound before it ended, and why there is none between, if it came in order.
     pub(crate) gap: Option<(MediaPlace, Gap)>,
 }
@@ -87,17 +85,24 @@ impl Timeline {
         }
     }
 
-    /// Writes sound; returns whether all of it came too late.
+    /// The instant of place 0.
+    pub(crate) fn origin(&self) -> Mono {
+        self.origin
+    }
+
+    /// Writes sound; returns whether all of it came too late. `open_from` tells the reorder window's
+    /// edge: what lies before may be settled. Few packets ask for it.
     pub(crate) fn write(
         &mut self,
         sound: &Sound<'_>,
         now: Mono,
+        open_from: &dyn Fn() -> MediaPlace,
         report: &dyn Fn() -> Report,
     ) -> bool {
         let end = sound.place + sound.length;
         if !self.mixer.fits(sound.track, end) {
             // A gap came before: what the window has passed is settled, so that the ring stays small.
-            self.settle(sound.open_from.min(sound.place), now, report);
+            self.settle(open_from().min(sound.place), now, report);
         }
         if let Some(needed) = self.mixer.lacks_room_for(end) {
             self.settle(needed, now, report);
