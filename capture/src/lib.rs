@@ -29,6 +29,7 @@ mod inband;
 mod mix;
 mod order;
 mod output;
+mod pace;
 mod packet;
 mod pause;
 mod payload;

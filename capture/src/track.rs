@@ -3,14 +3,14 @@
 //! Called by [`crate::call`]; calls [`crate::source`], [`crate::payload`], [`crate::sequence`],
 //! [`crate::segment`] and [`crate::event`].
 
-use reeld_codec::{level, warp};
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
 
-use crate::decode::{Decoders, MAX_SAMPLES};
+use crate::decode::Decoders;
 use crate::event::{Event, Events};
 use crate::fill::Gap;
 use crate::order::Order;
+use crate::pace::Pace;
 use crate::packet::{RtpPacket, SenderReport};
 use crate::payload::{Payload, PayloadMap};
 use crate::segment::{self, Move, Segment};
@@ -19,12 +19,6 @@ use crate::source::Source;
 
 /// Samples that stand for a packet that cannot be decoded before any other was seen: 20 ms.
 const USUAL_SAMPLES: i64 = 160;
-
-/// The most by which a packet of silence is made longer or shorter for drift: 5 ms.
-const SILENT_STEP: i64 = 40;
-
-/// Samples of voice in which one is added or left out for drift: 0.2 %, four times the worst clock.
-const VOICED_EVERY: i64 = 500;
 
 /// Places of packets that follow each other may be this far apart where their samples' rate and the
 /// timeline's have no whole ratio.
@@ -60,9 +54,7 @@ pub(crate) struct TrackState {
     moved: Option<Move>,
     /// Where an event stands, in which no sound is heard.
     muted: Option<(MediaPlace, MediaPlace)>,
-    /// Samples by which what follows belongs later, for drift; and packets since the last step.
-    owed: i64,
-    since_step: i64,
+    pace: Pace,
     /// Interarrival jitter in sixteenths of a sample (RFC 3550 §A.8).
     jitter: i64,
     drift_ppb: Option<i64>,
@@ -127,8 +119,7 @@ impl TrackState {
             longest: USUAL_SAMPLES,
             moved: None,
             muted: None,
-            owed: 0,
-            since_step: 0,
+            pace: Pace::default(),
             jitter: 0,
             drift_ppb: None,
             ntp_offset: None,
@@ -278,7 +269,7 @@ impl TrackState {
             .and_then(|stream| stream.segment.as_ref());
         self.ntp_offset = segment.and_then(Segment::ntp_offset).or(self.ntp_offset);
         self.drift_ppb = self.drift_ppb();
-        self.owed = 0;
+        self.pace = Pace::default();
         self.decoders.begin();
         self.counts.lost += self
             .stream
@@ -477,8 +468,8 @@ impl TrackState {
         if decoded.is_some() {
             self.usual_samples = length;
             self.longest = self.longest.max(length);
-            if self.owed != 0 && place == behind {
-                length = self.keep_pace(length, before, scratch);
+            if place == behind {
+                length += self.keep_pace(before, scratch);
             }
         }
         self.end = self.end.max(place + length);
@@ -510,7 +501,7 @@ impl TrackState {
         {
             // Another codec's stamps tell nothing by this clock.
             self.decide(None);
-            self.owed = 0;
+            self.pace = Pace::default();
             if let Some(stream) = &mut self.stream {
                 (stream.segment, stream.last_lateness) = (None, None);
             }
@@ -531,54 +522,29 @@ impl TrackState {
             self.jitter += (lateness - last).abs() - ((self.jitter + 8) >> 4);
         }
         if let Some(by) = segment.note_drift() {
-            self.owed = by;
+            self.pace.owe(by);
         }
         if placed.moved.is_some() || placed.segments > 0 {
             stream.last_lateness = None;
-            self.owed = 0;
+            self.pace = Pace::default();
             self.note_moved(placed.moved, placed.segments);
         }
         placed.place
     }
 
-    /// Makes a packet longer or shorter so that those behind it are in pace: silence by some
-    /// milliseconds, voice by a sample. `before` samples of what
-    /// there is are not its own. Its length then.
-    fn keep_pace(&mut self, length: i64, before: usize, scratch: &mut Vec<i16>) -> i64 {
-        let samples = scratch.len() - before;
-        let silent = level::is_silent(&scratch[before..]);
-        self.since_step = (self.since_step + length).min(VOICED_EVERY + length);
-        if !silent && self.since_step < VOICED_EVERY {
-            return length;
-        }
-        let most = if silent {
-            SILENT_STEP.min(length / 4)
-        } else {
-            self.since_step / VOICED_EVERY
-        };
-        self.since_step %= VOICED_EVERY;
-        let step = self.owed.clamp(-most, most);
-        let new_length = length + step;
-        let Ok(new_samples) = usize::try_from(new_length) else {
-            return length;
-        };
-        let mut input = [0; MAX_SAMPLES];
-        let Some(input) = input.get_mut(..samples) else {
-            return length;
-        };
-        input.copy_from_slice(&scratch[before..]);
-        scratch.resize(before + new_samples, 0);
-        warp::warp(input, &mut scratch[before..]);
-        self.owed -= step;
-        self.counts.corrected += step.unsigned_abs();
-        if let Some(segment) = self
+    /// Makes a packet, whose own samples begin after `before` of others, longer or shorter where those
+    /// behind it would be out of pace; by how many samples.
+    fn keep_pace(&mut self, before: usize, scratch: &mut Vec<i16>) -> i64 {
+        let step = self.pace.keep(before, scratch);
+        let segment = self
             .stream
             .as_mut()
-            .and_then(|stream| stream.segment.as_mut())
-        {
+            .and_then(|stream| stream.segment.as_mut());
+        if let Some(segment) = segment.filter(|_| step != 0) {
             segment.correct(step);
         }
-        new_length
+        self.counts.corrected += step.unsigned_abs();
+        step
     }
 
     /// No sound where an event stands.
