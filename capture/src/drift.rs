@@ -36,6 +36,8 @@ pub(crate) struct Drift {
     count: u32,
     /// The least lateness of the running stretch.
     least: i64,
+    /// The least lateness and the count of packets about whose clock there is a doubt.
+    doubtful: (i64, u32),
     /// The last stretch's least lateness and its place.
     last: Option<(i64, i64)>,
     /// What the lateness is without error.
@@ -63,6 +65,7 @@ impl Drift {
             since: None,
             count: 0,
             least: i64::MAX,
+            doubtful: (i64::MAX, 0),
             last: None,
             reference: 0,
             stretches: 0,
@@ -88,6 +91,21 @@ impl Drift {
             known_ppb: self.ppb(),
             follows: self.follows,
             ..Self::new(u32::try_from(self.rate_hz).unwrap_or(u32::MAX))
+        }
+    }
+
+    /// Notes a packet that may be late because its sender paused.
+    pub(crate) fn note_doubtful(&mut self, lateness: i64) {
+        let (least, count) = self.doubtful;
+        self.doubtful = (least.min(lateness), count + 1);
+    }
+
+    /// The doubt is over: they were late by the clock that holds, or by one that does not.
+    pub(crate) fn decide_doubtful(&mut self, holds: bool) {
+        let (least, count) = std::mem::replace(&mut self.doubtful, (i64::MAX, 0));
+        if holds {
+            self.least = self.least.min(least);
+            self.count += count;
         }
     }
 

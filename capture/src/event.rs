@@ -14,6 +14,8 @@ pub(crate) struct Event {
     pub(crate) key: char,
     /// Whether this is the first packet of it.
     pub(crate) is_new: bool,
+    /// Whether it is over: such packets come thrice, and take no time.
+    pub(crate) is_over: bool,
     /// Its length so far, in samples at 8 kHz.
     pub(crate) length: i64,
     /// Its level in dBm0, less than nought (RFC 4733 §2.3.4).
@@ -46,6 +48,7 @@ impl Events {
         Some(Event {
             key,
             is_new,
+            is_over: flags & 0x80 != 0,
             length: i64::from(u16::from_be_bytes([high, low])),
             volume: flags & 0x3F,
         })

@@ -33,6 +33,9 @@ const CONFIRMED_MS: i64 = 10;
 /// it goes on.
 const JITTER_MS: i64 = 150;
 
+/// How far from whole packets a squeezed loss may seem, in milliseconds.
+const WHOLE_MS: i64 = 6;
+
 /// Nothing is moved further back than this, in milliseconds: the reorder window's usual length.
 const WINDOW_MS: i64 = 200;
 
@@ -55,6 +58,8 @@ pub(crate) enum Kind {
         tolerated: i64,
         /// After a pause: so many samples early, if the least late is, it was the sender as well.
         early: Option<i64>,
+        /// Up to so many packets, of so many samples each, may have been squeezed out before.
+        squeezed: Option<(i64, i64)>,
     },
 }
 
@@ -90,12 +95,19 @@ pub(crate) struct Verdict {
 }
 
 impl Hold {
-    /// Begins a hold with a packet that was placed at `from` and arrived at `arrived`.
-    pub(crate) fn open(kind: Kind, from: MediaPlace, floor: MediaPlace, arrived: i64) -> Self {
-        let (count, least) = match kind {
-            Kind::Fresh { .. } => (1, 0),
+    /// Begins a hold with a packet of `length` samples that was placed at `from` and arrived at
+    /// `arrived`.
+    pub(crate) fn open(
+        kind: Kind,
+        from: MediaPlace,
+        floor: MediaPlace,
+        arrived: i64,
+        length: i64,
+    ) -> Self {
+        let (count, least, samples) = match kind {
+            Kind::Fresh { .. } => (1, 0, length),
             // Its first packet is noted like the rest.
-            Kind::Doubt { .. } => (0, i64::MAX),
+            Kind::Doubt { .. } => (0, i64::MAX, 0),
         };
         Self {
             kind,
@@ -106,8 +118,8 @@ impl Hold {
             count,
             least,
             since_least: 0,
-            samples: 0,
-            longest: 0,
+            samples,
+            longest: length,
             reported: None,
         }
     }
@@ -188,7 +200,11 @@ impl Hold {
             Kind::Doubt {
                 tolerated,
                 early: before,
+                squeezed,
             } => {
+                if let Some(by) = squeezed.and_then(|squeezed| self.whole(squeezed, rate_hz)) {
+                    return Verdict { by, is_new: false };
+                }
                 let tolerated = if early { samples(JITTER_MS) } else { tolerated };
                 let is_early = before.is_some_and(|before| self.least < -before);
                 let by = if self.count > 0 && (self.least > tolerated || is_early) {
@@ -219,6 +235,14 @@ impl Hold {
                 }
             }
         }
+    }
+
+    /// How late it is in whole packets, up to `most` of `samples` each.
+    fn whole(&self, (most, samples): (i64, i64), rate_hz: i64) -> Option<i64> {
+        let packets = (self.least + samples / 2).div_euclid(samples.max(1));
+        let off = self.least - packets * samples;
+        let fits = (1..=most).contains(&packets) && off.abs() <= WHOLE_MS * rate_hz / 1_000;
+        fits.then_some(packets * samples)
     }
 
     /// `by`, so that it follows what is before it where it nearly does: neither a hole nor a cut is

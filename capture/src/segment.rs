@@ -17,14 +17,15 @@
 
 mod recent;
 mod report;
-
-use std::collections::VecDeque;
+mod squeezed;
+mod turns;
 
 use reeld_model::MediaPlace;
 
 use crate::drift::Drift;
 use crate::hold::{Hold, Kind, Verdict};
 use recent::Recent;
+use turns::Turns;
 
 /// How far the least lateness may be off and the clock still be right, in milliseconds: what a
 /// network's minimum delay varies by.
@@ -52,9 +53,6 @@ const RETURN_MS: i64 = 1_000;
 
 /// Stamps this far behind the newest are still of the segment: 4 s.
 const RECENT_MS: i64 = 4_000;
-
-/// Mended squeezes that are remembered: those of the last seconds.
-const MOST_MENDED: usize = 16;
 
 /// What ties stamps to places.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +95,11 @@ pub(crate) struct Segment {
     correction: Option<i64>,
     /// The same where it is little, and can be made up for slowly.
     pace: Option<i64>,
-    /// Squeezed losses that were mended lately: the first stamp behind each, and its samples.
-    mended: VecDeque<(i64, i64)>,
+    turns: Turns,
+    /// Whether losses were squeezed out of its stamps, and whether what is not sound came since the
+    /// newest packet.
+    squeezes: bool,
+    is_quiet: bool,
 }
 
 /// A packet to place.
@@ -166,7 +167,9 @@ impl Segment {
             unplaced: None,
             correction: None,
             pace: None,
-            mended: VecDeque::new(),
+            turns: Turns::default(),
+            squeezes: false,
+            is_quiet: false,
         };
         segment.recent.note(0);
         segment.open_hold(Kind::Fresh { back: None }, place, packet);
@@ -176,6 +179,10 @@ impl Segment {
     /// From where on places may still move, if they may.
     pub(crate) fn held_from(&self) -> Option<MediaPlace> {
         self.hold.as_ref().map(|hold| hold.from)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.hold.as_ref().is_some_and(Hold::is_fresh)
     }
 
     /// Units of its stamps a second.
@@ -195,6 +202,7 @@ impl Segment {
             moved: None,
             segments: 0,
         };
+        let is_quiet = std::mem::take(&mut self.is_quiet);
         let mut extended = extend(self.clock.newest_stamp, packet.stamp);
         let expected = self.at(self.clock.newest_stamp) + self.clock.newest_samples;
         let gap = self.at(extended) - expected;
@@ -208,7 +216,9 @@ impl Segment {
             self.drift = self.drift.next();
             placed.segments += 1;
         }
-        self.mend_squeezed(extended, packet);
+        if packet.samples == self.clock.newest_samples {
+            self.mend_squeezed(extended, packet);
+        }
         let mut lateness = self.lateness(extended, packet);
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
         let paused = !contiguous && pause >= self.samples(PAUSE_MS);
@@ -234,6 +244,15 @@ impl Segment {
             extended = self.clock.newest_stamp;
             lateness = 0;
         } else {
+            let missing = packet.steps - 1;
+            let is_longer = self.at(extended) - self.at(self.clock.newest_stamp)
+                > packet.steps * packet.samples;
+            let is_uncertain = self.squeezes && missing > 0 && (is_quiet || is_longer);
+            if is_uncertain && !self.is_fresh() {
+                let before = self.clock.origin;
+                self.settle_hold(&mut placed);
+                lateness -= self.clock.origin - before;
+            }
             if let Some(hold) = &mut self.hold {
                 hold.note(lateness, packet.samples, packet.arrived.0);
             } else if lateness > self.samples(if paused { PAUSED_MS } else { TRUSTED_MS }) {
@@ -241,7 +260,12 @@ impl Segment {
                 let from = MediaPlace(self.at(extended));
                 let early = paused.then(|| self.samples(PAUSED_MS));
                 let tolerated = self.samples(most);
-                self.open_hold(Kind::Doubt { tolerated, early }, from, packet);
+                let kind = Kind::Doubt {
+                    tolerated,
+                    early,
+                    squeezed: is_uncertain.then_some((missing, packet.samples)),
+                };
+                self.open_hold(kind, from, packet);
                 if let Some(hold) = &mut self.hold {
                     hold.note(lateness, packet.samples, packet.arrived.0);
                 }
@@ -275,6 +299,11 @@ impl Segment {
         self.newest_lateness
     }
 
+    /// Whether the sender's own clock tells where its sound belongs.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.ntp_offset.is_some()
+    }
+
     /// By how many samples the sender is behind its places now, whatever the network adds: below
     /// nought if it is ahead of them.
     pub(crate) fn lag(&self) -> i64 {
@@ -286,8 +315,13 @@ impl Segment {
     /// The drift that a packet in order shows: by how many samples what follows it should be placed
     /// later to be right.
     pub(crate) fn note_drift(&mut self) -> Option<i64> {
-        if self.hold.is_some() {
-            return None;
+        match &self.hold {
+            Some(hold) if hold.is_fresh() => return None,
+            Some(_) => {
+                self.drift.note_doubtful(self.newest_lateness);
+                return None;
+            }
+            None => {}
         }
         let by_delay = self.drift.note(self.newest_arrived, self.newest_lateness);
         let Some(by_report) = self.pace.take() else {
@@ -303,25 +337,29 @@ impl Segment {
         self.newest_lateness -= by;
         self.recent.follow(by);
         self.drift.note_moved(by);
+        let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
+        self.turns.note_drift(end, by);
     }
 
     /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
     /// recent ones.
     pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
         let (clock, is_own) = match &self.previous {
-            Some((previous, _))
-                if packet.number < self.first_number && self.is_by(previous, packet) =>
-            {
-                (previous, false)
-            }
-            _ => (&self.clock, true),
+            Some((previous, _)) if packet.number < self.first_number => (*previous, false),
+            _ => (self.clock, true),
         };
         let extended = extend(clock.newest_stamp, packet.stamp);
         let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
         if !(-self.samples(PAUSE_MS)..=self.samples(RECENT_MS)).contains(&behind) {
             return None;
         }
-        let place = MediaPlace(clock.origin + self.in_samples(extended));
+        let since = if is_own {
+            let units = self.in_units(packet.samples);
+            self.turns.since_packet(packet.number, extended, units)
+        } else {
+            0
+        };
+        let place = MediaPlace(clock.origin + self.in_samples(extended) - since);
         if let Some(hold) = &mut self.hold
             && is_own
             && hold.is_fresh()
@@ -336,7 +374,8 @@ impl Segment {
     pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        let place = self.said_at(extended);
+        let since = self.turns.since_stamp(extended).last().unwrap_or(0);
+        let place = self.at(extended) - since;
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
     }
@@ -367,51 +406,6 @@ impl Segment {
             (false, true) => LAGGING_MS,
             (false, false) => PAUSED_MS,
         }
-    }
-
-    /// Some forks go on with the stamp where packets were lost, as if the time had not been: then
-    /// the sequence numbers tell the place, if the packet can have arrived by then.
-    fn mend_squeezed(&mut self, extended: i64, packet: &Packet) {
-        if packet.steps < 2 || packet.samples != self.clock.newest_samples {
-            return;
-        }
-        let step = self.at(extended) - self.at(self.clock.newest_stamp);
-        let squeezed = packet.steps * packet.samples - step;
-        let whole = packet.samples > 0 && squeezed % packet.samples == 0;
-        // A packet cannot have come before its sound was over, by the least delay that is known.
-        // That is not known yet while the segment's first packets come.
-        let least = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
-        let least = match &self.hold {
-            Some(hold) if hold.is_fresh() => least - self.samples(FAR_MS),
-            _ => least,
-        };
-        let arrived =
-            self.lateness(extended, packet) - squeezed >= least - self.samples(TRUSTED_MS);
-        if step > 0 && squeezed > 0 && whole && arrived {
-            self.clock.origin += squeezed;
-            if self.mended.len() == MOST_MENDED {
-                self.mended.pop_front();
-            }
-            self.mended.push_back((extended, squeezed));
-            // The packets before keep their places; stamps of overtaken ones are behind the step.
-            self.first_number = packet.number;
-            let before = Clock {
-                origin: self.clock.origin - squeezed,
-                ..self.clock
-            };
-            self.previous = Some((before, packet.arrived.0));
-        }
-    }
-
-    /// Whether a packet from about a break is still by the clock before it: where a fork squeezed
-    /// losses out, the sequence number tells on which side of them it lies.
-    fn is_by(&self, previous: &Clock, packet: &Packet) -> bool {
-        let extended = extend(previous.newest_stamp, packet.stamp);
-        let step = self.in_samples(extended) - self.in_samples(previous.newest_stamp);
-        let steps = packet.number - previous.newest_number;
-        let squeezed = self.clock.origin - previous.origin;
-        let is_mended = squeezed > 0 && squeezed <= self.samples(RECENT_MS);
-        !is_mended || step >= steps * packet.samples
     }
 
     /// Goes back to the clock before the last break, if the packet is in time by it.
@@ -450,7 +444,7 @@ impl Segment {
         };
         self.drift = self.drift.next();
         self.recent = Recent::new();
-        self.mended.clear();
+        self.turns.clear();
         self.ahead = None;
         let tolerated = self.samples(self.tolerated_ms(contiguous));
         let back = (old_place < place).then_some((old_place - place, tolerated));
@@ -460,7 +454,13 @@ impl Segment {
     fn open_hold(&mut self, kind: Kind, from: MediaPlace, packet: &Packet) {
         // No further back than a window: what lies before it is settled, and would be lost.
         let floor = packet.behind.max(from + -self.samples(PAUSE_MS)).min(from);
-        self.hold = Some(Hold::open(kind, from, floor, packet.arrived.0));
+        self.hold = Some(Hold::open(
+            kind,
+            from,
+            floor,
+            packet.arrived.0,
+            packet.samples,
+        ));
     }
 
     /// Ends the hold.
@@ -470,13 +470,15 @@ impl Segment {
         };
         let Verdict { by, is_new } = hold.verdict(self.rate_hz);
         placed.segments += u64::from(is_new);
+        self.drift.decide_doubtful(by == 0);
         self.clock.origin += by;
         self.newest_lateness -= by;
         self.recent.follow(by);
         if let Some((ntp, stamp)) = self.unplaced.take()
             && self.ntp_offset.is_none()
+            && let Some(place) = self.only_place(stamp)
         {
-            self.ntp_offset = Some(self.at(stamp) - ntp);
+            self.ntp_offset = Some(place - ntp);
         }
         if by != 0 {
             placed.moved = Some(Move {

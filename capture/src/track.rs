@@ -207,6 +207,15 @@ impl TrackState {
         segment.map_or(0, Segment::lag)
     }
 
+    /// Whether the sender's own clock tells where its sound belongs.
+    pub(crate) fn is_reported(&self) -> bool {
+        let segment = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.segment.as_ref());
+        segment.is_some_and(Segment::is_reported)
+    }
+
     /// The codec of the last packet of sound, by its SDP name.
     pub(crate) fn codec(&self) -> Option<&'static str> {
         self.codec
@@ -373,12 +382,17 @@ impl TrackState {
         let decoded = match payload {
             Some(Payload::TelephoneEvent) => {
                 self.counts.events += 1;
-                stream.quiet = true;
-                let place = stream
-                    .segment
-                    .as_ref()
-                    .and_then(|segment| segment.place_of(packet.timestamp));
+                let is_first = !std::mem::replace(&mut stream.quiet, true);
                 let event = stream.events.read(packet.timestamp, packet.payload);
+                if let Some((event, segment)) = event.zip(stream.segment.as_mut())
+                    && is_first
+                    && order == Arrival::Newest
+                    && !event.is_over
+                {
+                    segment.note_quiet(number, packet.timestamp, event.length, arrived);
+                }
+                let segment = stream.segment.as_ref();
+                let place = segment.and_then(|segment| segment.place_of(packet.timestamp));
                 return event.map_or(Content::Nothing, |event| Content::Event { event, place });
             }
             Some(Payload::ComfortNoise) => {
@@ -386,7 +400,10 @@ impl TrackState {
                 if order != Arrival::Newest {
                     return Content::Nothing;
                 }
-                stream.quiet = true;
+                let is_first = !std::mem::replace(&mut stream.quiet, true);
+                if let Some(segment) = stream.segment.as_mut().filter(|_| is_first) {
+                    segment.note_quiet(number, packet.timestamp, 0, arrived);
+                }
                 let segment = stream.segment.as_ref();
                 return Content::Noise(
                     segment.and_then(|segment| segment.place_of(packet.timestamp)),
@@ -468,9 +485,7 @@ impl TrackState {
         if decoded.is_some() {
             self.usual_samples = length;
             self.longest = self.longest.max(length);
-            if place == behind {
-                length += self.keep_pace(before, scratch);
-            }
+            length += self.keep_pace(before, scratch);
         }
         self.end = self.end.max(place + length);
         // What belongs in front of the packet is written again, or for the first time; not where

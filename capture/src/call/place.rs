@@ -27,8 +27,9 @@ impl Call {
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
     /// its places as the least late of its last packets was. So a sender that lost its pace is cut
-    /// where it was, and not ahead of it, and jitter cuts nobody.
-    fn by_senders(&self, at: Mono) -> impl Iterator<Item = MediaPlace> {
+    /// where it was, and not ahead of it, and jitter cuts nobody. With `reported`, one whose reports
+    /// tell that it has not lost its pace is in time, and the way is what takes longer.
+    fn by_senders(&self, at: Mono, reported: bool) -> impl Iterator<Item = MediaPlace> {
         let place = self.timeline.place(at);
         self.tracks
             .iter()
@@ -36,14 +37,19 @@ impl Call {
             .filter_map(move |(track, last)| {
                 let flows = at.since(last?) < FLOWING;
                 let track = track.as_ref().filter(|_| flows)?;
-                Some(place + -track.lag())
+                let lag = if reported && track.is_reported() {
+                    0
+                } else {
+                    track.lag()
+                };
+                Some(place + -lag)
             })
     }
 
     /// The first place that was not yet heard of at `at`: where a pause begins, and a recording
     /// that is started while audio flows.
     pub(super) fn earliest(&self, at: Mono) -> MediaPlace {
-        let place = self.by_senders(at).min();
+        let place = self.by_senders(at, false).min();
         let place = place.unwrap_or_else(|| self.timeline.place(at));
         place.max(self.timeline.mixer.base())
     }
@@ -52,12 +58,17 @@ impl Call {
     /// needs no time beyond what was received.
     pub(super) fn end(&self, at: Mono) -> MediaPlace {
         let written = self.timeline.mixer.written_end();
-        self.latest(at).min(self.timeline.place(at).max(written))
+        self.latest_of(at, true)
+            .min(self.timeline.place(at).max(written))
     }
 
     /// The place before which all lies that was said by `at`: where a pause ends.
     pub(super) fn latest(&self, at: Mono) -> MediaPlace {
-        let place = self.by_senders(at).max();
+        self.latest_of(at, false)
+    }
+
+    fn latest_of(&self, at: Mono, reported: bool) -> MediaPlace {
+        let place = self.by_senders(at, reported).max();
         let place = place.unwrap_or_else(|| self.timeline.place(at));
         place.max(self.timeline.mixer.written_end())
     }

@@ -34,19 +34,30 @@ impl Segment {
 
     pub(super) fn judge_report(&mut self, ntp: i64, extended: i64) {
         let trusted = self.samples(TRUSTED_MS);
-        let late = self.ntp_offset.map(|offset| {
-            // A report at the edge of a squeezed loss is of either side.
-            let late = |place: i64| ntp.saturating_add(offset) - place;
-            let (one, other) = (self.said_at(extended + 1), self.said_at(extended));
-            let one = late(one - self.in_samples(1));
-            let other = late(other);
-            if one.abs() < other.abs() { one } else { other }
-        });
         let noticed = self.samples(NOTICED_MS);
+        let now = self.at(extended);
+        // A report at the edge of a squeezed loss is of either side: of that where it fits.
+        let places = self.turns.since_stamp(extended);
+        let places = places.map(|since| now - since);
+        let (place, late) = match self.ntp_offset {
+            Some(offset) => {
+                let late = |place: i64| ntp.saturating_add(offset) - place;
+                let place = places.min_by_key(|place| late(*place).abs());
+                let place = place.unwrap_or(now);
+                (place, Some(late(place)))
+            }
+            None => {
+                drop(places);
+                let Some(place) = self.only_place(extended) else {
+                    return;
+                };
+                (place, None)
+            }
+        };
         match (&mut self.hold, late) {
             (Some(hold), Some(late)) => hold.note_report(late),
             (Some(hold), None) if hold.is_fresh() => self.unplaced = Some((ntp, extended)),
-            (Some(_), None) => self.ntp_offset = Some(self.said_at(extended) - ntp),
+            (Some(_), None) => self.ntp_offset = Some(place - ntp),
             (None, Some(late)) if late.abs() > trusted => {
                 // No packet comes before its sound is over: then the report is of another time.
                 if self.recent.least() - late >= -trusted {
@@ -54,11 +65,20 @@ impl Segment {
                 }
             }
             (None, late) => {
-                self.follow_ntp(self.said_at(extended) + self.recent.least() - ntp);
+                self.follow_ntp(place + self.recent.least() - ntp);
                 if let Some(late) = late.filter(|late| late.abs() >= noticed) {
                     self.pace = Some(late);
                 }
             }
+        }
+    }
+
+    /// Where a stamp was when it was said, if that is known.
+    pub(super) fn only_place(&self, extended: i64) -> Option<i64> {
+        let mut places = self.turns.since_stamp(extended);
+        match (places.next(), places.next()) {
+            (Some(since), None) => Some(self.at(extended) - since),
+            _ => None,
         }
     }
 
@@ -72,12 +92,5 @@ impl Segment {
         if step <= self.samples(TRUSTED_MS) {
             self.ntp_offset = Some(known + slow);
         }
-    }
-
-    /// The place of a stamp by the clock that held when it was said: what was said before a loss was
-    /// squeezed out was said by the places before it.
-    pub(super) fn said_at(&self, extended: i64) -> i64 {
-        let mended = self.mended.iter().filter(|(first, _)| *first >= extended);
-        self.at(extended) - mended.map(|(_, squeezed)| squeezed).sum::<i64>()
     }
 }
