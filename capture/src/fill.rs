@@ -91,8 +91,15 @@ impl Fill {
         self.spans.push_back(Span { from, to, gap });
     }
 
-    /// Notes sound at `from` that was overtaken: what it covers is no gap.
+    /// Notes sound at `from` that was overtaken: what it covers is no gap, and no noise.
     pub(crate) fn note_sound(&mut self, from: MediaPlace, to: MediaPlace) {
+        for run in &mut self.noise {
+            if (run.from..run.until).contains(&from) {
+                run.until = from;
+            } else if (from..to).contains(&run.from) {
+                run.from = to;
+            }
+        }
         let Some(at) = self
             .spans
             .iter()

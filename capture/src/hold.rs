@@ -71,6 +71,8 @@ pub(crate) struct Hold {
     pub(crate) from: MediaPlace,
     /// The end of what is before it.
     pub(crate) floor: MediaPlace,
+    /// The sequence number of the newest packet before it.
+    pub(crate) after: i64,
     /// The place of the first one's arrival, and the last one's.
     opened: i64,
     newest: i64,
@@ -95,14 +97,14 @@ pub(crate) struct Verdict {
 }
 
 impl Hold {
-    /// Begins a hold with a packet of `length` samples that was placed at `from` and arrived at
-    /// `arrived`.
+    /// Begins a hold with a packet of `length` samples behind the one of the number `after`, that was
+    /// placed at `from` and arrived at `arrived`.
     pub(crate) fn open(
         kind: Kind,
         from: MediaPlace,
         floor: MediaPlace,
         arrived: i64,
-        length: i64,
+        (after, length): (i64, i64),
     ) -> Self {
         let (count, least, samples) = match kind {
             Kind::Fresh { .. } => (1, 0, length),
@@ -113,6 +115,7 @@ impl Hold {
             kind,
             from,
             floor,
+            after,
             opened: arrived,
             newest: arrived,
             count,

@@ -279,7 +279,12 @@ impl Recording {
         if self.digits.len() < MOST_DIGITS {
             self.digits.push(key);
         }
-        self.start.rules.finish_on_key.contains(key)
+        self.ends_by_key(track, key)
+    }
+
+    /// Whether a key on a track ends it.
+    pub(crate) fn ends_by_key(&self, track: Track, key: char) -> bool {
+        self.listens_for_keys(track) && self.start.rules.finish_on_key.contains(key)
     }
 
     /// Ends it; nothing follows.

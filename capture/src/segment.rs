@@ -25,6 +25,7 @@ use reeld_model::MediaPlace;
 use crate::drift::Drift;
 use crate::hold::{Hold, Kind, Verdict};
 use recent::Recent;
+use squeezed::ALIKE;
 use turns::Turns;
 
 /// How far the least lateness may be off and the clock still be right, in milliseconds: what a
@@ -50,6 +51,9 @@ const PAUSE_MS: i64 = 200;
 
 /// How long after a break the clock before it may be returned to, in milliseconds.
 const RETURN_MS: i64 = 1_000;
+
+/// How late a packet may be by the clock before a break and still be of it, in milliseconds.
+const OVERTAKEN_MS: i64 = 500;
 
 /// Stamps this far behind the newest are still of the segment: 4 s.
 const RECENT_MS: i64 = 4_000;
@@ -96,6 +100,8 @@ pub(crate) struct Segment {
     /// The same where it is little, and can be made up for slowly.
     pace: Option<i64>,
     turns: Turns,
+    /// Packets in a row that were as long as the newest; many, until one differs.
+    alike: u32,
     /// Whether losses were squeezed out of its stamps, and whether what is not sound came since the
     /// newest packet.
     squeezes: bool,
@@ -168,6 +174,7 @@ impl Segment {
             correction: None,
             pace: None,
             turns: Turns::default(),
+            alike: ALIKE,
             squeezes: false,
             is_quiet: false,
         };
@@ -280,6 +287,11 @@ impl Segment {
                 lateness -= self.clock.origin - before;
             }
         }
+        self.alike = if packet.samples == self.clock.newest_samples {
+            self.alike.saturating_add(1)
+        } else {
+            1
+        };
         self.clock.newest_stamp = extended;
         self.clock.newest_samples = packet.samples;
         self.clock.newest_number = packet.number;
@@ -344,15 +356,25 @@ impl Segment {
     /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
     /// recent ones.
     pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
-        let (clock, is_own) = match &self.previous {
-            Some((previous, _)) if packet.number < self.first_number => (*previous, false),
-            _ => (self.clock, true),
-        };
-        let extended = extend(clock.newest_stamp, packet.stamp);
-        let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
-        if !(-self.samples(PAUSE_MS)..=self.samples(RECENT_MS)).contains(&behind) {
-            return None;
-        }
+        let own = (self.clock, true);
+        // The first packet by a new clock may have overtaken others by it as well as those before it.
+        let previous = self
+            .previous
+            .filter(|_| packet.number < self.first_number)
+            .map(|(previous, _)| (previous, false));
+        let (clock, extended, is_own) =
+            previous
+                .into_iter()
+                .chain([own])
+                .find_map(|(clock, is_own)| {
+                    let extended = extend(clock.newest_stamp, packet.stamp);
+                    let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
+                    let recent = -self.samples(PAUSE_MS)..=self.samples(RECENT_MS);
+                    let end = clock.origin + self.in_samples(extended) + packet.samples;
+                    let is_late = packet.arrived.0 - end > self.samples(OVERTAKEN_MS);
+                    let fits = recent.contains(&behind) && (is_own || !is_late);
+                    fits.then_some((clock, extended, is_own))
+                })?;
         let since = if is_own {
             let units = self.in_units(packet.samples);
             self.turns.since_packet(packet.number, extended, units)
@@ -362,9 +384,9 @@ impl Segment {
         let place = MediaPlace(clock.origin + self.in_samples(extended) - since);
         if let Some(hold) = &mut self.hold
             && is_own
-            && hold.is_fresh()
+            && (hold.is_fresh() || packet.number > hold.after)
         {
-            // One that was overtaken by the segment's first goes where that one goes.
+            // One that was overtaken by the hold's first goes where that one goes.
             hold.from = hold.from.min(place.max(hold.floor));
         }
         Some(place)
@@ -459,7 +481,7 @@ impl Segment {
             from,
             floor,
             packet.arrived.0,
-            packet.samples,
+            (self.clock.newest_number, packet.samples),
         ));
     }
 

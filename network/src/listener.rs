@@ -25,6 +25,11 @@ const BEHIND: u64 = 3_200;
 const NEAR: i64 = 80;
 const FAR: i64 = 2_400;
 
+/// A marker that was torn apart is looked for in pieces of so many frames, and so far from its place:
+/// 100 ms.
+const PIECE: usize = 80;
+const NEAR_TORN: i64 = 800;
+
 /// A marker correlates so well at least, and one in full view so well. The tone gives 0.2.
 const ALIKE: f64 = 0.4;
 const SURE: f64 = 0.8;
@@ -265,7 +270,8 @@ impl Listener {
         let channel = &self.channels[track.index()];
         let expected = place - self.first as f64;
         let found = find(&channel.sound, template(track), expected, NEAR, SURE)
-            .or_else(|| find(&channel.sound, template(track), expected, FAR, ALIKE));
+            .or_else(|| find(&channel.sound, template(track), expected, FAR, ALIKE))
+            .or_else(|| find_torn(&channel.sound, template(track), expected));
         let Some(found) = found else {
             self.fail(Rule::Missing, Some(track), at, f64::NAN, mark.after);
             return;
@@ -289,21 +295,42 @@ impl Listener {
     }
 }
 
+/// Where in `sound` a marker lies that a break in mid-marker tore apart: each side is where its own
+/// clock puts it. Half of it must be found at least, and what is furthest off counts.
+fn find_torn(sound: &[i16], template: &[i16], expected: f64) -> Option<usize> {
+    let pieces = template.chunks_exact(PIECE).enumerate();
+    let found: Vec<f64> = pieces
+        .filter_map(|(number, piece)| {
+            let at = (number * PIECE) as f64;
+            let found = find(sound, piece, expected + at, NEAR_TORN, SURE)?;
+            Some(found as f64 - at)
+        })
+        .collect();
+    if 2 * found.len() < template.len() / PIECE {
+        return None;
+    }
+    let furthest = found
+        .into_iter()
+        .max_by(|one, other| (one - expected).abs().total_cmp(&(other - expected).abs()))?;
+    (furthest >= 0.0).then_some(furthest as usize)
+}
+
 /// Where in `sound` the marker lies: the best place within `reach` frames of `expected`, if it is
 /// as much `alike` as that and not at the edge.
 fn find(sound: &[i16], template: &[i16], expected: f64, reach: i64, alike: f64) -> Option<usize> {
     let middle = expected.round() as i64;
-    let last = sound.len() as i64 - MARK as i64;
+    let length = template.len() as i64;
+    let last = sound.len() as i64 - length;
     let (from, to) = ((middle - reach).max(0), (middle + reach).min(last));
     if from > to {
         return None;
     }
     let power: i64 = template.iter().map(|at| i64::from(*at).pow(2)).sum();
     let square = |at: i64| i64::from(sound[at as usize]).pow(2);
-    let mut energy: i64 = (from..from + MARK as i64).map(square).sum();
+    let mut energy: i64 = (from..from + length).map(square).sum();
     let mut best = (0.0, from);
     for at in from..=to {
-        let window = &sound[at as usize..][..MARK];
+        let window = &sound[at as usize..][..template.len()];
         let product: i32 = window
             .iter()
             .zip(template)
@@ -314,7 +341,7 @@ fn find(sound: &[i16], template: &[i16], expected: f64, reach: i64, alike: f64) 
             best = (likeness, at);
         }
         if at < to {
-            energy += square(at + MARK as i64) - square(at);
+            energy += square(at + length) - square(at);
         }
     }
     let edge = best.1 == middle - reach || best.1 == middle + reach;

@@ -69,7 +69,13 @@ impl Call {
             by,
             at: arrival,
         });
-        self.decide(None);
+        let recordings = &self.timeline.recordings;
+        if recordings
+            .iter()
+            .any(|recording| recording.ends_by_key(track, key))
+        {
+            self.decide(None);
+        }
         let report = super::report(&self.tracks);
         let mut at = 0;
         while at < self.timeline.recordings.len() {

@@ -9,12 +9,20 @@ use reeld_model::MediaPlace;
 use super::{FAR_MS, Packet, Segment, TRUSTED_MS, extend};
 use crate::hold::Hold;
 
+/// Packets in a row that are equally long, so that those that are missing were so too.
+pub(super) const ALIKE: u32 = 4;
+
 impl Segment {
     /// Makes up for what was squeezed out before a packet, by `packet.steps` and its stamp, extended.
     pub(super) fn mend_squeezed(&mut self, extended: i64, packet: &Packet) {
         let step = self.at(extended) - self.at(self.clock.newest_stamp);
         let squeezed = packet.steps * packet.samples - step;
-        if packet.steps < 2 || packet.samples <= 0 || step <= 0 || squeezed <= 0 {
+        if self.alike < ALIKE
+            || packet.steps < 2
+            || packet.samples <= 0
+            || step <= 0
+            || squeezed <= 0
+        {
             return;
         }
         // A packet cannot have come before its sound was over, by the least delay that is known.
