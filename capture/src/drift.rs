@@ -21,6 +21,14 @@ const STEADY_US: i64 = 6_000;
 /// The error at which correction begins, in microseconds.
 const TOLERATED_US: i64 = 3_000;
 
+/// A step from one stretch to the next that, twice in a row, is drift before that, in microseconds:
+/// 375 ppm.
+const STEEP_US: i64 = 1_500;
+
+/// A drift that is known from the stream before is looked for from here on, in microseconds a stretch:
+/// 150 ppm.
+const HINTED_US: i64 = 600;
+
 /// Once corrected, this much of an error is corrected each stretch, beside what the drift will be.
 const SHARE: i64 = 2;
 
@@ -43,6 +51,8 @@ pub(crate) struct Drift {
     /// What the lateness is without error.
     reference: i64,
     stretches: u32,
+    /// The step to the last stretch.
+    step: i64,
     /// Stretches in a row that were beyond what is tolerated.
     beyond: u32,
     /// Whether the clocks are known to differ: then each stretch is corrected.
@@ -69,6 +79,7 @@ impl Drift {
             last: None,
             reference: 0,
             stretches: 0,
+            step: 0,
             beyond: 0,
             follows: false,
             moved: 0,
@@ -76,6 +87,14 @@ impl Drift {
             steps: 0,
             is_anew: false,
             known_ppb: None,
+        }
+    }
+
+    /// The same of a new stream of the same track, if its sender is the same: that is to be seen.
+    pub(crate) fn hinted(rate_hz: u32, known_ppb: Option<i64>) -> Self {
+        Self {
+            known_ppb,
+            ..Self::new(rate_hz)
         }
     }
 
@@ -148,16 +167,36 @@ impl Drift {
             let by = self.late_in_a_stretch() + error / SHARE;
             return (by != 0).then_some(by);
         }
-        if error.abs() < self.samples(TOLERATED_US) {
-            self.beyond = 0;
-            return None;
-        }
-        self.beyond += 1;
-        if self.beyond < 2 || self.stretches <= SETTLED {
-            return None;
+        let before = std::mem::replace(&mut self.step, step);
+        let steep = self.samples(STEEP_US);
+        let is_steep = step.min(before) >= steep || step.max(before) <= -steep;
+        if !is_steep && !self.is_as_hinted(step) {
+            if error.abs() < self.samples(TOLERATED_US) {
+                self.beyond = 0;
+                return None;
+            }
+            self.beyond += 1;
+            if self.beyond < 2 || self.stretches <= SETTLED {
+                return None;
+            }
         }
         self.follows = true;
-        Some(error + self.late_in_a_stretch())
+        // The places are those of before the first stretch. The least of a fast sender's is its last,
+        // of a slow one's its first, which is old by now.
+        let late = self.late_in_a_stretch();
+        if late < 0 {
+            self.reference -= late;
+        }
+        Some(least - self.reference + late.max(0) + late / 2)
+    }
+
+    /// Whether a step is the drift that the stream before had.
+    fn is_as_hinted(&self, step: i64) -> bool {
+        let expected = self.known_ppb.map_or(0, |ppb| {
+            -ppb * STRETCH_MS * self.rate_hz / 1_000 / 1_000_000_000
+        });
+        let is_like = step.signum() == expected.signum() && 2 * step.abs() >= expected.abs();
+        expected.abs() >= self.samples(HINTED_US) && is_like
     }
 
     /// By how many samples the sender falls behind in a stretch.

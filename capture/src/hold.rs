@@ -17,7 +17,7 @@ const LONGEST_MS: i64 = 3_000;
 /// A hold without a packet for this long, and the time of so many packets more, ends, in
 /// milliseconds: losses and jitter are over by then, and what is held is not on the disk.
 const IDLE_MS: i64 = 200;
-const IDLE_PACKETS: i64 = 4;
+const IDLE_PACKETS: i64 = 12;
 
 /// While packets still come less late than those before, as they do when a sender catches up, a hold
 /// goes on until this many are not.
@@ -130,6 +130,11 @@ impl Hold {
     /// Whether its packets begin a segment.
     pub(crate) fn is_fresh(&self) -> bool {
         matches!(self.kind, Kind::Fresh { .. })
+    }
+
+    /// How late the least late of its packets was, by the place it has for now.
+    pub(crate) fn least(&self) -> i64 {
+        self.least
     }
 
     /// How late the least late of a segment's first packets was; nought where they do not begin one.

@@ -147,7 +147,7 @@ impl Segment {
         packet: &Packet,
         rate_hz: u32,
         clock_hz: u32,
-        ntp_offset: Option<i64>,
+        (ntp_offset, known_ppb): (Option<i64>, Option<i64>),
     ) -> (Self, MediaPlace) {
         let (rate_hz, clock_hz) = (i64::from(rate_hz), i64::from(clock_hz.max(1)));
         let stamp = i64::from(packet.stamp);
@@ -166,7 +166,7 @@ impl Segment {
             first_number: packet.number,
             previous: None,
             hold: None,
-            drift: Drift::new(u32::try_from(rate_hz).unwrap_or(u32::MAX)),
+            drift: Drift::hinted(u32::try_from(rate_hz).unwrap_or(u32::MAX), known_ppb),
             recent: Recent::new(),
             ntp_offset,
             ahead: None,
@@ -223,9 +223,8 @@ impl Segment {
             self.drift = self.drift.next();
             placed.segments += 1;
         }
-        if packet.samples == self.clock.newest_samples {
-            self.mend_squeezed(extended, packet);
-        }
+        let is_odd =
+            packet.samples == self.clock.newest_samples && self.mend_squeezed(extended, packet);
         let mut lateness = self.lateness(extended, packet);
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
         let paused = !contiguous && pause >= self.samples(PAUSE_MS);
@@ -254,7 +253,7 @@ impl Segment {
             let missing = packet.steps - 1;
             let is_longer = self.at(extended) - self.at(self.clock.newest_stamp)
                 > packet.steps * packet.samples;
-            let is_uncertain = self.squeezes && missing > 0 && (is_quiet || is_longer);
+            let is_uncertain = self.squeezes && missing > 0 && (is_quiet || is_longer || is_odd);
             if is_uncertain && !self.is_fresh() {
                 let before = self.clock.origin;
                 self.settle_hold(&mut placed);
@@ -495,7 +494,11 @@ impl Segment {
         self.drift.decide_doubtful(by == 0);
         self.clock.origin += by;
         self.newest_lateness -= by;
-        self.recent.follow(by);
+        if by != 0 {
+            // Packets before it say nothing of what was moved.
+            self.recent = Recent::new();
+            self.recent.note(hold.least().saturating_sub(by));
+        }
         if let Some((ntp, stamp)) = self.unplaced.take()
             && self.ntp_offset.is_none()
             && let Some(place) = self.only_place(stamp)

@@ -526,7 +526,8 @@ impl TrackState {
         };
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset);
+            let known = (self.ntp_offset, self.drift_ppb);
+            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, known);
             stream.segment = Some(segment);
             return place;
         };

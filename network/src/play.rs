@@ -479,7 +479,7 @@ impl Way {
 
     /// A datagram has come.
     fn note(&mut self, flight: &Flight, listener: &mut Listener, tape: Option<&mut Tape>) {
-        if flight.sent.kind == Kind::Rtcp {
+        if flight.sent.kind == Kind::Rtcp && !flight.again {
             self.bye = Some(flight.arrival);
         }
         let Kind::Sound { place, piece, .. } = flight.sent.kind else {

@@ -14,7 +14,8 @@ pub(super) const ALIKE: u32 = 4;
 
 impl Segment {
     /// Makes up for what was squeezed out before a packet, by `packet.steps` and its stamp, extended.
-    pub(super) fn mend_squeezed(&mut self, extended: i64, packet: &Packet) {
+    /// Whether its number tells of more than that.
+    pub(super) fn mend_squeezed(&mut self, extended: i64, packet: &Packet) -> bool {
         let step = self.at(extended) - self.at(self.clock.newest_stamp);
         let squeezed = packet.steps * packet.samples - step;
         if self.alike < ALIKE
@@ -23,7 +24,7 @@ impl Segment {
             || step <= 0
             || squeezed <= 0
         {
-            return;
+            return false;
         }
         // A packet cannot have come before its sound was over, by the least delay that is known.
         // That is not known yet while the segment's first packets come.
@@ -34,13 +35,15 @@ impl Segment {
         };
         let lateness = self.lateness(extended, packet) - squeezed;
         let arrived = lateness >= least - self.samples(TRUSTED_MS);
-        if squeezed % packet.samples == 0 && arrived {
+        let mends = squeezed % packet.samples == 0 && arrived;
+        if mends {
             self.clock.origin += squeezed;
             self.squeezes = true;
             let last = (self.clock.newest_number, self.clock.newest_stamp);
             let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
             self.turns.note_squeezed(last, end, extended, squeezed);
         }
+        !mends
     }
 
     /// The same before the first packet behind sound that is none, which was sent `length` units of
