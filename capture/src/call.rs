@@ -185,14 +185,19 @@ impl Call {
             }
             Datagram::Rtcp(compound) => {
                 state.counts().rtcp += 1;
-                let heard = state.source.heard();
-                let Some(heard) = heard.filter(|heard| heard.address.ip() == from.ip()) else {
+                let Some(heard) = state.source.heard() else {
                     return;
                 };
-                if let Some(report) = packet::sender_report(compound) {
+                let report = packet::sender_report(compound);
+                let says_bye = packet::says_bye(compound, heard.ssrc);
+                let names_it = says_bye || report.is_some_and(|report| report.ssrc == heard.ssrc);
+                if !state.source.is_reporter(from, names_it) {
+                    return;
+                }
+                if let Some(report) = report {
                     state.note_report(report, heard.ssrc);
                 }
-                if packet::says_bye(compound, heard.ssrc) {
+                if says_bye {
                     self.bye.get_or_insert(arrival);
                 }
                 return;

@@ -12,6 +12,9 @@
 //! | of its address, but a new SSRC or a jump in sequence | after [`KNOWN`] packets |
 //! | from another allowed address, the old one silent for 2 s | at once if it continues, else after [`STRANGER`] |
 //!
+//! RTCP is believed from the source that is heard alone: [`Source::is_reporter`]. What this lets in is
+//! in `SECURITY.md`.
+//!
 //! Bounds: [`MOST_CANDIDATES`] candidates of [`MOST_HELD`] packets each. Only holding allocates.
 
 use std::net::{IpAddr, SocketAddr};
@@ -85,6 +88,8 @@ pub(crate) struct Source {
     /// Who was heard before, and until when.
     before: Option<(Heard, Mono)>,
     candidates: Vec<Candidate>,
+    /// Where the RTCP of who is heard comes from.
+    reporter: Option<SocketAddr>,
     /// Addresses that were heard, in the order of their coming, [`MOST_NAMES`] at most.
     heard_so_far: Vec<SocketAddr>,
 }
@@ -113,6 +118,28 @@ impl Source {
     /// Who is heard.
     pub(crate) fn heard(&self) -> Option<Heard> {
         self.heard
+    }
+
+    /// Whether RTCP that came `from` there is of the source that is heard; `names_it` says whether it
+    /// speaks of the SSRC that is heard. RTCP comes from the port of the sound or the one above
+    /// (RFC 3550 §11, RFC 5761). Behind NAT it may come from any: while none came from the usual ones,
+    /// the first other port of the same address counts.
+    pub(crate) fn is_reporter(&mut self, from: SocketAddr, names_it: bool) -> bool {
+        let Some(heard) = self.heard else {
+            return false;
+        };
+        if heard.address.ip() != from.ip() {
+            return false;
+        }
+        let usual = |port: u16| {
+            port == heard.address.port() || Some(port) == heard.address.port().checked_add(1)
+        };
+        let is_reporter =
+            usual(from.port()) || self.reporter.is_none_or(|reporter| reporter == from);
+        if is_reporter && names_it {
+            self.reporter = Some(from);
+        }
+        is_reporter
     }
 
     /// Addresses that were heard, in the order of their coming.
@@ -246,13 +273,36 @@ impl Source {
             });
         }
         if self.candidates.len() == MOST_CANDIDATES {
-            self.candidates.remove(0);
+            self.drop_one(from);
         }
         self.candidates.push(candidate);
         Admission::Foreign
     }
 
+    /// Makes room for a candidate `from` there: of whoever has most of them, counted by address and
+    /// then by port, the one that was longest without a packet. So a flood of SSRCs pushes out its
+    /// own, and not the one packet of a source that has begun to show itself.
+    fn drop_one(&mut self, from: SocketAddr) {
+        let count = |of: &dyn Fn(SocketAddr) -> bool| {
+            let all = self.candidates.iter().map(|candidate| candidate.address);
+            all.chain([from]).filter(|address| of(*address)).count()
+        };
+        let weight = |address: SocketAddr| {
+            let of_host = count(&|other| other.ip() == address.ip());
+            (of_host, count(&|other| other == address))
+        };
+        let weights = self.candidates.iter().map(|one| weight(one.address));
+        // The first of the heaviest: `max_by_key` gives the last.
+        let heaviest = weights.enumerate().rev().max_by_key(|(_, weight)| *weight);
+        if let Some((at, _)) = heaviest {
+            self.candidates.remove(at);
+        }
+    }
+
     fn listen(&mut self, address: SocketAddr, arrival: Mono, packet: &RtpPacket<'_>) {
+        if self.heard.is_none_or(|heard| heard.address != address) {
+            self.reporter = None;
+        }
         self.before = self.heard.map(|heard| (heard, arrival));
         self.heard = Some(Heard {
             address,

@@ -8,3 +8,4 @@ mod ends;
 mod keys;
 mod sound;
 mod sources;
+mod strangers;
