@@ -123,7 +123,7 @@ impl Source {
     /// Whether RTCP that came `from` there is of the source that is heard; `names_it` says whether it
     /// speaks of the SSRC that is heard. RTCP comes from the port of the sound or the one above
     /// (RFC 3550 §11, RFC 5761). Behind NAT it may come from any: while none came from the usual ones,
-    /// the first other port of the same address counts.
+    /// the first other port of the same address counts, unless a rule names the port.
     pub(crate) fn is_reporter(&mut self, from: SocketAddr, names_it: bool) -> bool {
         let Some(heard) = self.heard else {
             return false;
@@ -134,8 +134,9 @@ impl Source {
         let usual = |port: u16| {
             port == heard.address.port() || Some(port) == heard.address.port().checked_add(1)
         };
-        let is_reporter =
-            usual(from.port()) || self.reporter.is_none_or(|reporter| reporter == from);
+        let is_named = self.rule.is_some_and(|rule| rule.port.is_some());
+        let is_first = || self.reporter.is_none_or(|reporter| reporter == from);
+        let is_reporter = usual(from.port()) || !is_named && is_first();
         if is_reporter && names_it {
             self.reporter = Some(from);
         }

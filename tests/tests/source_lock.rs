@@ -1,10 +1,11 @@
 //! A track listens to one source: a stranger's packets are counted as foreign and never heard, the
 //! first packets of the right one are kept, and another takes over only when it has been silent.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use reeld_tests::client::call_sid;
-use reeld_tests::script::{Law, Script};
+use reeld_tests::script::{Cue, Law, Packet, Script};
 use reeld_tests::sender::{Part, Playing};
 use reeld_tests::{Client, Sender, Setup, Tape, Voice, judge};
 use serde_json::Value;
@@ -186,4 +187,135 @@ fn a_source_outside_media_allow_is_not_heard() {
     sender.play(started.inbound(), say(1, 1, Duration::ZERO));
     let stream = inbound(client, &started.call);
     assert_eq!(stream["stats"]["packets"], 50, "{stream}");
+}
+
+/// A key of RFC 4733, pressed and let go by one who counts as `voice` does.
+fn key(voice: &Voice, code: u8, at: Duration) -> Script {
+    let packets = [(0, 160_u16), (0x80, 320), (0x80, 320)];
+    let cues = packets
+        .into_iter()
+        .enumerate()
+        .map(|(place, (end, length))| {
+            let [high, low] = length.to_be_bytes();
+            let packet = Packet {
+                payload_type: 101,
+                marker: false,
+                sequence: voice
+                    .sequence
+                    .wrapping_add(u16::try_from(place).expect("three")),
+                timestamp: voice.timestamp,
+                ssrc: voice.ssrc,
+                payload: vec![code, end | 10, high, low],
+            };
+            Cue {
+                at: at + place as u32 * Duration::from_millis(20),
+                bytes: packet.bytes(),
+            }
+        });
+    Script(cues.collect())
+}
+
+/// Who knows port, SSRC and sequence floods from another address and from another port, before the
+/// call, beside it and in a hold of three seconds; presses the key that ends the recording, and says
+/// goodbye.
+#[test]
+fn who_knows_the_whole_call_changes_nothing_of_a_source_that_is_named() {
+    let daemon = Setup::new().start();
+    let client = daemon.client();
+    let caller = Sender::new();
+    let address = caller.address().to_string();
+    let form = [
+        ("RecordingTrack", "inbound"),
+        ("RemoteAddress", address.as_str()),
+        ("FinishOnKey", "9"),
+        ("Timeout", "0"),
+    ];
+    let started = client.start(&call_sid(1), &form);
+    let to = started.inbound();
+    let strangers = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 7)].map(Sender::at);
+    let ms = Duration::from_millis;
+    let shifted = |script: Script, by: Duration| {
+        Script(
+            script
+                .0
+                .into_iter()
+                .map(|cue| Cue {
+                    at: cue.at + by,
+                    ..cue
+                })
+                .collect(),
+        )
+    };
+    // One second, three of nothing, one second: stamps go on over the hold.
+    let first = Voice::new(1);
+    let held = 3_u32;
+    let second = Voice {
+        sequence: first.sequence.wrapping_add(50),
+        timestamp: first.timestamp.wrapping_add(8_000 * (1 + held)),
+        ..Voice::new(1)
+    };
+    let begins = ms(1_000);
+    let said = [
+        shifted(first.say(tape(1, 1).codes()), begins),
+        shifted(second.say(tape(2, 1).codes()), begins + ms(4_000)),
+    ];
+    let mut rtcp = to;
+    rtcp.set_port(to.port() + 1);
+    let [one, other] = said;
+    let script = one.beside(other);
+    let mut parts = vec![Part {
+        sender: caller.clone(),
+        to,
+        script,
+    }];
+    for stranger in &strangers {
+        let part = |to, script| Part {
+            sender: stranger.clone(),
+            to,
+            script,
+        };
+        // The call's own numbers from its start on, a second early and to its end.
+        parts.push(part(to, first.say(tape(3, 6).codes())));
+        parts.push(part(to, shifted(second.say(tape(4, 3).codes()), ms(2_500))));
+        parts.push(part(
+            to,
+            key(&first, 9, ms(1_200)).beside(key(&second, 9, ms(3_900))),
+        ));
+        // In the hold: nothing follows for two seconds, so that it would be believed.
+        let bye = |at| {
+            Script(vec![Cue {
+                at,
+                bytes: first.bye(),
+            }])
+        };
+        parts.push(part(rtcp, bye(ms(2_100)).beside(bye(ms(1_500)))));
+        parts.push(part(to, bye(ms(2_200))));
+    }
+    Playing::start(parts).finish();
+    client.stop(&started);
+    let json = client.wait_completed(&started.sid);
+    assert_eq!(json["ended_by"], "stopped", "{json}");
+    assert_eq!(json["digits"].as_str().unwrap_or_default(), "", "{json}");
+    let counts = &json["tracks"]["inbound"];
+    assert_eq!(
+        (
+            &counts["packets"],
+            &counts["foreign"],
+            &counts["lost"],
+            &counts["duplicates"]
+        ),
+        (
+            &100.into(),
+            &(2 * (300 + 150 + 6)).into(),
+            &0.into(),
+            &0.into()
+        ),
+        "{counts}"
+    );
+    assert_eq!(counts["sources"], serde_json::json!([address]), "{counts}");
+    let mut reference = tape(1, 1).samples();
+    reference.resize(8_000 * 4, 0);
+    reference.extend(tape(2, 1).samples());
+    let padding = judge::exact(client.wav(&started.sid).mono(), &reference);
+    assert_eq!(padding.lead, 0, "it begins with the source's first packet");
 }
