@@ -155,7 +155,7 @@ impl TrackState {
 
     /// From where on places may still move, if they may.
     pub(crate) fn held_from(&self) -> Option<MediaPlace> {
-        self.stream.as_ref()?.segment.as_ref()?.held_from()
+        self.segment()?.held_from()
     }
 
     /// Decides about sound whose place may still move: at once, or if it has waited long enough at
@@ -193,6 +193,10 @@ impl TrackState {
         self.report = Some(report).filter(|_| !placed);
     }
 
+    fn segment(&self) -> Option<&Segment> {
+        self.stream.as_ref()?.segment.as_ref()
+    }
+
     /// Samples of its longest packet so far.
     pub(crate) fn longest(&self) -> i64 {
         self.longest
@@ -200,20 +204,12 @@ impl TrackState {
 
     /// By how many samples its sender is behind its places now.
     pub(crate) fn lag(&self) -> i64 {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.map_or(0, Segment::lag)
+        self.segment().map_or(0, Segment::lag)
     }
 
     /// Whether the sender's own clock tells where its sound belongs.
     pub(crate) fn is_reported(&self) -> bool {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.is_some_and(Segment::is_reported)
+        self.segment().is_some_and(Segment::is_reported)
     }
 
     /// The codec of the last packet of sound, by its SDP name.
@@ -242,11 +238,9 @@ impl TrackState {
 
     /// How much faster the sender's clock is than ours, in parts per billion.
     fn drift_ppb(&self) -> Option<i64> {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.and_then(Segment::drift_ppb).or(self.drift_ppb)
+        self.segment()
+            .and_then(Segment::drift_ppb)
+            .or(self.drift_ppb)
     }
 
     /// Keeps sound out of a range, since an event stands there.
@@ -272,11 +266,10 @@ impl TrackState {
     /// Begins a stream: the next packet is its first, wherever the last one was.
     pub(crate) fn begin_stream(&mut self, first_sequence: u16) {
         self.decide(None);
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        self.ntp_offset = segment.and_then(Segment::ntp_offset).or(self.ntp_offset);
+        self.ntp_offset = self
+            .segment()
+            .and_then(Segment::ntp_offset)
+            .or(self.ntp_offset);
         self.drift_ppb = self.drift_ppb();
         self.pace = Pace::default();
         self.decoders.begin();
@@ -453,7 +446,10 @@ impl TrackState {
         };
         if order != Arrival::Newest {
             let segment = stream.segment.as_mut();
-            let Some(place) = segment.and_then(|segment| segment.place_overtaken(&placed)) else {
+            let Some(place) = segment.and_then(|segment| {
+                let place = segment.place_overtaken(&placed)?;
+                (place + length - arrived <= segment.most_ahead()).then_some(place)
+            }) else {
                 // Its stamp is of no place that is still open.
                 self.note_late();
                 return Content::Nothing;
@@ -468,7 +464,10 @@ impl TrackState {
                 gap: None,
             };
         }
-        let mut place = self.place(&placed, payload.map(Payload::clock_hz));
+        let Some(mut place) = self.place(&placed, payload.map(Payload::clock_hz)) else {
+            self.note_late();
+            return Content::Nothing;
+        };
         if let Some(report) = self.report.take_if(|report| report.ssrc == packet.ssrc) {
             self.note_report(report, packet.ssrc);
         }
@@ -504,13 +503,11 @@ impl TrackState {
         }
     }
 
-    /// Places a packet that came in order, and learns from its arrival.
-    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> MediaPlace {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        if segment
+    /// Places a packet that came in order, and learns from its arrival. None if it came too far ahead
+    /// of time.
+    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> Option<MediaPlace> {
+        if self
+            .segment()
             .zip(clock_hz)
             .is_some_and(|(segment, hz)| segment.clock_hz() != hz)
         {
@@ -522,16 +519,19 @@ impl TrackState {
             }
         }
         let Some(stream) = &mut self.stream else {
-            return packet.arrived;
+            return Some(packet.arrived);
         };
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
             let known = (self.ntp_offset, self.drift_ppb);
             let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, known);
+            let is_ahead = place + packet.samples - packet.arrived > segment.most_ahead();
             stream.segment = Some(segment);
-            return place;
+            return (!is_ahead).then_some(place);
         };
         let placed = segment.place_newest(packet);
+        let ahead = placed.place + packet.samples - packet.arrived;
+        let is_ahead = placed.is_ahead || ahead > segment.most_ahead();
         let lateness = segment.lateness_of_newest();
         if let Some(last) = stream.last_lateness.replace(lateness) {
             // RFC 3550 §A.8, in sixteenths.
@@ -545,7 +545,7 @@ impl TrackState {
             self.pace = Pace::default();
             self.note_moved(placed.moved, placed.segments);
         }
-        placed.place
+        (!is_ahead).then_some(placed.place)
     }
 
     /// Makes a packet, whose own samples begin after `before` of others, longer or shorter where those

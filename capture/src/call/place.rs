@@ -57,9 +57,12 @@ impl Call {
     /// Where a recording ends that ends at `at`: with a sender that is ahead of its first packet it
     /// needs no time beyond what was received.
     pub(super) fn end(&self, at: Mono) -> MediaPlace {
-        let written = self.timeline.mixer.written_end();
-        self.latest_of(at, true)
-            .min(self.timeline.place(at).max(written))
+        let place = self.timeline.place(at);
+        // What is held may seem far ahead of time where a sender catches up.
+        let most = place + samples_in(self.settings.reorder_window);
+        let written = self.timeline.mixer.written_end().min(most);
+        let base = self.timeline.mixer.base();
+        self.latest_of(at, true).min(place.max(written)).max(base)
     }
 
     /// The place before which all lies that was said by `at`: where a pause ends.
