@@ -34,7 +34,7 @@ soak: build-tools
 	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp call
+FUZZ_TARGETS := rtp rtcp sdp pcap call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
@@ -45,7 +45,7 @@ nightly: build-tools
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
 		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
-			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target $$(ls -d fuzz/seeds/$$target 2>/dev/null) || exit 1; \
 	done
 
 bench: build-tools
