@@ -4,7 +4,7 @@
 #   make test     all that CI checks: make check, then every test
 #   make check    format, lints, documentation, dependencies, the unit's exposure: all but the tests
 #   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
-#   make nightly  each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler
+#   make nightly  each fuzz target for FUZZ_SECONDS=120
 #   make bench    the measurements that README's figures come from
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
@@ -34,18 +34,21 @@ soak: build-tools
 	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp call
+FUZZ_TARGETS := rtp rtcp sdp pcap call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
+# Where no nightly is installed the stable compiler takes the same -Z flags: it has the sanitizer's runtime too.
+FUZZ_CARGO = $(shell rustup run $(NIGHTLY) true 2>/dev/null && echo rustup run $(NIGHTLY) cargo || echo RUSTC_BOOTSTRAP=1 cargo)
+
 nightly: build-tools
-	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' rustup run $(NIGHTLY) cargo build --locked --release --target $(FUZZ_HOST)
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(FUZZ_CARGO) build --locked --release --target $(FUZZ_HOST)
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
 		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
-			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target $$(ls -d fuzz/seeds/$$target 2>/dev/null) || exit 1; \
 	done
 
 bench: build-tools
