@@ -14,7 +14,7 @@ pub(crate) struct Event {
     pub(crate) key: char,
     /// Whether this is the first packet of it.
     pub(crate) is_new: bool,
-    /// Its length so far, in samples at 8 kHz.
+    /// Its length so far, in units of the stamp as it is read, in samples as it is placed.
     pub(crate) length: i64,
     /// Its level in dBm0, less than nought (RFC 4733 §2.3.4).
     pub(crate) volume: u8,

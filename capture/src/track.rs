@@ -17,8 +17,8 @@ use crate::segment::{self, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
 
-/// Samples that stand for a packet that cannot be decoded before any other was seen: 20 ms.
-const USUAL_SAMPLES: i64 = 160;
+/// The length of a packet that cannot be decoded before any other was seen, in milliseconds.
+const USUAL_MS: i64 = 20;
 
 /// Places of packets that follow each other may be this far apart where their samples' rate and the
 /// timeline's have no whole ratio.
@@ -37,6 +37,8 @@ pub(crate) struct TrackState {
     /// What waits for packets that it has overtaken.
     pub(crate) order: Order,
     decoders: Decoders,
+    /// Samples a second of its places: the call's.
+    rate_hz: u32,
     /// The codec of the last packet of sound, by its SDP name; and all so far, in the order of their
     /// coming.
     codec: Option<&'static str>,
@@ -102,21 +104,23 @@ pub(crate) enum Content<'a> {
 }
 
 impl TrackState {
-    pub(crate) fn new(port: u16, payloads: PayloadMap) -> Self {
+    pub(crate) fn new(port: u16, payloads: PayloadMap, rate_hz: u32) -> Self {
+        let usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
         Self {
             port,
             source: Source::default(),
             payloads,
             order: Order::default(),
-            decoders: Decoders::new(SAMPLE_RATE),
+            decoders: Decoders::new(rate_hz),
+            rate_hz,
             codec: None,
             codecs: Vec::new(),
             counts: TrackStats::default(),
             stream: None,
             before: None,
             end: NOWHERE,
-            usual_samples: USUAL_SAMPLES,
-            longest: USUAL_SAMPLES,
+            usual_samples,
+            longest: usual_samples,
             moved: None,
             muted: None,
             pace: Pace::default(),
@@ -126,6 +130,14 @@ impl TrackState {
             report: None,
             undecodable: 0,
         }
+    }
+
+    /// Says the call's rate, before the first sound.
+    pub(crate) fn set_rate(&mut self, rate_hz: u32) {
+        self.rate_hz = rate_hz;
+        self.decoders = Decoders::new(rate_hz);
+        self.usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
+        self.longest = self.usual_samples;
     }
 
     /// What was counted since the call was opened.
@@ -184,7 +196,7 @@ impl TrackState {
         let placed = segment
             .filter(|_| report.ssrc == ssrc)
             .is_some_and(|segment| {
-                let samples = (u128::from(report.ntp) * u128::from(SAMPLE_RATE)) >> 32;
+                let samples = (u128::from(report.ntp) * u128::from(self.rate_hz)) >> 32;
                 let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
                 let placed = segment.note_report(ntp, report.stamp);
                 self.ntp_offset = segment.ntp_offset();
@@ -222,7 +234,7 @@ impl TrackState {
             // From sixteenths of a sample.
             jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
                 / 16
-                / u64::from(SAMPLE_RATE),
+                / u64::from(self.rate_hz),
             drift_ppb: self.drift_ppb(),
             codecs: self.codecs.iter().map(|name| (*name).to_owned()).collect(),
             undecodable: named.take(MOST_NAMES).collect(),
@@ -374,12 +386,14 @@ impl TrackState {
             Some(Payload::TelephoneEvent) => {
                 self.counts.events += 1;
                 stream.quiet = true;
-                let place = stream
-                    .segment
-                    .as_ref()
-                    .and_then(|segment| segment.place_of(packet.timestamp));
+                let segment = stream.segment.as_ref();
+                let place = segment.and_then(|segment| segment.place_of(packet.timestamp));
                 let event = stream.events.read(packet.timestamp, packet.payload);
-                return event.map_or(Content::Nothing, |event| Content::Event { event, place });
+                return event.map_or(Content::Nothing, |mut event| {
+                    // Its clock is that of the sound beside it (RFC 4733 §2.1).
+                    event.length = segment.map_or(0, |segment| segment.in_samples(event.length));
+                    Content::Event { event, place }
+                });
             }
             Some(Payload::ComfortNoise) => {
                 self.counts.comfort_noise += 1;
@@ -420,7 +434,9 @@ impl TrackState {
             self.counts.undecodable += 1;
             self.undecodable |= 1 << (packet.payload_type & 0x7F);
             let own = (self.payloads).foreign_samples(packet.payload_type, packet.payload.len());
-            own.unwrap_or(self.usual_samples)
+            own.map_or(self.usual_samples, |samples| {
+                samples * i64::from(self.rate_hz) / i64::from(SAMPLE_RATE)
+            })
         };
         let before_length = signed(before);
         if length == 0 {
@@ -509,9 +525,10 @@ impl TrackState {
         let Some(stream) = &mut self.stream else {
             return packet.arrived;
         };
+        // The usual clock, where nothing is known of the codec.
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
-            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, self.ntp_offset);
+            let (segment, place) = Segment::begin(packet, self.rate_hz, clock_hz, self.ntp_offset);
             stream.segment = Some(segment);
             return place;
         };
@@ -535,7 +552,7 @@ impl TrackState {
     /// Makes a packet, whose own samples begin after `before` of others, longer or shorter where those
     /// behind it would be out of pace; by how many samples.
     fn keep_pace(&mut self, before: usize, scratch: &mut Vec<i16>) -> i64 {
-        let step = self.pace.keep(before, scratch);
+        let step = self.pace.keep(self.rate_hz, before, scratch);
         let segment = self
             .stream
             .as_mut()

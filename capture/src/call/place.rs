@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use reeld_model::time::samples_in;
 use reeld_model::{MediaPlace, Mono};
 
 use super::{Call, FLOWING};
+use crate::timeline::Scale;
 use crate::track::TrackState;
 
 /// The longest packet: none in use has more.
@@ -22,7 +22,7 @@ impl Call {
     /// The first place that stays open at `now`.
     pub(super) fn open_from(&self, now: Mono) -> MediaPlace {
         let window = self.settings.reorder_window;
-        open_from(&self.tracks, self.timeline.origin(), window, now)
+        open_from(&self.tracks, self.timeline.scale(), window, now)
     }
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
@@ -67,7 +67,7 @@ impl Call {
 /// until its source is trusted, and for sound that may still belong earlier.
 pub(super) fn open_from(
     tracks: &[Option<TrackState>; 2],
-    origin: Mono,
+    scale: Scale,
     window: Duration,
     now: Mono,
 ) -> MediaPlace {
@@ -80,7 +80,7 @@ pub(super) fn open_from(
     let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
     let waiting = tracks().filter_map(|track| track.order.oldest()).min();
     let waiting = waiting.map_or(now, |waiting| waiting.min(now));
-    let open = MediaPlace::of(oldest.min(waiting - window), origin) + -longest;
+    let open = scale.place(oldest.min(waiting - window)) + -longest;
     let movable = tracks().filter_map(TrackState::held_from).min();
-    movable.map_or(open, |from| open.min(from + -samples_in(window)))
+    movable.map_or(open, |from| open.min(from + -scale.samples_in(window)))
 }
