@@ -552,7 +552,7 @@ impl Segment {
     }
 
     /// Units of the stamp as samples of the timeline.
-    fn in_samples(&self, extended: i64) -> i64 {
+    pub(crate) fn in_samples(&self, extended: i64) -> i64 {
         if self.rate_hz == self.clock_hz {
             extended
         } else {

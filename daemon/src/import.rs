@@ -127,7 +127,16 @@ fn try_run(
             return Err("it is neither pcap, pcapng, WAV nor MP3".to_owned());
         }
     };
-    sound::import(&shelf, kind, file, about.len(), modified_ms, progress, done)
+    sound::import(
+        &shelf,
+        kind,
+        settings.rate,
+        file,
+        about.len(),
+        modified_ms,
+        progress,
+        done,
+    )
 }
 
 /// The account that is meant.

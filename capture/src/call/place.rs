@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use reeld_model::time::samples_in;
 use reeld_model::{MediaPlace, Mono};
 
 use super::{Call, FLOWING};
+use crate::timeline::Scale;
 use crate::track::TrackState;
 
 /// The longest packet: none in use has more.
@@ -22,7 +22,7 @@ impl Call {
     /// The first place that stays open at `now`.
     pub(super) fn open_from(&self, now: Mono) -> MediaPlace {
         let window = self.settings.reorder_window;
-        open_from(&self.tracks, self.timeline.origin(), window, now)
+        open_from(&self.tracks, self.timeline.scale(), window, now)
     }
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
@@ -59,7 +59,11 @@ impl Call {
     pub(super) fn end(&self, at: Mono) -> MediaPlace {
         let place = self.timeline.place(at);
         // What is held may seem far ahead of time where a sender catches up.
-        let most = place + samples_in(self.settings.reorder_window);
+        let most = place
+            + self
+                .timeline
+                .scale()
+                .samples_in(self.settings.reorder_window);
         let written = self.timeline.mixer.written_end().min(most);
         let base = self.timeline.mixer.base();
         self.latest_of(at, true).min(place.max(written)).max(base)
@@ -81,7 +85,7 @@ impl Call {
 /// until its source is trusted, and for sound that may still belong earlier.
 pub(super) fn open_from(
     tracks: &[Option<TrackState>; 2],
-    origin: Mono,
+    scale: Scale,
     window: Duration,
     now: Mono,
 ) -> MediaPlace {
@@ -94,7 +98,7 @@ pub(super) fn open_from(
     let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
     let waiting = tracks().filter_map(|track| track.order.oldest()).min();
     let waiting = waiting.map_or(now, |waiting| waiting.min(now));
-    let open = MediaPlace::of(oldest.min(waiting - window), origin) + -longest;
+    let open = scale.place(oldest.min(waiting - window)) + -longest;
     let movable = tracks().filter_map(TrackState::held_from).min();
-    movable.map_or(open, |from| open.min(from + -samples_in(window)))
+    movable.map_or(open, |from| open.min(from + -scale.samples_in(window)))
 }

@@ -6,5 +6,7 @@ mod codecs;
 mod control;
 mod ends;
 mod keys;
+mod native;
+mod native_rules;
 mod sound;
 mod sources;
