@@ -6,7 +6,7 @@
 #   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
 #   make nightly  each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler
 #   make bench    the measurements that README's figures come from
-#   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 6 minutes
+#   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
