@@ -6,6 +6,7 @@
 #   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
 #   make nightly  each fuzz target for FUZZ_SECONDS=120
 #   make bench    the measurements that README's figures come from
+#   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
@@ -20,7 +21,13 @@ NIGHTLY ?= nightly
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl
 
-.PHONY: run test check soak nightly bench install build-tools test-tools release fmt clippy doc deny exposure
+# What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
+SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
+SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
+
+.PHONY: run test check soak nightly bench scores install build-tools test-tools release fmt clippy doc \
+	deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -53,6 +60,15 @@ nightly: build-tools
 
 bench: build-tools
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
+
+scores: release target/scores-venv/installed
+	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)
+
+target/scores-venv/installed: tests/scores/requirements.txt
+	@.ci/need $(SCORES_PACKAGES)
+	python3 -m venv target/scores-venv
+	target/scores-venv/bin/pip install -q -r tests/scores/requirements.txt
+	touch $@
 
 # An existing configuration is the operator's: it stays as it is.
 install: release
