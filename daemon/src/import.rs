@@ -108,6 +108,7 @@ fn try_run(
         store,
         account,
         job,
+        rate: settings.rate,
     };
     if pcap::is_capture(&head) {
         captured::import(&shelf, settings, file, about.len(), progress, done);
@@ -127,16 +128,7 @@ fn try_run(
             return Err("it is neither pcap, pcapng, WAV nor MP3".to_owned());
         }
     };
-    sound::import(
-        &shelf,
-        kind,
-        settings.rate,
-        file,
-        about.len(),
-        modified_ms,
-        progress,
-        done,
-    )
+    sound::import(&shelf, kind, file, about.len(), modified_ms, progress, done)
 }
 
 /// The account that is meant.
@@ -161,6 +153,8 @@ struct Shelf<'s> {
     store: &'s Store,
     account: AccountSid,
     job: &'s Job,
+    /// `capture.rate`.
+    rate: reeld_capture::Rate,
 }
 
 impl Shelf<'_> {

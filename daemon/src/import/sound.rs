@@ -34,7 +34,6 @@ pub(super) enum Kind {
 pub(super) fn import(
     shelf: &Shelf<'_>,
     kind: Kind,
-    rate: reeld_capture::Rate,
     file: &mut File,
     length: u64,
     modified_ms: i64,
@@ -54,7 +53,7 @@ pub(super) fn import(
     };
     let mut reader = Reader::open(kind, counted).map_err(|error| error.to_string())?;
     let (channels, rate_hz, codec) = reader.format();
-    let to_hz = match rate {
+    let to_hz = match shelf.rate {
         reeld_capture::Rate::Narrow => SAMPLE_RATE,
         reeld_capture::Rate::Native => mp3::rate_for(rate_hz),
     };
