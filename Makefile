@@ -4,8 +4,9 @@
 #   make test     all that CI checks: make check, then every test
 #   make check    format, lints, documentation, dependencies, the unit's exposure: all but the tests
 #   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
-#   make nightly  each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler
+#   make nightly  each fuzz target for FUZZ_SECONDS=120
 #   make bench    the measurements that README's figures come from
+#   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
@@ -20,7 +21,13 @@ NIGHTLY ?= nightly
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl
 
-.PHONY: run test check soak nightly bench install build-tools test-tools release fmt clippy doc deny exposure
+# What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
+SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
+SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
+	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
+
+.PHONY: run test check soak nightly bench scores install build-tools test-tools release fmt clippy doc \
+	deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -34,22 +41,34 @@ soak: build-tools
 	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp call
+FUZZ_TARGETS := rtp rtcp sdp pcap call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
+# Where no nightly is installed the stable compiler takes the same -Z flags: it has the sanitizer's runtime too.
+FUZZ_CARGO = $(shell rustup run $(NIGHTLY) true 2>/dev/null && echo rustup run $(NIGHTLY) cargo || echo RUSTC_BOOTSTRAP=1 cargo)
+
 nightly: build-tools
-	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' rustup run $(NIGHTLY) cargo build --locked --release --target $(FUZZ_HOST)
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(FUZZ_CARGO) build --locked --release --target $(FUZZ_HOST)
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
 		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
-			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target || exit 1; \
+			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target $$(ls -d fuzz/seeds/$$target 2>/dev/null) || exit 1; \
 	done
 
 bench: build-tools
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
+
+scores: release target/scores-venv/installed
+	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)
+
+target/scores-venv/installed: tests/scores/requirements.txt
+	@.ci/need $(SCORES_PACKAGES)
+	python3 -m venv target/scores-venv
+	target/scores-venv/bin/pip install -q -r tests/scores/requirements.txt
+	touch $@
 
 # An existing configuration is the operator's: it stays as it is.
 install: release

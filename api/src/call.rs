@@ -3,13 +3,13 @@
 //! Called by `calls`; [`media_field`] also by `recording`, since starting a recording answers
 //! with where to send RTP (contract.md, "Calls").
 
-use reeld_model::{AccountSid, CallSid, CallState, CallView, SAMPLE_RATE, StreamView};
+use reeld_model::{AccountSid, CallSid, CallState, CallView, StreamView};
 use reeld_store::Parties;
 
 use crate::document::{Document, Field, Value};
 use crate::face::Version;
 use crate::path::{Resource, path_of};
-use crate::recording::stats_fields;
+use crate::recording::{stats_fields, whole_ms};
 
 /// What is left of a call that is not open: its recordings'.
 #[derive(Debug, Clone)]
@@ -59,11 +59,12 @@ pub(crate) fn open_document(view: &CallView, now_ms: i64) -> Document {
                 Field::own("Track", Value::Text(recording.track.as_str().into())),
                 Field::own(
                     "DurationMs",
-                    Value::Number(recording.frames.saturating_mul(1_000) / u64::from(SAMPLE_RATE)),
+                    Value::Number(whole_ms(recording.frames, recording.rate_hz)),
                 ),
             ]
         })
         .collect();
+    let streams = view.streams.iter();
     fields.extend([
         media_field(view),
         Field::control("Sdp", Value::text(view.sdp.as_deref())),
@@ -71,7 +72,9 @@ pub(crate) fn open_document(view: &CallView, now_ms: i64) -> Document {
             "Streams",
             Value::Rows {
                 item: "Stream",
-                rows: view.streams.iter().map(stream_row).collect(),
+                rows: streams
+                    .map(|stream| stream_row(stream, view.rate_hz))
+                    .collect(),
             },
         ),
         Field::own(
@@ -127,7 +130,7 @@ pub(crate) fn media_field(view: &CallView) -> Field {
     )
 }
 
-fn stream_row(stream: &StreamView) -> Vec<Field> {
+fn stream_row(stream: &StreamView, rate_hz: u32) -> Vec<Field> {
     vec![
         Field::own("Track", Value::Text(stream.track.as_str().into())),
         Field::own("Address", Value::Text(stream.address.to_string())),
@@ -143,10 +146,7 @@ fn stream_row(stream: &StreamView) -> Vec<Field> {
                 .map_or(Value::Null, |ssrc| Value::Number(ssrc.into())),
         ),
         Field::own("Codec", Value::text(stream.codec)),
-        Field::own(
-            "Stats",
-            Value::Group(stats_fields(&stream.stats, SAMPLE_RATE)),
-        ),
+        Field::own("Stats", Value::Group(stats_fields(&stream.stats, rate_hz))),
     ]
 }
 

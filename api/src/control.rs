@@ -43,6 +43,8 @@ struct Started {
     repeated: bool,
     status: Option<LiveStatus>,
     frames: u64,
+    /// Frames a second.
+    rate_hz: u32,
     call: Option<CallView>,
 }
 
@@ -90,6 +92,7 @@ pub(crate) async fn start(
         live: Some(Live {
             status: started.status,
             frames: started.frames,
+            rate_hz: started.rate_hz,
             call: started.call.as_ref(),
         }),
     };
@@ -154,6 +157,7 @@ async fn carry_out(
             repeated: false,
             status: Some(view.status),
             frames: view.frames,
+            rate_hz: view.rate_hz,
             call: Some(call),
         }),
         Err(Declined::Late(answer)) => {
@@ -189,6 +193,7 @@ async fn repeated(app: &App, record: Record) -> Started {
     Started {
         status: live.map(|live| live.status),
         frames: live.map_or(0, |live| live.frames),
+        rate_hz: live.map_or(record.rate_hz, |live| live.rate_hz),
         record,
         repeated: true,
         call,
@@ -286,11 +291,13 @@ pub(crate) async fn update(
             Some((view, call)) => Live {
                 status: Some(view.status),
                 frames: view.frames,
+                rate_hz: view.rate_hz,
                 call: Some(call),
             },
             None => Live {
                 status: (record.stage == Stage::Live).then_some(LiveStatus::Stopped),
                 frames: record.frames,
+                rate_hz: record.rate_hz,
                 call: None,
             },
         }),

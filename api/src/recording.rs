@@ -3,7 +3,7 @@
 //! Called by `recordings` (lists, instances) and `control` (what start and update answer).
 //! Fields are twilio.md §2.1's, the seed's six first, in its order.
 
-use reeld_model::{CallView, LiveStatus, RecordingRef, SAMPLE_RATE, TrackQuality, TrackStats};
+use reeld_model::{CallView, LiveStatus, RecordingRef, TrackQuality, TrackStats};
 use reeld_store::{Origin, Record, Stage, ms_of};
 use serde_json::json;
 
@@ -30,8 +30,9 @@ pub(crate) struct RecordingView<'a> {
 pub(crate) struct Live<'a> {
     /// `None`: capture holds it no more, the record says what it is.
     pub(crate) status: Option<LiveStatus>,
-    /// Frames so far.
+    /// Frames so far, and how many a second.
     pub(crate) frames: u64,
+    pub(crate) rate_hz: u32,
     /// Its call, where that is open.
     pub(crate) call: Option<&'a CallView>,
 }
@@ -118,9 +119,14 @@ impl RecordingView<'_> {
         let record = self.record;
         let duration_ms = match record.stage {
             Stage::Live => self.live.as_ref().map_or(Value::Null, |live| {
-                Value::Number(live.frames.saturating_mul(1_000) / u64::from(SAMPLE_RATE))
+                Value::Number(whole_ms(live.frames, live.rate_hz))
             }),
             Stage::Completed | Stage::Absent => Value::Number(record.duration_ms()),
+        };
+        // The record of a live one does not know yet.
+        let rate_hz = match (&self.live, record.stage) {
+            (Some(live), Stage::Live) => live.rate_hz,
+            _ => record.rate_hz,
         };
         // Written by us as JSON; were it ever damaged, its text would still be shown.
         let tags = match record.tags_json.as_str() {
@@ -133,7 +139,7 @@ impl RecordingView<'_> {
                 "EndedBy",
                 Value::text(record.ended_by.map(|by| by.as_str())),
             ),
-            Field::own("RateHz", Value::Number(record.rate_hz.into())),
+            Field::own("RateHz", Value::Number(rate_hz.into())),
             Field::own("Digits", Value::Text(record.digits.clone())),
             Field::own("Recovered", Value::Flag(record.recovered)),
             Field::own("Tags", tags),
@@ -220,6 +226,11 @@ const fn source(origin: Origin) -> &'static str {
         Origin::ControlApi | Origin::Import => "StartCallRecordingAPI",
         Origin::RecordVerb => "RecordVerb",
     }
+}
+
+/// Whole milliseconds of a live recording's `frames`, of which the last is not over.
+pub(crate) fn whole_ms(frames: u64, rate_hz: u32) -> u64 {
+    frames.saturating_mul(1_000) / u64::from(rate_hz.max(1))
 }
 
 /// The counts of a track whose timeline has `rate_hz` samples a second.

@@ -23,7 +23,7 @@ use crate::payload::PayloadMap;
 use crate::recording::{Recording, Report};
 use crate::sdp::{Line, Offer};
 use crate::segment::Move;
-use crate::settings::Settings;
+use crate::settings::{Rate, Settings};
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
 use crate::track::{Content, TrackState};
@@ -60,6 +60,8 @@ pub struct Call {
     opened_at_ms: i64,
     tracks: [Option<TrackState>; 2],
     timeline: Timeline,
+    /// Whether the timeline's rate is decided: nothing is placed before.
+    has_rate: bool,
     /// The samples of the packet that is being taken.
     scratch: Vec<i16>,
     /// When a packet of a source that is heard last came, on each track.
@@ -94,11 +96,12 @@ impl Call {
         now: Mono,
         now_unix_ms: i64,
     ) -> Result<Self, Refusal> {
-        let track = |port| TrackState::new(port, PayloadMap::default());
+        let track = |port| TrackState::new(port, PayloadMap::default(), SAMPLE_RATE);
         let mut call = Self {
             opened_at_ms: now_unix_ms,
             tracks: ports.map(|port| port.map(track)),
-            timeline: Timeline::new(now, settings.conceal),
+            has_rate: settings.rate == Rate::Narrow,
+            timeline: Timeline::new(now, SAMPLE_RATE, settings.conceal),
             scratch: Vec::new(),
             last_sound: [None; 2],
             last_key: [None; 2],
@@ -261,7 +264,13 @@ impl Call {
         let flows = Track::ALL.into_iter().filter(wanted).any(|track| {
             self.last_sound[track.index()].is_some_and(|last| now.since(last) < FLOWING)
         });
-        let mut recording = Recording::new(start, &self.settings, now, self.stats());
+        let mut recording = Recording::new(
+            start,
+            &self.settings,
+            now,
+            self.stats(),
+            self.timeline.rate_hz(),
+        );
         if flows {
             let place = self.earliest(now);
             recording.begin_at_request(place, self.timeline.instant(place));
@@ -377,6 +386,7 @@ impl Call {
             },
             opened_at_ms: self.opened_at_ms,
             streams: Track::ALL.into_iter().filter_map(stream).collect(),
+            rate_hz: self.timeline.rate_hz(),
             recordings: self
                 .timeline
                 .recordings
@@ -423,8 +433,8 @@ impl Call {
         };
         self.last_sound[track.index()] = self.last_sound[track.index()].max(Some(arrival));
         let window = self.settings.reorder_window;
-        let origin = self.timeline.origin();
-        let open_from = || place::open_from(&self.tracks, origin, window, arrival);
+        let scale = self.timeline.scale();
+        let open_from = || place::open_from(&self.tracks, scale, window, arrival);
         let sound = Sound {
             track,
             place,
@@ -435,10 +445,11 @@ impl Call {
         let late = self
             .timeline
             .write(&sound, arrival, &open_from, &|| report(&self.tracks));
+        let rate_hz = self.timeline.rate_hz();
         let key = match gap {
             Some((behind, _)) if self.timeline.listens_for_keys(track) => self.detectors
                 [track.index()]
-            .get_or_insert_with(|| Box::new(Detector::new(SAMPLE_RATE)))
+            .get_or_insert_with(|| Box::new(Detector::new(rate_hz)))
             .note(behind, place, samples),
             _ => None,
         };
@@ -453,7 +464,8 @@ impl Call {
     /// Comfort noise from `place` on, which is the sender's own silence.
     fn begin_noise(&mut self, track: Track, place: Option<MediaPlace>, payload: &[u8]) {
         if let Some((place, noise)) = place.zip(Noise::new(payload)) {
-            self.timeline.fills[track.index()].begin_noise(place, noise, SAMPLE_RATE);
+            let rate_hz = self.timeline.rate_hz();
+            self.timeline.fills[track.index()].begin_noise(place, noise, rate_hz);
         }
     }
 
@@ -557,6 +569,7 @@ fn report(tracks: &[Option<TrackState>; 2]) -> Report {
 
 mod keys;
 mod place;
+mod rate;
 mod turns;
 
 #[cfg(test)]

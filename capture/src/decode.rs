@@ -3,7 +3,7 @@
 //! Called by [`crate::track`] for each packet of sound; calls `codec`. The order of packets
 //! ([`crate::order`]) and the place of what comes out do not belong here.
 //!
-//! G.711, and L16 at the timeline's own rate, need no state: they cost a table and a copy. For the
+//! G.711 and L16, at the timeline's own rate, need no state: they cost a table and a copy. For the
 //! others a decoder and a resampler are made when their payload type is first heard, [`MOST`] at a
 //! time, so that a call of G.711 has no memory for them.
 //!
@@ -12,6 +12,7 @@
 //! guessed comes again in front of the next packet's samples. So does what Opus knows of a packet
 //! that was lost.
 
+use reeld_codec::g711::Law;
 use reeld_codec::opus;
 use reeld_codec::resample::Resampler;
 use reeld_codec::{g711, g722, l16};
@@ -55,6 +56,7 @@ struct Stream {
 
 #[derive(Debug)]
 enum Codec {
+    G711(Law),
     G722(Box<g722::Decoder>),
     Opus(opus::Decoder),
     L16 { channels: u8 },
@@ -81,7 +83,7 @@ impl Decoders {
             match &mut stream.codec {
                 Codec::G722(decoder) => **decoder = g722::Decoder::new(),
                 Codec::Opus(decoder) => decoder.reset(),
-                Codec::L16 { .. } => {}
+                Codec::G711(_) | Codec::L16 { .. } => {}
             }
             stream.next = None;
         }
@@ -102,7 +104,7 @@ impl Decoders {
         out.clear();
         match payload {
             Payload::ComfortNoise | Payload::TelephoneEvent => return Some(0),
-            Payload::G711(law) => {
+            Payload::G711(law) if self.rate_hz == g711::RATE_HZ => {
                 g711::decode_to(law, &bytes[..bytes.len().min(MAX_SAMPLES)], out);
                 return Some(0);
             }
@@ -110,7 +112,7 @@ impl Decoders {
                 append(out, |room| Some(l16::decode(bytes, channels, room)))?;
                 return Some(0);
             }
-            Payload::L16 { .. } | Payload::G722 | Payload::Opus => {}
+            Payload::G711(_) | Payload::L16 { .. } | Payload::G722 | Payload::Opus => {}
         }
         self.natural.clear();
         let at = self.stream(payload)?;
@@ -136,6 +138,7 @@ impl Decoders {
 impl Stream {
     fn new(payload: Payload, rate_hz: u32) -> Option<Self> {
         let (codec, natural_hz) = match payload {
+            Payload::G711(law) => (Codec::G711(law), g711::RATE_HZ),
             Payload::G722 => (Codec::G722(Box::default()), g722::RATE_HZ),
             Payload::L16 { rate_hz, channels } => (Codec::L16 { channels }, rate_hz),
             // libopus gives 8 and 16 kHz too, but with filters that leave 19 and 12 dB of speech
@@ -144,7 +147,7 @@ impl Stream {
                 let decoder = opus::Decoder::new(opus::CLOCK_HZ).ok()?;
                 (Codec::Opus(decoder), opus::CLOCK_HZ)
             }
-            Payload::G711(_) | Payload::ComfortNoise | Payload::TelephoneEvent => return None,
+            Payload::ComfortNoise | Payload::TelephoneEvent => return None,
         };
         let resampler = if natural_hz == rate_hz {
             None
@@ -171,6 +174,10 @@ impl Stream {
         let mut missing = self.next.map(|next| stamp.wrapping_sub(next));
         let mut recovered = 0;
         let units = match &mut self.codec {
+            Codec::G711(law) => {
+                g711::decode_to(*law, &bytes[..bytes.len().min(MAX_SAMPLES)], natural);
+                natural.len()
+            }
             Codec::G722(decoder) => {
                 append(natural, |room| Some(decoder.decode(bytes, room)))? / g722::SAMPLES_OF_BYTE
             }
@@ -231,7 +238,6 @@ fn append(
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use reeld_codec::g711::Law;
 
     const ALL: [Payload; 7] = [
         Payload::G711(Law::Mu),

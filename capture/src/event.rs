@@ -16,7 +16,7 @@ pub(crate) struct Event {
     pub(crate) is_new: bool,
     /// Whether it is over: such packets come thrice, and take no time.
     pub(crate) is_over: bool,
-    /// Its length so far, in samples at 8 kHz.
+    /// Its length so far, in units of the stamp as it is read, in samples as it is placed.
     pub(crate) length: i64,
     /// Its level in dBm0, less than nought (RFC 4733 §2.3.4).
     pub(crate) volume: u8,

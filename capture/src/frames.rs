@@ -9,14 +9,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reeld_model::{EndedBy, Mono, RecordingSid, SAMPLE_RATE};
+use reeld_model::{EndedBy, Mono, RecordingSid};
 
 use crate::output::Output;
-use crate::silence::{FRAME, HANGOVER, Judge, Verdict};
+use crate::silence::{self, HANGOVER, Judge, Verdict};
 
-/// Frames of a whole block: 500 ms, so that with the reorder window, a stream that is held as it
+/// Whole blocks in a second: of 500 ms, so that with the reorder window, a stream that is held as it
 /// begins, a tick and the writer's delay a kill costs less than 1.5 s.
-pub(crate) const BLOCK: usize = 4_000;
+const BLOCKS: usize = 2;
+
+/// Zeros that are put into a block at once.
+static ZEROS: [i16; 320] = [0; 320];
 
 /// A block that is not whole is written after this, so that a call that falls silent leaves nothing
 /// in memory.
@@ -29,6 +32,8 @@ pub const USUAL_HOLD: Duration = Duration::from_millis(500);
 /// What the frames of a recording obey.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameRules {
+    /// Frames a second.
+    pub(crate) rate_hz: u32,
     /// Frames of the recording's time at which it ends, and why then.
     pub(crate) limit: (u64, EndedBy),
     /// Samples of received silence at which it ends.
@@ -56,6 +61,9 @@ pub(crate) struct Frames {
     block: Vec<i16>,
     block_since: Option<Mono>,
     judge: Judge,
+    /// Frames that are judged at once, and frames of a whole block.
+    judged: usize,
+    whole_block: usize,
     /// The samples that wait to be judged, and whether a packet covered any of them.
     frame: Vec<i16>,
     frame_covered: bool,
@@ -84,6 +92,8 @@ impl Frames {
             block: Vec::new(),
             block_since: None,
             judge: Judge::default(),
+            judged: silence::frame(rules.rate_hz),
+            whole_block: rules.rate_hz as usize / BLOCKS,
             frame: Vec::new(),
             frame_covered: false,
             lead: VecDeque::new(),
@@ -122,7 +132,7 @@ impl Frames {
             return ended;
         }
         while !samples.is_empty() {
-            let missing = FRAME * self.channels - self.frame.len();
+            let missing = self.judged * self.channels - self.frame.len();
             let (part, rest) = samples.split_at(missing.min(samples.len()));
             self.frame.extend_from_slice(part);
             self.frame_covered |= covered;
@@ -148,11 +158,11 @@ impl Frames {
             while frames > 0 && !self.frame.is_empty() {
                 self.frame.resize(self.frame.len() + self.channels, 0);
                 frames -= 1;
-                if self.frame.len() == FRAME * self.channels && self.close_frame(out) {
+                if self.frame.len() == self.judged * self.channels && self.close_frame(out) {
                     return Some(EndedBy::Timeout);
                 }
             }
-            let rest = frames % FRAME;
+            let rest = frames % self.judged;
             frames -= rest;
             self.frame
                 .resize(self.frame.len() + rest * self.channels, 0);
@@ -199,12 +209,12 @@ impl Frames {
     /// Judges the frame that waits and gives it on; whether the silence has lasted too long.
     fn close_frame(&mut self, out: &mut VecDeque<Output>) -> bool {
         let frame = std::mem::take(&mut self.frame);
-        let verdict = self
-            .judge
-            .judge(&frame, std::mem::take(&mut self.frame_covered));
+        let verdict =
+            self.judge
+                .judge(&frame, self.judged, std::mem::take(&mut self.frame_covered));
         if self.rules.trim && !self.voiced && verdict != Verdict::Voice {
             self.lead.extend(&frame);
-            let most = HANGOVER * FRAME * self.channels;
+            let most = HANGOVER * self.judged * self.channels;
             let over = self.lead.len().saturating_sub(most);
             self.lead.drain(..over);
             self.lead_trimmed += (over / self.channels) as u64;
@@ -229,7 +239,7 @@ impl Frames {
 
     /// Leading silence of digital zeros: of it, what an onset may need is held back.
     fn hold_silence(&mut self, frames: usize) {
-        let most = HANGOVER * FRAME;
+        let most = HANGOVER * self.judged;
         self.lead
             .extend(std::iter::repeat_n(0, frames.min(most) * self.channels));
         let over = self.lead.len().saturating_sub(most * self.channels);
@@ -240,9 +250,9 @@ impl Frames {
     fn push(&mut self, mut samples: &[i16], out: &mut VecDeque<Output>) {
         while !samples.is_empty() {
             if self.block.capacity() == 0 {
-                self.block.reserve_exact(BLOCK * self.channels);
+                self.block.reserve_exact(self.whole_block * self.channels);
             }
-            let room = BLOCK * self.channels - self.block.len();
+            let room = self.whole_block * self.channels - self.block.len();
             let (part, rest) = samples.split_at(room.min(samples.len()));
             self.block.extend_from_slice(part);
             self.total += (part.len() / self.channels) as u64;
@@ -254,12 +264,11 @@ impl Frames {
     }
 
     fn push_silence(&mut self, frames: u64, out: &mut VecDeque<Output>) {
-        if frames < BLOCK as u64 {
-            let zeros = [0; 2 * FRAME];
+        if frames < self.whole_block as u64 {
             let mut left = usize::try_from(frames).expect("less than a block") * self.channels;
             while left > 0 {
-                let part = left.min(zeros.len());
-                self.push(&zeros[..part], out);
+                let part = left.min(ZEROS.len());
+                self.push(&ZEROS[..part], out);
                 left -= part;
             }
             return;
@@ -293,12 +302,14 @@ impl Frames {
     fn state_start(&mut self, out: &mut VecDeque<Output>) {
         if !self.started {
             self.started = true;
+            let rate_hz = u64::from(self.rules.rate_hz);
+            let (seconds, rest) = (self.lead_trimmed / rate_hz, self.lead_trimmed % rate_hz);
             let lead =
-                Duration::from_nanos(self.lead_trimmed * 1_000_000_000 / u64::from(SAMPLE_RATE));
+                Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate_hz);
             out.push_back(Output::Started {
                 recording: self.recording,
                 at: self.begun_at + lead,
-                rate_hz: SAMPLE_RATE,
+                rate_hz: self.rules.rate_hz,
             });
         }
     }
@@ -307,7 +318,7 @@ impl Frames {
     /// hangover behind the last voice.
     fn keep(&self) -> u64 {
         if self.rules.trim {
-            (self.voice_end + (HANGOVER * FRAME) as u64).min(self.total)
+            (self.voice_end + (HANGOVER * self.judged) as u64).min(self.total)
         } else {
             self.total
         }

@@ -137,6 +137,19 @@ impl Hold {
         self.least
     }
 
+    /// How early, below nought, a packet may seem by the place it has for now, since it may move back.
+    pub(crate) fn earliest(&self, rate_hz: i64) -> i64 {
+        let window = -WINDOW_MS * rate_hz / 1_000;
+        match self.kind {
+            // Who stalled and catches up is in time by the clock before it.
+            Kind::Fresh { back } => back
+                .map(|(back, _)| back)
+                .filter(|back| *back >= -MOST_MS * rate_hz / 1_000)
+                .map_or(window, |back| back.min(window)),
+            Kind::Doubt { .. } => 0,
+        }
+    }
+
     /// How late the least late of a segment's first packets was; nought where they do not begin one.
     pub(crate) fn least_of_fresh(&self) -> i64 {
         if self.is_fresh() { self.least } else { 0 }

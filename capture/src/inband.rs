@@ -7,16 +7,24 @@
 use reeld_codec::dtmf;
 use reeld_model::MediaPlace;
 
-/// Of a gap, what ends a key: 100 ms at 8 kHz.
-const PAUSE: usize = 800;
+/// Of a gap, what ends a key: 100 ms, in parts of a second; and its samples at the highest rate.
+const PAUSE: usize = 10;
+const LONGEST_PAUSE: usize = 48_000 / PAUSE;
 
 /// Listens to one track.
 #[derive(Debug)]
-pub(crate) struct Detector(dtmf::Detector);
+pub(crate) struct Detector {
+    keys: dtmf::Detector,
+    /// Samples of a gap that end a key.
+    pause: usize,
+}
 
 impl Detector {
     pub(crate) fn new(rate_hz: u32) -> Self {
-        Self(dtmf::Detector::new(rate_hz))
+        Self {
+            keys: dtmf::Detector::new(rate_hz),
+            pause: (rate_hz as usize / PAUSE).min(LONGEST_PAUSE),
+        }
     }
 
     /// Takes a packet's sound, the one before it having ended at `behind`; the last key that was
@@ -28,13 +36,13 @@ impl Detector {
         samples: &[i16],
     ) -> Option<char> {
         let mut key = None;
-        let gap = usize::try_from(place - behind).unwrap_or(0).min(PAUSE);
-        self.0
-            .process(&[0; PAUSE][..gap], |heard, _| key = Some(heard));
+        let gap = usize::try_from(place - behind).unwrap_or(0).min(self.pause);
+        self.keys
+            .process(&[0; LONGEST_PAUSE][..gap], |heard, _| key = Some(heard));
         // What belongs in front of the packet may have been heard before.
         let again = usize::try_from(behind - place).unwrap_or(0);
         let samples = &samples[again.min(samples.len())..];
-        self.0.process(samples, |heard, _| key = Some(heard));
+        self.keys.process(samples, |heard, _| key = Some(heard));
         key
     }
 }

@@ -9,10 +9,14 @@
 
 use reeld_model::{Channels, MediaPlace, Track, TrackSelection};
 
-use crate::window::{MOST, Window};
+use crate::window::Window;
 
-/// Settled samples that a window still shows: what a loss is concealed from, 64 ms at 8 kHz.
-const HISTORY: i64 = 512;
+/// Settled time that a window still shows, in milliseconds: what a loss is concealed from.
+const HISTORY_MS: i64 = 64;
+
+/// Time before the call was opened that a packet may carry, in milliseconds: more than the longest
+/// ptime.
+const BEFORE_MS: i64 = 1_000;
 
 /// Both tracks on one timeline.
 #[derive(Debug)]
@@ -20,14 +24,20 @@ pub(crate) struct Mixer {
     base: MediaPlace,
     written_end: MediaPlace,
     windows: [Window; 2],
+    /// Settled samples that a window still shows.
+    history: i64,
 }
 
 impl Mixer {
-    pub(crate) fn new(base: MediaPlace) -> Self {
+    /// The windows of a new call at `rate_hz`.
+    pub(crate) fn new(rate_hz: u32) -> Self {
+        let samples = |ms: i64| ms * i64::from(rate_hz) / 1_000;
+        let base = MediaPlace(-samples(BEFORE_MS));
         Self {
             base,
             written_end: base,
-            windows: [Window::new(), Window::new()],
+            windows: [Window::new(rate_hz), Window::new(rate_hz)],
+            history: samples(HISTORY_MS),
         }
     }
 
@@ -43,8 +53,8 @@ impl Mixer {
 
     /// How far must be settled before samples can be written up to `end`: `None` if there is room.
     pub(crate) fn lacks_room_for(&self, end: MediaPlace) -> Option<MediaPlace> {
-        let most = i64::try_from(MOST).expect("fits");
-        (end - self.floor() > most).then(|| end + (HISTORY - most))
+        let most = self.most();
+        (end - self.floor() > most).then(|| end + (self.history - most))
     }
 
     /// Whether samples up to `end` fit into the largest window.
@@ -112,7 +122,7 @@ impl Mixer {
 
     /// Of `samples` at `place`, what the largest window has room for.
     fn fitting<'a>(&self, place: MediaPlace, samples: &'a [i16]) -> &'a [i16] {
-        let room = i64::try_from(MOST).unwrap_or(i64::MAX) - (place - self.floor());
+        let room = self.most() - (place - self.floor());
         let room = usize::try_from(room).unwrap_or(0);
         &samples[..samples.len().min(room)]
     }
@@ -166,7 +176,12 @@ impl Mixer {
 
     /// The first place that the windows still show.
     fn floor(&self) -> MediaPlace {
-        self.base + -HISTORY
+        self.base + -self.history
+    }
+
+    /// Samples of the largest window.
+    fn most(&self) -> i64 {
+        i64::try_from(self.windows[0].most()).expect("some hundred thousand")
     }
 
     /// Settles every place below `to`.

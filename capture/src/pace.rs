@@ -7,8 +7,8 @@ use reeld_codec::{level, warp};
 
 use crate::decode::MAX_SAMPLES;
 
-/// The most by which a packet of silence is made longer or shorter for drift: 5 ms.
-const SILENT_STEP: i64 = 40;
+/// The most by which a packet of silence is made longer or shorter for drift, in milliseconds.
+const SILENT_STEP_MS: i64 = 5;
 
 /// Samples of voice in which one is added or left out for drift: 0.2 %, four times the worst clock.
 const VOICED_EVERY: i64 = 500;
@@ -29,14 +29,15 @@ impl Pace {
     }
 
     /// Makes a packet longer or shorter by what is owed, silence by some milliseconds and voice by 0.2 %:
-    /// of `samples` those behind the first `before`. By how many; those behind it belong so much later.
-    pub(crate) fn keep(&mut self, before: usize, samples: &mut Vec<i16>) -> i64 {
+    /// of `samples`, which are `rate_hz` a second, those behind the first `before`. By how many; those
+    /// behind it belong so much later.
+    pub(crate) fn keep(&mut self, rate_hz: u32, before: usize, samples: &mut Vec<i16>) -> i64 {
         if self.owed == 0 {
             return 0;
         }
         let length = i64::try_from(samples.len() - before).unwrap_or(0);
         let most = if level::is_silent(&samples[before..]) {
-            SILENT_STEP.min(length / 4)
+            (SILENT_STEP_MS * i64::from(rate_hz) / 1_000).min(length / 4)
         } else {
             self.since = (self.since + length).min(VOICED_EVERY + length);
             self.since / VOICED_EVERY
@@ -74,9 +75,9 @@ mod tests {
     #[test]
     fn voice_changes_slowly_and_silence_at_once() {
         let mut pace = Pace::default();
-        assert_eq!(pace.keep(0, &mut voice()), 0);
+        assert_eq!(pace.keep(8_000, 0, &mut voice()), 0);
         pace.owe(-3);
-        let steps: Vec<i64> = (0..16).map(|_| pace.keep(0, &mut voice())).collect();
+        let steps: Vec<i64> = (0..16).map(|_| pace.keep(8_000, 0, &mut voice())).collect();
         assert_eq!(steps.iter().sum::<i64>(), -3);
         assert!(
             steps
@@ -86,7 +87,7 @@ mod tests {
         );
         pace.owe(100);
         let mut samples = vec![0; 170];
-        assert_eq!(pace.keep(10, &mut samples), 40);
+        assert_eq!(pace.keep(8_000, 10, &mut samples), 40);
         assert_eq!(samples.len(), 210);
     }
 }

@@ -106,6 +106,10 @@ pub(crate) struct PayloadMap {
     known: [Option<Payload>; 128],
     /// What an offer calls types that cannot be decoded.
     foreign: Vec<(u8, Box<str>)>,
+    /// The type of sound that an offer has first.
+    preferred: Option<u8>,
+    /// What an offer says that types are captured at, in Hz, where that is less than they could be.
+    captured: Vec<(u8, u32)>,
 }
 
 impl Default for PayloadMap {
@@ -132,6 +136,8 @@ impl Default for PayloadMap {
         Self {
             known,
             foreign: Vec::new(),
+            preferred: None,
+            captured: Vec::new(),
         }
     }
 }
@@ -157,6 +163,35 @@ impl PayloadMap {
             let name: String = letters.take(MOST_LETTERS).collect();
             self.foreign.push((payload_type, name.into_boxed_str()));
         }
+    }
+
+    /// Says that sound comes as `payload_type` before all others.
+    pub(crate) fn prefer(&mut self, payload_type: u8) {
+        self.preferred = Some(payload_type);
+    }
+
+    /// Says that the sound of `payload_type` was captured at no more than `rate_hz`.
+    pub(crate) fn bound(&mut self, payload_type: u8, rate_hz: u32) {
+        self.captured.push((payload_type, rate_hz));
+    }
+
+    /// Samples a second that the sound of `payload_type` is worth; `None` for what is not sound or
+    /// cannot be decoded.
+    pub(crate) fn rate_hz(&self, payload_type: u8) -> Option<u32> {
+        let payload = self
+            .get(payload_type)
+            .filter(|payload| payload.is_audio())?;
+        let captured = self.captured.iter();
+        let captured = captured.filter(|(number, _)| *number == payload_type);
+        let most = captured.map(|(_, rate_hz)| *rate_hz).min();
+        Some(most.map_or(payload.natural_rate_hz(), |most| {
+            most.min(payload.natural_rate_hz())
+        }))
+    }
+
+    /// The same of the type that the offer prefers; `None` without an offer.
+    pub(crate) fn preferred_rate_hz(&self) -> Option<u32> {
+        self.rate_hz(self.preferred?)
     }
 
     /// What `payload_type` is called where it cannot be decoded: `18 G729`, or the number alone.

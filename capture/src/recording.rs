@@ -7,13 +7,14 @@
 //! keys and counts by their arrival.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use reeld_codec::wav;
 use reeld_model::quality::MOST_CONCEALED;
 use reeld_model::time::samples_in;
 use reeld_model::{
     ChangeRecording, ConcealedRange, EndedBy, LiveStatus, MediaPlace, Mono, RecordingView, Refusal,
-    SAMPLE_RATE, StartRecording, Summary, Track, TrackQuality, TrackStats, Trim,
+    StartRecording, Summary, Track, TrackQuality, TrackStats, Trim,
 };
 
 use crate::frames::{FrameRules, Frames};
@@ -21,19 +22,22 @@ use crate::mix::Mixer;
 use crate::output::Output;
 use crate::pause::{Pauses, Stretch};
 use crate::settings::Settings;
-use crate::silence::FRAME;
+use crate::silence;
 
 /// Keys that a recording remembers: more than anyone presses, less than a flood.
 const MOST_DIGITS: usize = 256;
 
-/// Samples read from the mix at once where no frame is judged.
-const READ: usize = 10 * FRAME;
+/// Samples read from the mix at once where no frame is judged: no fewer than a frame that is.
+const READ: usize = 1_600;
 
 /// A recording that runs.
 #[derive(Debug)]
 pub(crate) struct Recording {
     start: StartRecording,
-    rules: FrameRules,
+    /// Frames a second: the call's.
+    rate_hz: u32,
+    /// `capture.max_length`.
+    max_length: Duration,
     status: LiveStatus,
     /// When it was started, or resumed while it still waited for a packet.
     waiting_since: Mono,
@@ -88,11 +92,12 @@ impl Recording {
         settings: &Settings,
         now: Mono,
         stats: [TrackStats; 2],
+        rate_hz: u32,
     ) -> Self {
-        let rules = frame_rules(&start, settings);
         Self {
             start,
-            rules,
+            rate_hz,
+            max_length: settings.max_length,
             status: LiveStatus::InProgress,
             waiting_since: now,
             running: None,
@@ -105,6 +110,12 @@ impl Recording {
             last_sound: [None; 2],
             longest_gap: [0; 2],
         }
+    }
+
+    /// Says the call's rate, before its first sound.
+    pub(crate) fn set_rate(&mut self, rate_hz: u32) {
+        debug_assert!(self.running.is_none(), "nothing was taken at another rate");
+        self.rate_hz = rate_hz;
     }
 
     pub(crate) fn start(&self) -> &StartRecording {
@@ -126,7 +137,8 @@ impl Recording {
     pub(crate) fn begin(&mut self, place: MediaPlace, at: Mono) {
         if self.running.is_none() {
             let channels = usize::from(self.start.channels.count());
-            let frames = Frames::new(self.start.sid, channels, self.rules, at);
+            let rules = frame_rules(&self.start, self.max_length, self.rate_hz);
+            let frames = Frames::new(self.start.sid, channels, rules, at);
             self.running = Some(Running {
                 frames,
                 cursor: place,
@@ -208,7 +220,7 @@ impl Recording {
             }
             self.made_up.retain(|(_, _, to)| *to > end);
             let ended = match stretch {
-                Stretch::Running => running.read(mixer, &self.start, end, out),
+                Stretch::Running => running.read(mixer, &self.start, self.rate_hz, end, out),
                 Stretch::Paused(reeld_model::PauseBehavior::Skip) => None,
                 Stretch::Paused(reeld_model::PauseBehavior::Silence) => running
                     .frames
@@ -316,7 +328,7 @@ impl Recording {
                 digits: self.digits,
                 tracks: self.counted,
                 quality,
-                rate_hz: SAMPLE_RATE,
+                rate_hz: self.rate_hz,
             }),
         });
         view
@@ -332,6 +344,7 @@ impl Recording {
                 .running
                 .as_ref()
                 .map_or(0, |running| running.frames.total()),
+            rate_hz: self.rate_hz,
         }
     }
 
@@ -344,7 +357,7 @@ impl Recording {
             let at = track.index();
             TrackQuality {
                 longest_gap_ms: u64::try_from(self.longest_gap[at]).unwrap_or(0) * 1_000
-                    / u64::from(SAMPLE_RATE),
+                    / u64::from(self.rate_hz),
                 concealed: std::mem::take(&mut self.concealed[at]),
                 ..call[at].clone()
             }
@@ -370,11 +383,13 @@ impl Running {
         &mut self,
         mixer: &Mixer,
         start: &StartRecording,
+        rate_hz: u32,
         end: MediaPlace,
         out: &mut VecDeque<Output>,
     ) -> Option<EndedBy> {
         let channels = usize::from(start.channels.count());
-        let at_once = if self.frames.judges() { FRAME } else { READ };
+        let judged = silence::frame(rate_hz).min(READ);
+        let at_once = if self.frames.judges() { judged } else { READ };
         let mut samples = [0; 2 * READ];
         let mut place = self.cursor;
         let sound_end = end.min(mixer.written_end());
@@ -399,30 +414,27 @@ fn distance(from: MediaPlace, to: MediaPlace) -> u64 {
 }
 
 /// The rules of the file: the nearest of the verb's maximum length, the configuration's and RIFF's.
-fn frame_rules(start: &StartRecording, settings: &Settings) -> FrameRules {
-    let length = start
-        .rules
-        .max_length
-        .unwrap_or(settings.max_length)
-        .min(settings.max_length);
-    let by_length = (frames_in(length), EndedBy::MaxLength);
+fn frame_rules(start: &StartRecording, max_length: Duration, rate_hz: u32) -> FrameRules {
+    let length = start.rules.max_length.unwrap_or(max_length).min(max_length);
+    let by_length = (frames_in(length, rate_hz), EndedBy::MaxLength);
     let by_size = (
         u64::from(wav::MAX_DATA_BYTES) / (2 * u64::from(start.channels.count())),
         EndedBy::MaxSize,
     );
     FrameRules {
+        rate_hz,
         limit: if by_length.0 <= by_size.0 {
             by_length
         } else {
             by_size
         },
-        timeout: start.rules.timeout.map(frames_in),
+        timeout: start.rules.timeout.map(|time| frames_in(time, rate_hz)),
         trim: start.trim == Trim::TrimSilence,
     }
 }
 
-fn frames_in(time: std::time::Duration) -> u64 {
-    u64::try_from(samples_in(time))
+fn frames_in(time: Duration, rate_hz: u32) -> u64 {
+    u64::try_from(samples_in(time, rate_hz))
         .unwrap_or(u64::MAX)
-        .max(u64::from(SAMPLE_RATE) / 1_000)
+        .max(u64::from(rate_hz) / 1_000)
 }

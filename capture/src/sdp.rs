@@ -95,26 +95,34 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
     }
     let mut payloads = PayloadMap::default();
     let mut names = Vec::new();
-    let mut heard = false;
+    let mut preferred = None;
     for format in media.fmt.split_ascii_whitespace() {
         let Ok(payload_type) = format.parse::<u8>() else {
             return Err(format!("Sdp has {format:?} for a payload type"));
         };
         let meaning = Meaning::of(media, payload_type);
-        heard |= meaning.payload.is_some_and(Payload::is_audio);
+        if preferred.is_none() && meaning.payload.is_some_and(Payload::is_audio) {
+            preferred = Some(payload_type);
+        }
         payloads.set(payload_type, meaning.payload, meaning.name);
+        if meaning.payload == Some(Payload::Opus)
+            && let Some(rate_hz) = captured_hz(media, payload_type)
+        {
+            payloads.bound(payload_type, rate_hz);
+        }
         names.push(
             meaning
                 .name
                 .map_or_else(|| payloads.describe(payload_type), str::to_owned),
         );
     }
-    if !heard {
+    let Some(preferred) = preferred else {
         return Err(format!(
             "Sdp offers no codec that is built: {}",
             names.join(", ")
         ));
-    }
+    };
+    payloads.prefer(preferred);
     let address = media
         .connections
         .first()
@@ -167,6 +175,25 @@ impl<'a> Meaning<'a> {
             clock_hz: clock_hz.unwrap_or(0),
         }
     }
+}
+
+/// What an Opus sender says that it captures at most (RFC 7587 §7.1, sprop-maxcapturerate), in Hz. Its
+/// maxplaybackrate is of what it hears, which is not recorded.
+fn captured_hz(media: &Media, payload_type: u8) -> Option<u32> {
+    values(media, "fmtp").find_map(|value| {
+        let (number, parameters) = value.split_once(' ')?;
+        let is_own = number.parse() == Ok(payload_type);
+        let named = parameters
+            .split(';')
+            .filter(|_| is_own)
+            .find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                name.trim()
+                    .eq_ignore_ascii_case("sprop-maxcapturerate")
+                    .then_some(value.trim())
+            });
+        named?.parse().ok()
+    })
 }
 
 /// The values that a line has for an attribute.
@@ -264,11 +291,35 @@ mod tests {
         assert_eq!(line.payloads.get(9), Some(Payload::G722));
         assert_eq!(line.payloads.get(110), None);
         assert_eq!(line.payloads.describe(110), "110 AMR-WB");
+        assert_eq!(line.payloads.preferred_rate_hz(), Some(8_000));
         let source = SourceRule {
             address: "192.0.2.7".parse().unwrap(),
             port: None,
         };
         assert_eq!(line.source, Some(source));
+    }
+
+    #[test]
+    fn what_opus_is_captured_at_is_what_it_is_worth() {
+        let rate = |said: &str| {
+            let offer = OFFER.replacen("a=sendonly", said, 1);
+            Offer::read(&offer).unwrap().lines[0].payloads.rate_hz(107)
+        };
+        for (said, rate_hz) in [
+            ("a=sendonly", 48_000),
+            (
+                "a=fmtp:107 useinbandfec=1; sprop-maxcapturerate=16000",
+                16_000,
+            ),
+            ("a=fmtp:107 Sprop-MaxCaptureRate=24000;stereo=0", 24_000),
+            ("a=fmtp:107 maxplaybackrate=16000", 48_000),
+            ("a=fmtp:96 sprop-maxcapturerate=16000", 48_000),
+            ("a=fmtp:107 sprop-maxcapturerate=96000", 48_000),
+            ("a=fmtp:107 sprop-maxcapturerate=0", 0),
+            ("a=fmtp:107 sprop-maxcapturerate=x", 48_000),
+        ] {
+            assert_eq!(rate(said), Some(rate_hz), "{said}");
+        }
     }
 
     #[test]

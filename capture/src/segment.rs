@@ -43,6 +43,9 @@ pub(crate) const LAGGING_MS: i64 = 40;
 /// Beyond this a packet is first placed by its arrival, in milliseconds: jitter stays below it.
 const FAR_MS: i64 = 180;
 
+/// How far ahead of time a run of stamps may be, in milliseconds: the reorder window's usual length.
+const AHEAD_MS: i64 = 200;
+
 /// How early a packet after a gap must be for its stamp to have jumped, in milliseconds.
 const EARLY_MS: i64 = 30;
 
@@ -139,6 +142,8 @@ pub(crate) struct Placed {
     pub(crate) moved: Option<Move>,
     /// Whether a segment was found to have begun.
     pub(crate) segments: u64,
+    /// Whether it came so far ahead of time that there is no place for it.
+    pub(crate) is_ahead: bool,
 }
 
 impl Segment {
@@ -192,6 +197,15 @@ impl Segment {
         self.hold.as_ref().is_some_and(Hold::is_fresh)
     }
 
+    /// How far ahead of its arrival a packet's end may lie, in samples.
+    pub(crate) fn most_ahead(&self) -> i64 {
+        let earliest = self
+            .hold
+            .as_ref()
+            .map_or(0, |hold| hold.earliest(self.rate_hz));
+        self.samples(AHEAD_MS) - earliest
+    }
+
     /// Units of its stamps a second.
     pub(crate) fn clock_hz(&self) -> u32 {
         u32::try_from(self.clock_hz).unwrap_or(0)
@@ -208,6 +222,7 @@ impl Segment {
             place: MediaPlace(0),
             moved: None,
             segments: 0,
+            is_ahead: false,
         };
         let is_quiet = std::mem::take(&mut self.is_quiet);
         let mut extended = extend(self.clock.newest_stamp, packet.stamp);
@@ -238,6 +253,8 @@ impl Segment {
         let is_early =
             !contiguous && lateness < -self.samples(early) && moved < -self.samples(early);
         let is_far = lateness > self.samples(FAR_MS) && moved > self.samples(FAR_MS);
+        // What a sender sends faster than time goes by is kept for a window, and no longer.
+        let is_ahead = !is_early && lateness < -self.most_ahead();
         if (is_early || is_far) && self.returns(packet) {
             // A stray stamp or two: what came before them goes on.
             self.settle_hold(&mut placed);
@@ -249,6 +266,18 @@ impl Segment {
             self.break_off(packet, behind, contiguous);
             extended = self.clock.newest_stamp;
             lateness = 0;
+        } else if is_ahead {
+            let before = self.clock.origin;
+            self.settle_hold(&mut placed);
+            lateness -= self.clock.origin - before;
+            let behind = packet.behind.0 + placed.moved.map_or(0, |moved| moved.by);
+            if packet.arrived.0 - packet.samples >= behind {
+                self.break_off(packet, behind, contiguous);
+                extended = self.clock.newest_stamp;
+                lateness = 0;
+            } else {
+                placed.is_ahead = lateness < -self.samples(AHEAD_MS);
+            }
         } else {
             let missing = packet.steps - 1;
             let is_longer = self.at(extended) - self.at(self.clock.newest_stamp)
@@ -407,6 +436,7 @@ impl Segment {
             place: MediaPlace(0),
             moved: None,
             segments: 0,
+            is_ahead: false,
         };
         self.settle_hold(&mut placed);
         (placed.moved, placed.segments)
@@ -522,7 +552,7 @@ impl Segment {
     }
 
     /// Units of the stamp as samples of the timeline.
-    fn in_samples(&self, extended: i64) -> i64 {
+    pub(crate) fn in_samples(&self, extended: i64) -> i64 {
         if self.rate_hz == self.clock_hz {
             extended
         } else {

@@ -44,6 +44,6 @@ pub enum Rate {
     /// 8 kHz, whatever the codec.
     #[default]
     Narrow,
-    /// The first codec's own.
+    /// The best of what the call begins with.
     Native,
 }

@@ -4,10 +4,11 @@
 //! frames of 20 ms, which is what silence means in the field.
 
 use reeld_codec::level;
-use reeld_model::SAMPLE_RATE;
 
 /// Samples of a channel that are judged at once: 20 ms.
-pub(crate) const FRAME: usize = SAMPLE_RATE as usize / 50;
+pub(crate) const fn frame(rate_hz: u32) -> usize {
+    rate_hz as usize / 50
+}
 
 /// Frames kept before the first and after the last that is not silent, so that a soft onset and a
 /// dying tone stay: 10 × 20 ms.
@@ -32,13 +33,13 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    /// Judges one frame of [`FRAME`] × channels interleaved samples.
-    pub(crate) fn judge(&mut self, frame: &[i16], covered: bool) -> Verdict {
+    /// Judges one frame of interleaved samples, which lasts `length` samples.
+    pub(crate) fn judge(&mut self, frame: &[i16], length: usize, covered: bool) -> Verdict {
         if !level::is_silent(frame) {
             self.silent = 0;
             Verdict::Voice
         } else if covered {
-            self.silent += FRAME as u64;
+            self.silent += length as u64;
             Verdict::Silence
         } else {
             Verdict::Nothing

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reeld_codec::dtmf;
-use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, SAMPLE_RATE, Track, TrackStats};
+use reeld_model::time::samples_in;
+use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, Track, TrackStats};
 
 use crate::fill::{Fill, Gap, Made};
 use crate::mix::Mixer;
@@ -19,17 +20,22 @@ use crate::output::Output;
 use crate::recording::{Ending, Recording, Report};
 use crate::segment::Move;
 
-/// Samples before the call was opened that a packet may carry: 1 s, more than the longest ptime.
-const BEFORE: i64 = SAMPLE_RATE as i64;
+/// Time that is settled at once while noise is made, in milliseconds.
+const NOISY_STEP_MS: i64 = 250;
 
-/// Samples that are settled at once while noise is made.
-const NOISY_STEP: i64 = 2_000;
+/// What ties instants to places.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    /// The instant of place 0.
+    origin: Mono,
+    /// Samples a second.
+    rate_hz: u32,
+}
 
 /// The timeline of an open call.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    /// The instant of place 0.
-    origin: Mono,
+    scale: Scale,
     pub(crate) mixer: Mixer,
     pub(crate) fills: [Fill; 2],
     /// What was made up on each track since it was last asked for.
@@ -52,11 +58,36 @@ pub(crate) struct Sound<'a> {
     pub(crate) gap: Option<(MediaPlace, Gap)>,
 }
 
+impl Scale {
+    /// The place of an instant.
+    pub(crate) fn place(self, at: Mono) -> MediaPlace {
+        MediaPlace::of(at, self.origin, self.rate_hz)
+    }
+
+    /// The instant of a place.
+    fn instant(self, place: MediaPlace) -> Mono {
+        let (samples, rate_hz) = (place.0.unsigned_abs(), u64::from(self.rate_hz));
+        let (seconds, rest) = (samples / rate_hz, samples % rate_hz);
+        let time =
+            Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate_hz);
+        if place.0 >= 0 {
+            self.origin + time
+        } else {
+            self.origin - time
+        }
+    }
+
+    /// Samples in `time`, rounded down.
+    pub(crate) fn samples_in(self, time: Duration) -> i64 {
+        samples_in(time, self.rate_hz)
+    }
+}
+
 impl Timeline {
-    pub(crate) fn new(origin: Mono, conceals: bool) -> Self {
+    pub(crate) fn new(origin: Mono, rate_hz: u32, conceals: bool) -> Self {
         Self {
-            origin,
-            mixer: Mixer::new(MediaPlace(-BEFORE)),
+            scale: Scale { origin, rate_hz },
+            mixer: Mixer::new(rate_hz),
             fills: [Fill::default(), Fill::default()],
             made: [Made::default(); 2],
             conceals,
@@ -67,27 +98,31 @@ impl Timeline {
 
     /// The place of an instant.
     pub(crate) fn place(&self, at: Mono) -> MediaPlace {
-        MediaPlace::of(at, self.origin)
+        self.scale.place(at)
     }
 
     /// The instant of a place.
     pub(crate) fn instant(&self, place: MediaPlace) -> Mono {
-        let time = Duration::from_nanos(
-            place
-                .0
-                .unsigned_abs()
-                .saturating_mul(1_000_000_000 / u64::from(SAMPLE_RATE)),
-        );
-        if place.0 >= 0 {
-            self.origin + time
-        } else {
-            self.origin - time
-        }
+        self.scale.instant(place)
     }
 
-    /// The instant of place 0.
-    pub(crate) fn origin(&self) -> Mono {
-        self.origin
+    /// What ties its places to instants.
+    pub(crate) fn scale(&self) -> Scale {
+        self.scale
+    }
+
+    /// Samples a second.
+    pub(crate) fn rate_hz(&self) -> u32 {
+        self.scale.rate_hz
+    }
+
+    /// Says how many samples a second has, before the first of them is written.
+    pub(crate) fn set_rate(&mut self, rate_hz: u32) {
+        self.scale.rate_hz = rate_hz;
+        self.mixer = Mixer::new(rate_hz);
+        for recording in &mut self.recordings {
+            recording.set_rate(rate_hz);
+        }
     }
 
     /// Writes sound; returns whether all of it came too late. `open_from` tells the reorder window's
@@ -137,7 +172,7 @@ impl Timeline {
             // Noise is made into the window, so no more of it at once than the window has room for.
             let noisy = self.fills.iter().any(|fill| fill.is_noisy(to));
             let step = if noisy {
-                to.min(self.mixer.base() + NOISY_STEP)
+                to.min(self.mixer.base() + NOISY_STEP_MS * i64::from(self.rate_hz()) / 1_000)
             } else {
                 to
             };
@@ -157,12 +192,13 @@ impl Timeline {
 
     /// Makes up what is missing before `to`.
     pub(crate) fn make_up(&mut self, to: MediaPlace) {
+        let rate_hz = self.rate_hz();
         for track in Track::ALL {
             let recordings = &mut self.recordings;
             let made = self.fills[track.index()].make(
                 to,
                 track,
-                SAMPLE_RATE,
+                rate_hz,
                 self.conceals,
                 &mut self.mixer,
                 |from, length| {
@@ -183,7 +219,7 @@ impl Timeline {
         to: MediaPlace,
         tone: Option<(char, u8)>,
     ) {
-        let most = from + i64::from(SAMPLE_RATE);
+        let most = from + i64::from(self.rate_hz());
         let end = match tone {
             // Long tones come in parts; what is beyond the ring's reach is left.
             Some(_) => to.min(most.max(self.mixer.written_end())),
@@ -199,7 +235,7 @@ impl Timeline {
         let mut samples = vec![0; length];
         if let Some((key, volume)) = tone {
             let skipped = u64::try_from(begin - from).unwrap_or(0);
-            dtmf::tone(key, volume, SAMPLE_RATE, skipped, &mut samples);
+            dtmf::tone(key, volume, self.rate_hz(), skipped, &mut samples);
             self.mixer.write(track, begin, &samples);
         } else {
             self.mixer.write_made(track, begin, &samples);

@@ -3,6 +3,8 @@
 //! Called by [`crate::call`]; calls [`crate::source`], [`crate::payload`], [`crate::sequence`],
 //! [`crate::segment`] and [`crate::event`].
 
+mod straggler;
+
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
 
@@ -17,8 +19,8 @@ use crate::segment::{self, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
 
-/// Samples that stand for a packet that cannot be decoded before any other was seen: 20 ms.
-const USUAL_SAMPLES: i64 = 160;
+/// The length of a packet that cannot be decoded before any other was seen, in milliseconds.
+const USUAL_MS: i64 = 20;
 
 /// Places of packets that follow each other may be this far apart where their samples' rate and the
 /// timeline's have no whole ratio.
@@ -37,6 +39,8 @@ pub(crate) struct TrackState {
     /// What waits for packets that it has overtaken.
     pub(crate) order: Order,
     decoders: Decoders,
+    /// Samples a second of its places: the call's.
+    rate_hz: u32,
     /// The codec of the last packet of sound, by its SDP name; and all so far, in the order of their
     /// coming.
     codec: Option<&'static str>,
@@ -102,21 +106,23 @@ pub(crate) enum Content<'a> {
 }
 
 impl TrackState {
-    pub(crate) fn new(port: u16, payloads: PayloadMap) -> Self {
+    pub(crate) fn new(port: u16, payloads: PayloadMap, rate_hz: u32) -> Self {
+        let usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
         Self {
             port,
             source: Source::default(),
             payloads,
             order: Order::default(),
-            decoders: Decoders::new(SAMPLE_RATE),
+            decoders: Decoders::new(rate_hz),
+            rate_hz,
             codec: None,
             codecs: Vec::new(),
             counts: TrackStats::default(),
             stream: None,
             before: None,
             end: NOWHERE,
-            usual_samples: USUAL_SAMPLES,
-            longest: USUAL_SAMPLES,
+            usual_samples,
+            longest: usual_samples,
             moved: None,
             muted: None,
             pace: Pace::default(),
@@ -126,6 +132,14 @@ impl TrackState {
             report: None,
             undecodable: 0,
         }
+    }
+
+    /// Says the call's rate, before the first sound.
+    pub(crate) fn set_rate(&mut self, rate_hz: u32) {
+        self.rate_hz = rate_hz;
+        self.decoders = Decoders::new(rate_hz);
+        self.usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
+        self.longest = self.usual_samples;
     }
 
     /// What was counted since the call was opened.
@@ -155,7 +169,7 @@ impl TrackState {
 
     /// From where on places may still move, if they may.
     pub(crate) fn held_from(&self) -> Option<MediaPlace> {
-        self.stream.as_ref()?.segment.as_ref()?.held_from()
+        self.segment()?.held_from()
     }
 
     /// Decides about sound whose place may still move: at once, or if it has waited long enough at
@@ -184,13 +198,17 @@ impl TrackState {
         let placed = segment
             .filter(|_| report.ssrc == ssrc)
             .is_some_and(|segment| {
-                let samples = (u128::from(report.ntp) * u128::from(SAMPLE_RATE)) >> 32;
+                let samples = (u128::from(report.ntp) * u128::from(self.rate_hz)) >> 32;
                 let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
                 let placed = segment.note_report(ntp, report.stamp);
                 self.ntp_offset = segment.ntp_offset();
                 placed
             });
         self.report = Some(report).filter(|_| !placed);
+    }
+
+    fn segment(&self) -> Option<&Segment> {
+        self.stream.as_ref()?.segment.as_ref()
     }
 
     /// Samples of its longest packet so far.
@@ -200,20 +218,12 @@ impl TrackState {
 
     /// By how many samples its sender is behind its places now.
     pub(crate) fn lag(&self) -> i64 {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.map_or(0, Segment::lag)
+        self.segment().map_or(0, Segment::lag)
     }
 
     /// Whether the sender's own clock tells where its sound belongs.
     pub(crate) fn is_reported(&self) -> bool {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.is_some_and(Segment::is_reported)
+        self.segment().is_some_and(Segment::is_reported)
     }
 
     /// The codec of the last packet of sound, by its SDP name.
@@ -231,7 +241,7 @@ impl TrackState {
             // From sixteenths of a sample.
             jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
                 / 16
-                / u64::from(SAMPLE_RATE),
+                / u64::from(self.rate_hz),
             drift_ppb: self.drift_ppb(),
             codecs: self.codecs.iter().map(|name| (*name).to_owned()).collect(),
             undecodable: named.take(MOST_NAMES).collect(),
@@ -242,11 +252,9 @@ impl TrackState {
 
     /// How much faster the sender's clock is than ours, in parts per billion.
     fn drift_ppb(&self) -> Option<i64> {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        segment.and_then(Segment::drift_ppb).or(self.drift_ppb)
+        self.segment()
+            .and_then(Segment::drift_ppb)
+            .or(self.drift_ppb)
     }
 
     /// Keeps sound out of a range, since an event stands there.
@@ -272,11 +280,10 @@ impl TrackState {
     /// Begins a stream: the next packet is its first, wherever the last one was.
     pub(crate) fn begin_stream(&mut self, first_sequence: u16) {
         self.decide(None);
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        self.ntp_offset = segment.and_then(Segment::ntp_offset).or(self.ntp_offset);
+        self.ntp_offset = self
+            .segment()
+            .and_then(Segment::ntp_offset)
+            .or(self.ntp_offset);
         self.drift_ppb = self.drift_ppb();
         self.pace = Pace::default();
         self.decoders.begin();
@@ -292,64 +299,6 @@ impl TrackState {
             quiet: false,
             last_lateness: None,
         });
-    }
-
-    /// Takes a late packet of the stream before the one that is heard.
-    pub(crate) fn take_straggler<'a>(
-        &mut self,
-        packet: &RtpPacket<'_>,
-        arrived: MediaPlace,
-        scratch: &'a mut Vec<i16>,
-    ) -> Content<'a> {
-        let payload = self.payloads.get(packet.payload_type);
-        let Some(stream) = &mut self.before else {
-            return Content::Nothing;
-        };
-        let number = stream.sequence.extended(packet.sequence);
-        let steps = stream.sequence.steps_to(packet.sequence);
-        if stream.sequence.note(packet.sequence) == Arrival::Duplicate {
-            self.counts.duplicates += 1;
-            return Content::Nothing;
-        }
-        if steps < 0 {
-            // It was counted as lost when its stream ended.
-            self.counts.lost = self.counts.lost.saturating_sub(1);
-        }
-        self.counts.packets += 1;
-        self.counts.reordered += 1;
-        self.counts.payload_bytes += packet.payload.len() as u64;
-        let decodes =
-            payload.filter(|payload| payload.is_audio() && !self.decoders.needs_order(*payload));
-        let decoded = decodes.and_then(|payload| {
-            let stamp = packet.timestamp;
-            self.decoders
-                .decode(payload, packet.payload, stamp, false, scratch)
-        });
-        let placed = decoded.and_then(|before| {
-            let samples = signed(scratch.len() - before);
-            let placed = segment::Packet {
-                stamp: packet.timestamp,
-                number,
-                steps,
-                samples,
-                arrived,
-                behind: self.end,
-            };
-            let place = stream.segment.as_mut()?.place_overtaken(&placed)?;
-            Some((place, samples, before))
-        });
-        let Some((place, length, before)) = placed else {
-            self.note_late();
-            return Content::Nothing;
-        };
-        let samples = &mut scratch[before..];
-        self.silence_muted(place, samples);
-        Content::Sound {
-            place,
-            samples,
-            length,
-            gap: None,
-        }
     }
 
     /// Takes a packet of the source that is heard, which arrived at the place `arrived`.
@@ -393,7 +342,11 @@ impl TrackState {
                 }
                 let segment = stream.segment.as_ref();
                 let place = segment.and_then(|segment| segment.place_of(packet.timestamp));
-                return event.map_or(Content::Nothing, |event| Content::Event { event, place });
+                return event.map_or(Content::Nothing, |mut event| {
+                    // Its clock is that of the sound beside it (RFC 4733 §2.1).
+                    event.length = segment.map_or(0, |segment| segment.in_samples(event.length));
+                    Content::Event { event, place }
+                });
             }
             Some(Payload::ComfortNoise) => {
                 self.counts.comfort_noise += 1;
@@ -437,7 +390,9 @@ impl TrackState {
             self.counts.undecodable += 1;
             self.undecodable |= 1 << (packet.payload_type & 0x7F);
             let own = (self.payloads).foreign_samples(packet.payload_type, packet.payload.len());
-            own.unwrap_or(self.usual_samples)
+            own.map_or(self.usual_samples, |samples| {
+                samples * i64::from(self.rate_hz) / i64::from(SAMPLE_RATE)
+            })
         };
         let before_length = signed(before);
         if length == 0 {
@@ -453,7 +408,10 @@ impl TrackState {
         };
         if order != Arrival::Newest {
             let segment = stream.segment.as_mut();
-            let Some(place) = segment.and_then(|segment| segment.place_overtaken(&placed)) else {
+            let Some(place) = segment.and_then(|segment| {
+                let place = segment.place_overtaken(&placed)?;
+                (place + length - arrived <= segment.most_ahead()).then_some(place)
+            }) else {
                 // Its stamp is of no place that is still open.
                 self.note_late();
                 return Content::Nothing;
@@ -468,7 +426,10 @@ impl TrackState {
                 gap: None,
             };
         }
-        let mut place = self.place(&placed, payload.map(Payload::clock_hz));
+        let Some(mut place) = self.place(&placed, payload.map(Payload::clock_hz)) else {
+            self.note_late();
+            return Content::Nothing;
+        };
         if let Some(report) = self.report.take_if(|report| report.ssrc == packet.ssrc) {
             self.note_report(report, packet.ssrc);
         }
@@ -504,13 +465,11 @@ impl TrackState {
         }
     }
 
-    /// Places a packet that came in order, and learns from its arrival.
-    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> MediaPlace {
-        let segment = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.segment.as_ref());
-        if segment
+    /// Places a packet that came in order, and learns from its arrival. None if it came too far ahead
+    /// of time.
+    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> Option<MediaPlace> {
+        if self
+            .segment()
             .zip(clock_hz)
             .is_some_and(|(segment, hz)| segment.clock_hz() != hz)
         {
@@ -522,16 +481,20 @@ impl TrackState {
             }
         }
         let Some(stream) = &mut self.stream else {
-            return packet.arrived;
+            return Some(packet.arrived);
         };
+        // The usual clock, where nothing is known of the codec.
         let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
             let known = (self.ntp_offset, self.drift_ppb);
-            let (segment, place) = Segment::begin(packet, SAMPLE_RATE, clock_hz, known);
+            let (segment, place) = Segment::begin(packet, self.rate_hz, clock_hz, known);
+            let is_ahead = place + packet.samples - packet.arrived > segment.most_ahead();
             stream.segment = Some(segment);
-            return place;
+            return (!is_ahead).then_some(place);
         };
         let placed = segment.place_newest(packet);
+        let ahead = placed.place + packet.samples - packet.arrived;
+        let is_ahead = placed.is_ahead || ahead > segment.most_ahead();
         let lateness = segment.lateness_of_newest();
         if let Some(last) = stream.last_lateness.replace(lateness) {
             // RFC 3550 §A.8, in sixteenths.
@@ -545,13 +508,13 @@ impl TrackState {
             self.pace = Pace::default();
             self.note_moved(placed.moved, placed.segments);
         }
-        placed.place
+        (!is_ahead).then_some(placed.place)
     }
 
     /// Makes a packet, whose own samples begin after `before` of others, longer or shorter where those
     /// behind it would be out of pace; by how many samples.
     fn keep_pace(&mut self, before: usize, scratch: &mut Vec<i16>) -> i64 {
-        let step = self.pace.keep(before, scratch);
+        let step = self.pace.keep(self.rate_hz, before, scratch);
         let segment = self
             .stream
             .as_mut()

@@ -5,15 +5,15 @@
 //! received silence and no packet at all are different things to the `<Record>` verb.
 //!
 //! Invariants: what lies outside the ring reads as silence; every sample of the ring that was not
-//! written is zero; the ring grows by doubling to [`MOST`] and no further.
+//! written is zero; the ring grows by doubling to [`Window::most`] and no further.
 
-use reeld_model::MediaPlace;
+use reeld_model::{MediaPlace, SAMPLE_RATE};
 
-/// Samples of a new ring: 512 ms, room for the default reorder window and a tick.
+/// Samples of a new ring at 8 kHz: 512 ms, room for the default reorder window and a tick.
 const FIRST: usize = 4_096;
 
-/// Samples of the largest ring: 8 s, more than a trusted RTCP BYE may be in doubt.
-pub(crate) const MOST: usize = 65_536;
+/// Samples of the largest ring at 8 kHz: 8 s, more than a trusted RTCP BYE may be in doubt.
+const MOST: usize = 65_536;
 
 /// Samples of a cell of the coverage.
 const CELL: usize = 64;
@@ -23,14 +23,25 @@ const CELL: usize = 64;
 pub(crate) struct Window {
     samples: Box<[i16]>,
     covered: Box<[bool]>,
+    /// Samples of the largest ring.
+    most: usize,
 }
 
 impl Window {
-    pub(crate) fn new() -> Self {
+    /// A ring for `rate_hz`: as many times larger as that is than 8 kHz, rounded up, so that it
+    /// has whole cells.
+    pub(crate) fn new(rate_hz: u32) -> Self {
+        let times = rate_hz.div_ceil(SAMPLE_RATE).max(1) as usize;
         Self {
-            samples: vec![0; FIRST].into_boxed_slice(),
-            covered: vec![false; FIRST / CELL].into_boxed_slice(),
+            samples: vec![0; FIRST * times].into_boxed_slice(),
+            covered: vec![false; FIRST * times / CELL].into_boxed_slice(),
+            most: MOST * times,
         }
+    }
+
+    /// Samples of the largest ring.
+    pub(crate) fn most(&self) -> usize {
+        self.most
     }
 
     /// Samples that the ring holds.
@@ -55,10 +66,10 @@ impl Window {
             .unwrap_or(usize::MAX)
             .saturating_add(samples.len());
         debug_assert!(
-            needed <= MOST,
+            needed <= self.most,
             "the caller settles before the ring overflows"
         );
-        while needed > self.capacity() && self.capacity() < MOST {
+        while needed > self.capacity() && self.capacity() < self.most {
             self.grow(base);
         }
         let mut at = self.index(place);
@@ -193,10 +204,11 @@ mod tests {
         /// clearing lose nothing.
         #[test]
         fn agrees_with_a_map(
+            rate_hz in proptest::sample::select(vec![8_000, 11_025, 16_000, 44_100, 48_000]),
             start in -100_000i64..100_000,
             steps in proptest::collection::vec((0i64..9_000, 1usize..400, 0usize..600), 1..40),
         ) {
-            let mut window = Window::new();
+            let mut window = Window::new(rate_hz);
             let mut map = HashMap::new();
             let mut base = MediaPlace(start);
             for (number, (ahead, length, settle)) in steps.into_iter().enumerate() {
@@ -206,7 +218,7 @@ mod tests {
                 for step in 0..length {
                     map.insert(place.0 + step as i64, value);
                 }
-                let mut read = vec![0; 2 * MOST];
+                let mut read = vec![0; 2 * window.most()];
                 window.add_into(base, &mut read[..2 * window.capacity()], 2, 1);
                 for (step, frame) in read.chunks(2).take(window.capacity()).enumerate() {
                     let expected = map.get(&(base.0 + step as i64)).copied().unwrap_or(0);
@@ -221,7 +233,7 @@ mod tests {
 
     #[test]
     fn coverage_tells_silence_that_was_sent_from_none() {
-        let mut window = Window::new();
+        let mut window = Window::new(SAMPLE_RATE);
         let base = MediaPlace(7);
         window.write(base, base + 640, &[0; 160], true);
         assert!(!window.add_into(base, &mut [0; 160], 1, 0));

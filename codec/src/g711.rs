@@ -22,6 +22,9 @@ pub enum Law {
     A,
 }
 
+/// Its samples a second.
+pub const RATE_HZ: u32 = 8_000;
+
 /// What each µ-law byte sounds like.
 pub const MU_TABLE: [i16; 256] = table(Law::Mu);
 

@@ -130,6 +130,19 @@ impl Layout {
     }
 }
 
+/// The rates that sound in an MP3 can have, in Hz.
+pub const RATES: [u32; 9] = [
+    8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
+];
+
+/// The lowest of [`RATES`] that takes nothing from sound of `rate_hz`; the highest where none does.
+#[must_use]
+pub fn rate_for(rate_hz: u32) -> u32 {
+    let fits = |rate: &u32| *rate >= rate_hz;
+    let highest = RATES[RATES.len() - 1];
+    RATES.into_iter().find(fits).unwrap_or(highest)
+}
+
 /// Bytes that [`Mp3Encoder`] makes of `total_frames` frames (one sample of each channel) of sound.
 ///
 /// # Errors

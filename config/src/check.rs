@@ -198,10 +198,7 @@ impl Reader<'_> {
                 value::choice(v, &[("silence", Dtmf::Silence), ("tone", Dtmf::Tone)])
             }),
             rate: self.get("capture", "rate", |v| {
-                match value::choice(v, &[("narrow", Rate::Narrow), ("native", Rate::Native)])? {
-                    Rate::Native => Err(value::not_built("recording at the codec's own rate")),
-                    Rate::Narrow => Ok(Rate::Narrow),
-                }
+                value::choice(v, &[("narrow", Rate::Narrow), ("native", Rate::Native)])
             }),
             threads: match self.get("capture", "threads", |v| value::count(v, 0..=256)) {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -153,7 +153,7 @@ keys! {
     "capture" . "dtmf": Text = r#""silence""#, r#""silence" or "tone""#,
         "What stands in the file where a key was sent as an event (RFC 4733): silence of its length, since a key may be a card's number, or its tone.";
     "capture" . "rate": Text = r#""narrow""#, r#""narrow" or "native""#,
-        "The rate of recordings: narrow is 8 kHz whatever the codec; native, the codec's own, is not built yet.";
+        "The rate of recordings: narrow is 8 kHz whatever the codec; native is the best of what the call begins with, up to 48 kHz.";
     "capture" . "threads": Integer = "0", "threads, 0 to 256",
         "Media threads; 0 is one for each core.";
 

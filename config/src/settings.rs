@@ -123,7 +123,7 @@ pub enum Dtmf {
 pub enum Rate {
     /// 8 kHz.
     Narrow,
-    /// The first codec's own.
+    /// The best of what the call begins with.
     Native,
 }
 

@@ -353,7 +353,6 @@ fn what_is_not_built_is_refused_as_that() {
         ),
         ("[store]\nmedia = 's3://bucket/prefix'", "store.media"),
         ("[store]\nretention = '90d'", "store.retention"),
-        ("[capture]\nrate = 'native'", "capture.rate"),
         ("[sip]\nlisten = '127.0.0.1:5060'", "sip.listen"),
         ("[rtpengine]\nng = '127.0.0.1:2223'", "rtpengine.ng"),
     ] {
@@ -450,10 +449,10 @@ fn values_are_what_they_look_like() {
         (usual.conceal, usual.dtmf, usual.rate),
         (true, Dtmf::Silence, Rate::Narrow)
     );
-    let capture = config("[capture]\nconceal = false\ndtmf = 'tone'\nrate = 'narrow'").capture;
+    let capture = config("[capture]\nconceal = false\ndtmf = 'tone'\nrate = 'native'").capture;
     assert_eq!(
         (capture.conceal, capture.dtmf, capture.rate),
-        (false, Dtmf::Tone, Rate::Narrow)
+        (false, Dtmf::Tone, Rate::Native)
     );
     let (_, key, kind, reason) = problem("[capture]\nrate = 'wide'");
     assert_eq!((key.as_str(), kind), ("capture.rate", Kind::Value));

@@ -108,6 +108,7 @@ fn try_run(
         store,
         account,
         job,
+        rate: settings.rate,
     };
     if pcap::is_capture(&head) {
         captured::import(&shelf, settings, file, about.len(), progress, done);
@@ -152,6 +153,8 @@ struct Shelf<'s> {
     store: &'s Store,
     account: AccountSid,
     job: &'s Job,
+    /// `capture.rate`.
+    rate: reeld_capture::Rate,
 }
 
 impl Shelf<'_> {

@@ -195,6 +195,8 @@ pub struct CallView {
     pub opened_at_ms: i64,
     /// Its streams, one a track.
     pub streams: Vec<StreamView>,
+    /// Samples a second of its timeline: 8,000 until its first sound, which decides.
+    pub rate_hz: u32,
     /// Its recordings that still run.
     pub recordings: Vec<RecordingView>,
     /// The answer to the last SDP offer.
@@ -231,8 +233,10 @@ pub struct RecordingView {
     pub channels: Channels,
     /// Its tracks.
     pub track: TrackSelection,
-    /// Length so far, in frames at 8 kHz.
+    /// Length so far, in frames at `rate_hz`.
     pub frames: u64,
+    /// Frames a second: its call's.
+    pub rate_hz: u32,
 }
 
 /// Why a command was not carried out. Nothing was changed.

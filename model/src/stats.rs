@@ -17,7 +17,8 @@ pub struct TrackStats {
     pub lost: u64,
     /// Packets that came twice; heard once.
     pub duplicates: u64,
-    /// Packets that came after their place had been written; not heard.
+    /// Packets that came after their place had been written, or further ahead of time than the reorder
+    /// window; not heard.
     pub late: u64,
     /// Packets that came out of order and still found their place.
     pub reordered: u64,

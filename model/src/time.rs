@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Samples a second of every timeline until `capture.rate = "native"` is built: G.711's own rate.
+/// Samples a second of a timeline where `capture.rate` does not say otherwise: G.711's own rate.
 pub const SAMPLE_RATE: u32 = 8_000;
 
 /// An instant of the machine's monotonic clock, in nanoseconds since an arbitrary start.
@@ -45,19 +45,20 @@ impl Sub<Duration> for Mono {
     }
 }
 
-/// A place on a call's timeline, in samples at [`SAMPLE_RATE`] since the call was opened. Signed,
-/// since the first packet carries sound from before it arrived.
+/// A place on a call's timeline, in samples at the call's rate since it was opened. Signed, since
+/// the first packet carries sound from before it arrived.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct MediaPlace(pub i64);
 
 impl MediaPlace {
-    /// The place of the instant `at` on the timeline that began at `origin`, rounded down.
+    /// The place of the instant `at` on the timeline of `rate_hz` that began at `origin`, rounded
+    /// down.
     #[must_use]
-    pub fn of(at: Mono, origin: Mono) -> Self {
+    pub fn of(at: Mono, origin: Mono, rate_hz: u32) -> Self {
         let nanos = i128::from(at.0) - i128::from(origin.0);
-        let samples = (nanos * i128::from(SAMPLE_RATE)).div_euclid(1_000_000_000);
+        let samples = (nanos * i128::from(rate_hz)).div_euclid(1_000_000_000);
         Self(i64::try_from(samples).unwrap_or(i64::MAX))
     }
 }
@@ -79,10 +80,10 @@ impl Sub for MediaPlace {
     }
 }
 
-/// Samples at [`SAMPLE_RATE`] in `time`, rounded down.
+/// Samples at `rate_hz` in `time`, rounded down.
 #[must_use]
-pub fn samples_in(time: Duration) -> i64 {
-    let samples = time.as_nanos() * u128::from(SAMPLE_RATE) / 1_000_000_000;
+pub fn samples_in(time: Duration, rate_hz: u32) -> i64 {
+    let samples = time.as_nanos() * u128::from(rate_hz) / 1_000_000_000;
     i64::try_from(samples).unwrap_or(i64::MAX)
 }
 
@@ -93,9 +94,18 @@ mod tests {
     #[test]
     fn places_count_samples_from_the_origin_both_ways() {
         let origin = Mono(1_000_000_000);
-        assert_eq!(MediaPlace::of(Mono(1_020_000_000), origin), MediaPlace(160));
-        assert_eq!(MediaPlace::of(Mono(980_000_000), origin), MediaPlace(-160));
-        assert_eq!(MediaPlace::of(Mono(999_999_999), origin), MediaPlace(-1));
-        assert_eq!(samples_in(Duration::from_millis(30)), 240);
+        for (at, rate_hz, place) in [
+            (1_020_000_000, 8_000, 160),
+            (980_000_000, 8_000, -160),
+            (999_999_999, 8_000, -1),
+            (1_020_000_000, 44_100, 882),
+            (1_010_000_000, 11_025, 110),
+            (990_000_000, 11_025, -111),
+        ] {
+            let found = MediaPlace::of(Mono(at), origin, rate_hz);
+            assert_eq!(found, MediaPlace(place), "{at} at {rate_hz} Hz");
+        }
+        assert_eq!(samples_in(Duration::from_millis(30), SAMPLE_RATE), 240);
+        assert_eq!(samples_in(Duration::from_millis(30), 48_000), 1_440);
     }
 }

@@ -10,14 +10,25 @@ pub struct Wav {
 }
 
 impl Wav {
-    /// Reads a whole file and holds it to the only shape that reeld serves: canonical 44-byte
-    /// header, 16-bit PCM at 8 kHz, lengths that fit the file.
+    /// Reads a whole file and holds it to the only shape that reeld serves where `capture.rate` is
+    /// narrow: at 8 kHz, beside what [`Wav::read_at`] asks.
     ///
     /// # Panics
     /// When it is not that.
     #[must_use]
     #[track_caller]
     pub fn read(bytes: &[u8]) -> Self {
+        Self::read_at(8_000, bytes)
+    }
+
+    /// Reads a whole file and holds it to the shape that reeld serves: canonical 44-byte header,
+    /// 16-bit PCM, lengths that fit the file; at `rate_hz`.
+    ///
+    /// # Panics
+    /// When it is not that.
+    #[must_use]
+    #[track_caller]
+    pub fn read_at(rate_hz: u32, bytes: &[u8]) -> Self {
         assert!(bytes.len() >= 44, "{} bytes are no WAV", bytes.len());
         let field = |at: usize| {
             let four = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
@@ -33,7 +44,7 @@ impl Wav {
         let reader = hound::WavReader::new(Cursor::new(bytes))
             .unwrap_or_else(|error| panic!("hound does not read it: {error}"));
         let spec = reader.spec();
-        assert_eq!((spec.sample_rate, spec.bits_per_sample), (8_000, 16));
+        assert_eq!((spec.sample_rate, spec.bits_per_sample), (rate_hz, 16));
         assert_eq!(spec.sample_format, hound::SampleFormat::Int);
         let count = usize::from(spec.channels);
         let mut channels = vec![Vec::new(); count];

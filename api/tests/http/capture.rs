@@ -134,6 +134,7 @@ impl State {
                     channels: start.channels,
                     track: start.track,
                     frames: 0,
+                    rate_hz: 8_000,
                 };
                 let take = store.take(start.sid).unwrap();
                 self.seen.push(start);
@@ -165,6 +166,7 @@ impl State {
                 to: open.to.clone(),
                 state: CallState::InProgress,
                 opened_at_ms: SEED_MS,
+                rate_hz: 8_000,
                 streams: Track::ALL
                     .into_iter()
                     .filter(|track| open.tracks.has(*track))

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use reeld_model::time::samples_in;
 use reeld_model::{MediaPlace, Mono};
 
 use super::{Call, FLOWING};
+use crate::timeline::Scale;
 use crate::track::TrackState;
 
 /// The longest packet: none in use has more.
@@ -22,7 +22,7 @@ impl Call {
     /// The first place that stays open at `now`.
     pub(super) fn open_from(&self, now: Mono) -> MediaPlace {
         let window = self.settings.reorder_window;
-        open_from(&self.tracks, self.timeline.origin(), window, now)
+        open_from(&self.tracks, self.timeline.scale(), window, now)
     }
 
     /// Where an instant lies by the senders' own time: a track whose packets come is as far behind
@@ -57,9 +57,16 @@ impl Call {
     /// Where a recording ends that ends at `at`: with a sender that is ahead of its first packet it
     /// needs no time beyond what was received.
     pub(super) fn end(&self, at: Mono) -> MediaPlace {
-        let written = self.timeline.mixer.written_end();
-        self.latest_of(at, true)
-            .min(self.timeline.place(at).max(written))
+        let place = self.timeline.place(at);
+        // What is held may seem far ahead of time where a sender catches up.
+        let most = place
+            + self
+                .timeline
+                .scale()
+                .samples_in(self.settings.reorder_window);
+        let written = self.timeline.mixer.written_end().min(most);
+        let base = self.timeline.mixer.base();
+        self.latest_of(at, true).min(place.max(written)).max(base)
     }
 
     /// The place before which all lies that was said by `at`: where a pause ends.
@@ -78,7 +85,7 @@ impl Call {
 /// until its source is trusted, and for sound that may still belong earlier.
 pub(super) fn open_from(
     tracks: &[Option<TrackState>; 2],
-    origin: Mono,
+    scale: Scale,
     window: Duration,
     now: Mono,
 ) -> MediaPlace {
@@ -91,7 +98,7 @@ pub(super) fn open_from(
     let longest = tracks().map(TrackState::longest).max().unwrap_or(0);
     let waiting = tracks().filter_map(|track| track.order.oldest()).min();
     let waiting = waiting.map_or(now, |waiting| waiting.min(now));
-    let open = MediaPlace::of(oldest.min(waiting - window), origin) + -longest;
+    let open = scale.place(oldest.min(waiting - window)) + -longest;
     let movable = tracks().filter_map(TrackState::held_from).min();
-    movable.map_or(open, |from| open.min(from + -samples_in(window)))
+    movable.map_or(open, |from| open.min(from + -scale.samples_in(window)))
 }

@@ -6,6 +6,8 @@ mod codecs;
 mod control;
 mod ends;
 mod keys;
+mod native;
+mod native_rules;
 mod sound;
 mod sources;
 mod strangers;

@@ -15,6 +15,9 @@ const ALWAYS: Mono = Mono(u64::MAX);
 impl Call {
     /// Takes a packet of the source that is heard, and what has waited for it, each in its turn.
     pub(super) fn receive(&mut self, track: Track, arrival: Mono, packet: &RtpPacket<'_>) {
+        if !self.has_rate {
+            self.decide_rate(track, packet.payload_type);
+        }
         let Some(state) = &mut self.tracks[track.index()] else {
             return;
         };

@@ -7,7 +7,7 @@
 use super::{Segment, TRUSTED_MS, extend};
 
 /// What a report must differ by to be followed, in milliseconds.
-const NOTICED_MS: i64 = 2;
+const NOTICED_MS: i64 = 6;
 
 impl Segment {
     /// What to add to the sender's NTP clock for a place, if it is known.

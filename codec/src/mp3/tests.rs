@@ -381,3 +381,20 @@ proptest! {
         drop(decode(&bytes[..], 1 << 16));
     }
 }
+
+#[test]
+fn a_rate_takes_nothing_from_the_sound_and_can_be_encoded() {
+    for (sound, rate) in [
+        (8_000, 8_000),
+        (8_001, 11_025),
+        (16_000, 16_000),
+        (37_800, 44_100),
+        (48_000, 48_000),
+        (96_000, 48_000),
+    ] {
+        assert_eq!(rate_for(sound), rate);
+    }
+    for rate in RATES {
+        assert!(Layout::of(2, rate).is_some(), "{rate}");
+    }
+}

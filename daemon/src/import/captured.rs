@@ -168,7 +168,7 @@ impl Takes<'_, '_> {
                 digits: String::new(),
                 tracks: Default::default(),
                 quality: Default::default(),
-                rate_hz: reeld_model::SAMPLE_RATE,
+                rate_hz: take.rate_hz(),
             };
             self.shelf.undo(take.end(summary, crate::clock::unix_ms()));
         }

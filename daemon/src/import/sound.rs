@@ -1,8 +1,9 @@
 //! A WAV or MP3 file as a recording: the move from another recorder.
 //!
 //! Called by [`super::run`]; `codec` reads the files. One channel becomes a mono recording, two a
-//! dual one, left inbound and right outbound. What has another rate than 8 kHz is brought to it. The
-//! file is streamed, twice: its checksum is the token by which a repeat is known.
+//! dual one, left inbound and right outbound. It is brought to 8 kHz, or keeps
+//! its own rate where `capture.rate` is native. The file is streamed, twice: its checksum is the token by
+//! which a repeat is known.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -52,7 +53,11 @@ pub(super) fn import(
     };
     let mut reader = Reader::open(kind, counted).map_err(|error| error.to_string())?;
     let (channels, rate_hz, codec) = reader.format();
-    let mut rate = Rate::new(channels, rate_hz).map_err(|error| error.to_string())?;
+    let to_hz = match shelf.rate {
+        reeld_capture::Rate::Narrow => SAMPLE_RATE,
+        reeld_capture::Rate::Native => mp3::rate_for(rate_hz),
+    };
+    let mut rate = Rate::new(channels, rate_hz, to_hz).map_err(|error| error.to_string())?;
     let job = shelf.job;
     if let Some(wanted) = job.channels.filter(|wanted| *wanted != channels) {
         return Err(format!("it has {channels} channels, not {wanted}"));
@@ -94,6 +99,7 @@ pub(super) fn import(
     };
     let mut take = take_of(shelf, sid)?;
     take.begins_at(created_ms);
+    take.set_rate(to_hz).map_err(|error| error.to_string())?;
     let mut stopped = false;
     let copied = copy(&mut reader, &mut take, &mut rate, &mut || {
         stopped = !progress(read.load(Ordering::Relaxed), length);
@@ -106,9 +112,9 @@ pub(super) fn import(
         digits: String::new(),
         tracks: Default::default(),
         quality: Default::default(),
-        rate_hz: SAMPLE_RATE,
+        rate_hz: to_hz,
     };
-    let duration_ms = i64::try_from(frames * 1_000 / u64::from(SAMPLE_RATE)).unwrap_or(0);
+    let duration_ms = i64::try_from(frames * 1_000 / u64::from(to_hz)).unwrap_or(0);
     let ended = take.end(summary, created_ms.saturating_add(duration_ms));
     if stopped {
         shelf.undo(ended);
@@ -173,8 +179,8 @@ struct Rate {
 }
 
 impl Rate {
-    fn new(channels: u16, rate_hz: u32) -> Result<Self, reeld_codec::Error> {
-        let resampler = Resampler::new(rate_hz, SAMPLE_RATE)?;
+    fn new(channels: u16, from_hz: u32, to_hz: u32) -> Result<Self, reeld_codec::Error> {
+        let resampler = Resampler::new(from_hz, to_hz)?;
         Ok(Self {
             resamplers: vec![resampler; usize::from(channels)],
             channel: Vec::new(),

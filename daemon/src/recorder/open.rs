@@ -63,6 +63,16 @@ impl OpenTake {
         self.started_ms = Some(unix_ms);
     }
 
+    /// Frames a second.
+    pub(crate) fn rate_hz(&self) -> u32 {
+        self.take.rate_hz()
+    }
+
+    /// Says how many frames a second has, before the first.
+    pub(crate) fn set_rate(&mut self, rate_hz: u32) -> Result<(), StoreError> {
+        self.take.set_rate(rate_hz)
+    }
+
     /// Frames (one sample a channel) that are in the file.
     pub(crate) fn frames(&self) -> u64 {
         self.take.frames()

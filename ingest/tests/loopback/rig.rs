@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reeld_capture::Output;
 use reeld_codec::g711::{Law, decode_sample};
@@ -271,6 +271,8 @@ pub(crate) struct Sender {
     to: u16,
     ssrc: u32,
     sequence: u16,
+    /// When it sent its first packet.
+    since: Option<Instant>,
     /// Packets that are yet to be sent, for [`Sender::send_reordered`].
     queue: VecDeque<Vec<u8>>,
     /// What was sent, decoded.
@@ -287,6 +289,7 @@ impl Sender {
             to: port,
             ssrc,
             sequence: 65_500,
+            since: None,
             queue: VecDeque::new(),
             sound: Vec::new(),
         }
@@ -300,6 +303,11 @@ impl Sender {
         self.sound
             .extend(codes.iter().map(|code| decode_sample(Law::Mu, *code)));
         let packets = self.sequence.wrapping_sub(65_500);
+        // A sender faster than time is cut: it may be ahead by the window and no more.
+        let due = *self.since.get_or_insert_with(Instant::now)
+            + Duration::from_millis(20) * u32::from(packets);
+        let ahead = due.saturating_duration_since(Instant::now());
+        std::thread::sleep(ahead.saturating_sub(Duration::from_millis(140)));
         let stamp = u32::from(packets) * u32::try_from(PTIME).unwrap();
         let mut packet = vec![0x80, 0];
         packet.extend(self.sequence.to_be_bytes());
@@ -310,7 +318,7 @@ impl Sender {
         packet
     }
 
-    /// Sends so many packets at once.
+    /// Sends so many packets, a window ahead of time.
     pub(crate) fn send(&mut self, packets: usize) {
         for _ in 0..packets {
             let packet = self.next_packet();

@@ -35,7 +35,9 @@ fn both_tracks_of_a_call_reach_their_channels_on_ticks_alone() {
     let rig = Rig::start(settings(8));
     let opened = rig.record(call(1), start(sid(1), Channels::Dual, TrackSelection::Both));
     let mut senders = Track::ALL.map(|track| Sender::to(port(&opened, track)));
-    senders.iter_mut().for_each(|sender| sender.send(50));
+    for _ in 0..50 {
+        senders.iter_mut().for_each(|sender| sender.send(1));
+    }
     until("packets are read on a tick", || {
         (rig_totals(&rig) == 100).then_some(())
     });

@@ -22,6 +22,8 @@ pub(super) struct Taped {
     pub(super) samples: Vec<i16>,
     pub(super) channels: usize,
     pub(super) started: Option<Mono>,
+    /// Frames a second, once it has started.
+    pub(super) rate_hz: Option<u32>,
     pub(super) keep: u64,
     pub(super) summary: Option<Summary>,
     /// Frames that came as `Output::Silence`.
@@ -171,7 +173,8 @@ impl Bench {
             taped.channels = self.channels.get(&sid).copied().unwrap_or(1);
             assert!(taped.summary.is_none(), "nothing follows the end");
             match output {
-                Output::Started { at, .. } => {
+                Output::Started { at, rate_hz, .. } => {
+                    taped.rate_hz = Some(rate_hz);
                     assert!(taped.started.is_none() && taped.samples.is_empty());
                     taped.started = Some(at);
                 }
@@ -199,6 +202,7 @@ impl Bench {
                 }
                 Output::Ended { summary, .. } => {
                     assert_eq!(summary.frames, taped.keep);
+                    assert_eq!(summary.rate_hz, taped.rate_hz.unwrap_or(summary.rate_hz));
                     taped
                         .samples
                         .truncate(usize::try_from(taped.keep).unwrap() * taped.channels);

@@ -9,8 +9,8 @@ use reeld_model::{
     TrackSelection, Trim,
 };
 
-use super::bench::{Bench, plain};
-use crate::Port;
+use super::bench::{Bench, open_call, plain, settings};
+use crate::{Port, Rate, Settings};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -40,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
             Just([0x80, 0]),
             Just([0x80, 8]),
             Just([0x80, 101]),
+            proptest::sample::select(vec![9, 13, 107, 118]).prop_map(|kind| [0x80, kind]),
             any::<[u8; 2]>()
         ],
         prop_oneof![0u16..200, any::<u16>()],
@@ -72,8 +73,12 @@ fn change(bench: &mut Bench, number: u8, change: ChangeRecording) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn nothing_panics_and_no_file_outgrows_time(steps in proptest::collection::vec(step(), 1..400)) {
-        let mut bench = Bench::new();
+    fn nothing_panics_and_no_file_outgrows_time(
+        is_native: bool,
+        steps in proptest::collection::vec(step(), 1..400),
+    ) {
+        let rate = if is_native { Rate::Native } else { Rate::Narrow };
+        let mut bench = Bench::with(Settings { rate, ..settings() }, open_call());
         let begin = bench.now;
         let mut payload = 0u64;
         let mut started = Vec::new();
@@ -120,7 +125,9 @@ proptest! {
         for number in started {
             let taped = &bench.taped[&RecordingSid::from_bytes([number; 16])];
             prop_assert!(taped.summary.is_some());
-            prop_assert!(taped.frames() as u64 <= time + payload + 8_000);
+            let rate_hz = u64::from(taped.rate_hz.unwrap_or(8_000));
+            prop_assert!(is_native || rate_hz == 8_000);
+            prop_assert!(taped.frames() as u64 * 8_000 <= (time + payload + 8_000) * rate_hz);
         }
     }
 }

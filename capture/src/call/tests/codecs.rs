@@ -6,22 +6,22 @@ use reeld_codec::resample::Resampler;
 use reeld_codec::{g722, l16, opus};
 use reeld_model::{Channels, OpenCall, Track, TrackSelection};
 
-use super::bench::{Bench, OPENED, Sender, open_call, plain, settings};
+use super::bench::{Bench, OPENED, Sender, Taped, open_call, plain, settings};
 
 const OFFER: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 30026 RTP/AVP 9 107 96 97 98 18\r\na=rtpmap:107 opus/48000/2\r\n\
     a=rtpmap:96 L16/8000\r\na=rtpmap:97 L16/48000/2\r\na=rtpmap:98 L16/11025\r\n";
 
 /// Packets of a codec, and how many units of its stamp and milliseconds each has.
-struct Stream {
-    payload_type: u8,
-    payloads: Vec<Vec<u8>>,
-    units: usize,
-    ms: u64,
+pub(super) struct Stream {
+    pub(super) payload_type: u8,
+    pub(super) payloads: Vec<Vec<u8>>,
+    pub(super) units: usize,
+    pub(super) ms: u64,
 }
 
 /// Something like a voice, from `rate_hz`.
-fn voice(rate_hz: u32, ms: usize) -> Vec<i16> {
+pub(super) fn voice(rate_hz: u32, ms: usize) -> Vec<i16> {
     let mut angle = 0.0;
     (0..rate_hz as usize * ms / 1_000)
         .map(|i| {
@@ -39,12 +39,16 @@ fn voice(rate_hz: u32, ms: usize) -> Vec<i16> {
 }
 
 /// Sends the packets in this order, each in the time of its turn; what was recorded.
-fn record(stream: &Stream, order: &[usize]) -> super::bench::Taped {
+fn record(stream: &Stream, order: &[usize]) -> Taped {
     let open = OpenCall {
         sdp: Some(OFFER.to_owned()),
         ..open_call()
     };
-    let mut bench = Bench::with(settings(), open);
+    record_in(Bench::with(settings(), open), stream, order)
+}
+
+/// The same in a call of its own.
+pub(super) fn record_in(mut bench: Bench, stream: &Stream, order: &[usize]) -> Taped {
     let sid = bench.start(1, plain(Channels::Mono, TrackSelection::Inbound));
     let mut sender = Sender {
         samples: stream.units,
@@ -65,12 +69,12 @@ fn record(stream: &Stream, order: &[usize]) -> super::bench::Taped {
     bench.taped.remove(&sid).unwrap()
 }
 
-fn in_order(stream: &Stream) -> Vec<usize> {
+pub(super) fn in_order(stream: &Stream) -> Vec<usize> {
     (0..stream.payloads.len()).collect()
 }
 
 /// Every eleventh packet is overtaken by one, every seventeenth by three.
-fn mixed(stream: &Stream) -> Vec<usize> {
+pub(super) fn mixed(stream: &Stream) -> Vec<usize> {
     let mut order = in_order(stream);
     for at in (20..order.len() - 4).step_by(11) {
         order.swap(at, at + 1);
@@ -83,7 +87,12 @@ fn mixed(stream: &Stream) -> Vec<usize> {
 
 /// A straight decode at the timeline's rate, where the codec gives `rate_hz`.
 fn straight(natural: &[i16], rate_hz: u32) -> Vec<i16> {
-    let mut resampler = Resampler::new(rate_hz, 8_000).unwrap();
+    brought(natural, rate_hz, 8_000)
+}
+
+/// All of a sound at another rate.
+pub(super) fn brought(natural: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
+    let mut resampler = Resampler::new(from_hz, to_hz).unwrap();
     let mut samples = Vec::new();
     resampler.process(natural, &mut samples);
     resampler.flush(&mut samples);
@@ -110,6 +119,12 @@ fn assert_exact(taped: &[i16], truth: &[i16], what: &str) {
 }
 
 fn g722_stream() -> (Stream, Vec<i16>) {
+    let (stream, natural) = g722_natural();
+    (stream, straight(&natural, 16_000))
+}
+
+/// The packets of a voice, and a straight decode of them at their own rate.
+pub(super) fn g722_natural() -> (Stream, Vec<i16>) {
     let mut codes = Vec::new();
     g722::Encoder::new().encode(&voice(16_000, 3_000), &mut codes);
     let mut natural = vec![0; codes.len() * 2];
@@ -121,10 +136,15 @@ fn g722_stream() -> (Stream, Vec<i16>) {
         units: 160,
         ms: 20,
     };
-    (stream, straight(&natural, 16_000))
+    (stream, natural)
 }
 
 fn opus_stream(size: usize, loss_percent: u8) -> (Stream, Vec<i16>) {
+    let (stream, natural) = opus_natural(size, loss_percent);
+    (stream, straight(&natural, 48_000))
+}
+
+pub(super) fn opus_natural(size: usize, loss_percent: u8) -> (Stream, Vec<i16>) {
     let mut encoder = opus::Encoder::new(48_000, loss_percent).unwrap();
     let mut decoder = opus::Decoder::new(48_000).unwrap();
     let mut natural = Vec::new();
@@ -145,7 +165,7 @@ fn opus_stream(size: usize, loss_percent: u8) -> (Stream, Vec<i16>) {
         units: size,
         ms: size as u64 / 48,
     };
-    (stream, straight(&natural, 48_000))
+    (stream, natural)
 }
 
 #[test]
