@@ -136,7 +136,7 @@ fn sound_keys_and_counts_are_the_same() {
     let client = daemon.client();
     let captures = captures();
     let paths: Vec<_> = captures.iter().map(|(path, _)| path.clone()).collect();
-    let lived = play(&client, &paths);
+    let lived = play(client, &paths);
     for ((path, law), lived) in captures.iter().zip(lived) {
         let name = path.display().to_string();
         let (_, imported) = import(&daemon, path);
@@ -161,7 +161,7 @@ fn keys_alone_are_the_same() {
     let daemon = Setup::new().start();
     let client = daemon.client();
     let paths = of_keys();
-    let lived = play(&client, &paths);
+    let lived = play(client, &paths);
     for (path, lived) in paths.iter().zip(lived) {
         let record = client.wait_status(&lived, "absent");
         let digits = record["digits"].as_str().expect("it has keys");

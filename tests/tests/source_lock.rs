@@ -191,27 +191,22 @@ fn a_source_outside_media_allow_is_not_heard() {
 
 /// A key of RFC 4733, pressed and let go by one who counts as `voice` does.
 fn key(voice: &Voice, code: u8, at: Duration) -> Script {
-    let packets = [(0, 160_u16), (0x80, 320), (0x80, 320)];
-    let cues = packets
-        .into_iter()
-        .enumerate()
-        .map(|(place, (end, length))| {
-            let [high, low] = length.to_be_bytes();
-            let packet = Packet {
-                payload_type: 101,
-                marker: false,
-                sequence: voice
-                    .sequence
-                    .wrapping_add(u16::try_from(place).expect("three")),
-                timestamp: voice.timestamp,
-                ssrc: voice.ssrc,
-                payload: vec![code, end | 10, high, low],
-            };
-            Cue {
-                at: at + place as u32 * Duration::from_millis(20),
-                bytes: packet.bytes(),
-            }
-        });
+    let packets = [(0_u16, 0, 160_u16), (1, 0x80, 320), (2, 0x80, 320)];
+    let cues = packets.into_iter().map(|(place, end, length)| {
+        let [high, low] = length.to_be_bytes();
+        let packet = Packet {
+            payload_type: 101,
+            marker: false,
+            sequence: voice.sequence.wrapping_add(place),
+            timestamp: voice.timestamp,
+            ssrc: voice.ssrc,
+            payload: vec![code, end | 10, high, low],
+        };
+        Cue {
+            at: at + u32::from(place) * Duration::from_millis(20),
+            bytes: packet.bytes(),
+        }
+    });
     Script(cues.collect())
 }
 
