@@ -123,10 +123,13 @@ impl RecordingView<'_> {
             }),
             Stage::Completed | Stage::Absent => Value::Number(record.duration_ms()),
         };
-        // The record of a live one does not know yet.
-        let rate_hz = match (&self.live, record.stage) {
-            (Some(live), Stage::Live) => live.rate_hz,
-            _ => record.rate_hz,
+        // The record of a live one does not know either.
+        let rate_hz = match record.stage {
+            Stage::Live => self
+                .live
+                .as_ref()
+                .map_or(Value::Null, |live| Value::Number(live.rate_hz.into())),
+            Stage::Completed | Stage::Absent => Value::Number(record.rate_hz.into()),
         };
         // Written by us as JSON; were it ever damaged, its text would still be shown.
         let tags = match record.tags_json.as_str() {
@@ -139,7 +142,7 @@ impl RecordingView<'_> {
                 "EndedBy",
                 Value::text(record.ended_by.map(|by| by.as_str())),
             ),
-            Field::own("RateHz", Value::Number(rate_hz.into())),
+            Field::own("RateHz", rate_hz),
             Field::own("Digits", Value::Text(record.digits.clone())),
             Field::own("Recovered", Value::Flag(record.recovered)),
             Field::own("Tags", tags),

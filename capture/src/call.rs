@@ -18,7 +18,7 @@ use reeld_model::{
 
 use crate::inband::Detector;
 use crate::output::Output;
-use crate::packet::{self, Datagram, RtpPacket};
+use crate::packet::{self, Datagram, RtpPacket, SenderReport};
 use crate::payload::PayloadMap;
 use crate::recording::{Recording, Report};
 use crate::sdp::{Line, Offer};
@@ -194,13 +194,14 @@ impl Call {
                 let report = packet::sender_report(compound);
                 let says_bye = packet::says_bye(compound, heard.ssrc);
                 let names_it = says_bye || report.is_some_and(|report| report.ssrc == heard.ssrc);
-                if !state.source.is_reporter(from, names_it) {
-                    return;
+                let is_reporter = state.source.is_reporter(from, names_it);
+                let is_heard = |report: &SenderReport| {
+                    is_reporter || report.ssrc != heard.ssrc && heard.address.ip() == from.ip()
+                };
+                if let Some(report) = report.filter(is_heard) {
+                    state.note_report(report, from, heard.ssrc);
                 }
-                if let Some(report) = report {
-                    state.note_report(report, heard.ssrc);
-                }
-                if says_bye {
+                if says_bye && is_reporter {
                     self.bye.get_or_insert(arrival);
                 }
                 return;
@@ -412,10 +413,7 @@ impl Call {
             Of::Stream => state.take(packet, arrived, &mut self.scratch),
             Of::StreamBefore => state.take_straggler(packet, arrived, &mut self.scratch),
         };
-        let moved = state.take_move();
-        let end = state.end();
-        if let Some(moved) = moved {
-            // What is written now is not in the window yet.
+        if let Some((moved, end)) = state.take_move() {
             follow(&mut self.timeline, &self.tracks, track, moved, end);
         }
         let (place, samples, length, gap) = match content {
@@ -478,8 +476,7 @@ impl Call {
                 continue;
             };
             state.decide(now);
-            let (moved, end) = (state.take_move(), state.end());
-            if let Some(moved) = moved {
+            if let Some((moved, end)) = state.take_move() {
                 follow(&mut self.timeline, &self.tracks, track, moved, end);
             }
         }
@@ -540,8 +537,9 @@ fn follow(
     end: MediaPlace,
 ) {
     let to = end + -moved.by;
-    let ends = tracks.iter().flatten().map(TrackState::end);
-    timeline.move_sound(track, moved, to, ends.max().unwrap_or(end));
+    // The other track's sound is all written; of this one's, what came with the move is not.
+    let other = tracks[1 - track.index()].as_ref().map(TrackState::end);
+    timeline.move_sound(track, moved, to, other.map_or(end, |other| end.max(other)));
 }
 
 /// Counts of each track, indexed by [`Track::index`].

@@ -192,17 +192,19 @@ impl Drift {
 
     /// Whether a step is the drift that the stream before had.
     fn is_as_hinted(&self, step: i64) -> bool {
-        let expected = self.known_ppb.map_or(0, |ppb| {
-            -ppb * STRETCH_MS * self.rate_hz / 1_000 / 1_000_000_000
-        });
+        let expected = self.late_at(self.known_ppb);
         let is_like = step.signum() == expected.signum() && 2 * step.abs() >= expected.abs();
         expected.abs() >= self.samples(HINTED_US) && is_like
     }
 
     /// By how many samples the sender falls behind in a stretch.
     fn late_in_a_stretch(&self) -> i64 {
+        self.late_at(self.ppb())
+    }
+
+    fn late_at(&self, ppb: Option<i64>) -> i64 {
         let samples = STRETCH_MS * self.rate_hz / 1_000;
-        -self.ppb().unwrap_or(0) * samples / 1_000_000_000
+        -ppb.unwrap_or(0) * samples / 1_000_000_000
     }
 
     /// Notes that what follows was placed `by` samples later for drift.

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use reeld_model::time::time_of;
 use reeld_model::{EndedBy, Mono, RecordingSid};
 
 use crate::output::Output;
@@ -302,10 +303,7 @@ impl Frames {
     fn state_start(&mut self, out: &mut VecDeque<Output>) {
         if !self.started {
             self.started = true;
-            let rate_hz = u64::from(self.rules.rate_hz);
-            let (seconds, rest) = (self.lead_trimmed / rate_hz, self.lead_trimmed % rate_hz);
-            let lead =
-                Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate_hz);
+            let lead = time_of(self.lead_trimmed, self.rules.rate_hz);
             out.push_back(Output::Started {
                 recording: self.recording,
                 at: self.begun_at + lead,

@@ -142,8 +142,6 @@ pub(crate) struct Placed {
     pub(crate) moved: Option<Move>,
     /// Whether a segment was found to have begun.
     pub(crate) segments: u64,
-    /// Whether it came so far ahead of time that there is no place for it.
-    pub(crate) is_ahead: bool,
 }
 
 impl Segment {
@@ -197,8 +195,14 @@ impl Segment {
         self.hold.as_ref().is_some_and(Hold::is_fresh)
     }
 
+    /// Whether a packet of `samples` samples at `place` came so far ahead of time that there is no place
+    /// for it.
+    pub(crate) fn is_ahead(&self, place: MediaPlace, samples: i64, arrived: MediaPlace) -> bool {
+        place + samples - arrived > self.most_ahead()
+    }
+
     /// How far ahead of its arrival a packet's end may lie, in samples.
-    pub(crate) fn most_ahead(&self) -> i64 {
+    fn most_ahead(&self) -> i64 {
         let earliest = self
             .hold
             .as_ref()
@@ -222,7 +226,6 @@ impl Segment {
             place: MediaPlace(0),
             moved: None,
             segments: 0,
-            is_ahead: false,
         };
         let is_quiet = std::mem::take(&mut self.is_quiet);
         let mut extended = extend(self.clock.newest_stamp, packet.stamp);
@@ -275,8 +278,6 @@ impl Segment {
                 self.break_off(packet, behind, contiguous);
                 extended = self.clock.newest_stamp;
                 lateness = 0;
-            } else {
-                placed.is_ahead = lateness < -self.samples(AHEAD_MS);
             }
         } else {
             let missing = packet.steps - 1;
@@ -384,40 +385,33 @@ impl Segment {
     /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
     /// recent ones.
     pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
-        let own = (self.clock, true);
         // The first packet by a new clock may have overtaken others by it as well as those before it.
-        let previous = self
-            .previous
-            .filter(|_| packet.number < self.first_number)
-            .map(|(previous, _)| (previous, false));
-        let (clock, extended, is_own) =
-            previous
-                .into_iter()
-                .chain([own])
-                .find_map(|(clock, is_own)| {
-                    let extended = extend(clock.newest_stamp, packet.stamp);
-                    let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
-                    let recent = -self.samples(PAUSE_MS)..=self.samples(RECENT_MS);
-                    let end = clock.origin + self.in_samples(extended) + packet.samples;
-                    let is_late = packet.arrived.0 - end > self.samples(OVERTAKEN_MS);
-                    let fits = recent.contains(&behind) && (is_own || !is_late);
-                    fits.then_some((clock, extended, is_own))
-                })?;
-        let since = if is_own {
-            let units = self.in_units(packet.samples);
-            self.turns.since_packet(packet.number, extended, units)
-        } else {
-            0
-        };
-        let place = MediaPlace(clock.origin + self.in_samples(extended) - since);
+        let previous = self.previous.filter(|_| packet.number < self.first_number);
+        let by_previous = previous.and_then(|(clock, _)| self.recent_by(&clock, packet));
+        if let Some((place, _)) = by_previous
+            && packet.arrived.0 - (place + packet.samples) <= self.samples(OVERTAKEN_MS)
+        {
+            return Some(MediaPlace(place));
+        }
+        let (place, extended) = self.recent_by(&self.clock, packet)?;
+        let units = self.in_units(packet.samples);
+        let place = MediaPlace(place - self.turns.since_packet(packet.number, extended, units));
         if let Some(hold) = &mut self.hold
-            && is_own
             && (hold.is_fresh() || packet.number > hold.after)
         {
             // One that was overtaken by the hold's first goes where that one goes.
             hold.from = hold.from.min(place.max(hold.floor));
         }
         Some(place)
+    }
+
+    /// The place of a packet by a clock, and its stamp extended, if that is one of the clock's recent ones.
+    fn recent_by(&self, clock: &Clock, packet: &Packet) -> Option<(i64, i64)> {
+        let extended = extend(clock.newest_stamp, packet.stamp);
+        let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
+        let recent = -self.samples(PAUSE_MS)..=self.samples(RECENT_MS);
+        let place = clock.origin + self.in_samples(extended);
+        recent.contains(&behind).then_some((place, extended))
     }
 
     /// The place of the stamp of what is not sound (events, comfort noise), if it is near.
@@ -436,7 +430,6 @@ impl Segment {
             place: MediaPlace(0),
             moved: None,
             segments: 0,
-            is_ahead: false,
         };
         self.settle_hold(&mut placed);
         (placed.moved, placed.segments)

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use reeld_codec::dtmf;
-use reeld_model::time::samples_in;
+use reeld_model::time::{samples_in, time_of};
 use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, Track, TrackStats};
 
 use crate::fill::{Fill, Gap, Made};
@@ -66,10 +66,7 @@ impl Scale {
 
     /// The instant of a place.
     fn instant(self, place: MediaPlace) -> Mono {
-        let (samples, rate_hz) = (place.0.unsigned_abs(), u64::from(self.rate_hz));
-        let (seconds, rest) = (samples / rate_hz, samples % rate_hz);
-        let time =
-            Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate_hz);
+        let time = time_of(place.0.unsigned_abs(), self.rate_hz);
         if place.0 >= 0 {
             self.origin + time
         } else {

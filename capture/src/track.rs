@@ -5,6 +5,8 @@
 
 mod straggler;
 
+use std::net::SocketAddr;
+
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
 
@@ -54,8 +56,9 @@ pub(crate) struct TrackState {
     usual_samples: i64,
     /// Samples of the longest packet so far.
     longest: i64,
-    /// Sound that was placed is to be moved, before anything else is written.
-    moved: Option<Move>,
+    /// Sound that was placed is to be moved, before anything else is written; and the end of the track
+    /// then, which what is yet to be written is not part of.
+    moved: Option<(Move, MediaPlace)>,
     /// Where an event stands, in which no sound is heard.
     muted: Option<(MediaPlace, MediaPlace)>,
     pace: Pace,
@@ -64,8 +67,8 @@ pub(crate) struct TrackState {
     drift_ppb: Option<i64>,
     /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
     ntp_offset: Option<i64>,
-    /// A report whose packets have not come yet.
-    report: Option<SenderReport>,
+    /// A report whose packets have not come yet, and from where it came.
+    report: Option<(SenderReport, SocketAddr)>,
     /// Payload types that could not be decoded, one bit each.
     undecodable: u128,
 }
@@ -163,7 +166,7 @@ impl TrackState {
     }
 
     /// What is to be moved before anything is written, once.
-    pub(crate) fn take_move(&mut self) -> Option<Move> {
+    pub(crate) fn take_move(&mut self) -> Option<(Move, MediaPlace)> {
         self.moved.take()
     }
 
@@ -190,7 +193,7 @@ impl TrackState {
 
     /// Notes a sender report, while `ssrc` is heard. One of a stream that is yet to be trusted waits for
     /// it.
-    pub(crate) fn note_report(&mut self, report: SenderReport, ssrc: u32) {
+    pub(crate) fn note_report(&mut self, report: SenderReport, from: SocketAddr, ssrc: u32) {
         let segment = self
             .stream
             .as_mut()
@@ -204,7 +207,7 @@ impl TrackState {
                 self.ntp_offset = segment.ntp_offset();
                 placed
             });
-        self.report = Some(report).filter(|_| !placed);
+        self.report = (!placed).then_some((report, from));
     }
 
     fn segment(&self) -> Option<&Segment> {
@@ -269,11 +272,9 @@ impl TrackState {
 
     fn note_moved(&mut self, moved: Option<Move>, segments: u64) {
         self.counts.segments += segments;
-        if let Some(moved) = moved {
-            if self.end > moved.from {
-                self.end = self.end + moved.by;
-            }
-            self.moved = Some(moved);
+        if let Some(moved) = moved.filter(|moved| self.end > moved.from) {
+            self.end = self.end + moved.by;
+            self.moved = Some((moved, self.end));
         }
     }
 
@@ -398,6 +399,18 @@ impl TrackState {
         if length == 0 {
             return Content::Nothing;
         }
+        let Some(payload) = payload else {
+            // The clock of its stamps is not known, and silence needs no exact place.
+            let behind = self.end;
+            self.end = behind.max(arrived);
+            let follows = order == Arrival::Newest && behind != NOWHERE;
+            return Content::Sound {
+                place: arrived + -length,
+                samples: &[],
+                length,
+                gap: follows.then_some((behind, Gap::Quiet)),
+            };
+        };
         let placed = segment::Packet {
             stamp: packet.timestamp,
             number,
@@ -410,7 +423,7 @@ impl TrackState {
             let segment = stream.segment.as_mut();
             let Some(place) = segment.and_then(|segment| {
                 let place = segment.place_overtaken(&placed)?;
-                (place + length - arrived <= segment.most_ahead()).then_some(place)
+                (!segment.is_ahead(place, length, arrived)).then_some(place)
             }) else {
                 // Its stamp is of no place that is still open.
                 self.note_late();
@@ -426,12 +439,15 @@ impl TrackState {
                 gap: None,
             };
         }
-        let Some(mut place) = self.place(&placed, payload.map(Payload::clock_hz)) else {
+        let Some(mut place) = self.place(&placed, payload.clock_hz()) else {
             self.note_late();
             return Content::Nothing;
         };
-        if let Some(report) = self.report.take_if(|report| report.ssrc == packet.ssrc) {
-            self.note_report(report, packet.ssrc);
+        let is_of = |(report, _): &mut (SenderReport, _)| report.ssrc == packet.ssrc;
+        if let Some((report, from)) = self.report.take_if(is_of)
+            && self.source.is_reporter(from, true)
+        {
+            self.note_report(report, from, packet.ssrc);
         }
         let Some(stream) = &mut self.stream else {
             return Content::Nothing;
@@ -467,11 +483,10 @@ impl TrackState {
 
     /// Places a packet that came in order, and learns from its arrival. None if it came too far ahead
     /// of time.
-    fn place(&mut self, packet: &segment::Packet, clock_hz: Option<u32>) -> Option<MediaPlace> {
+    fn place(&mut self, packet: &segment::Packet, clock_hz: u32) -> Option<MediaPlace> {
         if self
             .segment()
-            .zip(clock_hz)
-            .is_some_and(|(segment, hz)| segment.clock_hz() != hz)
+            .is_some_and(|segment| segment.clock_hz() != clock_hz)
         {
             // Another codec's stamps tell nothing by this clock.
             self.decide(None);
@@ -483,18 +498,15 @@ impl TrackState {
         let Some(stream) = &mut self.stream else {
             return Some(packet.arrived);
         };
-        // The usual clock, where nothing is known of the codec.
-        let clock_hz = clock_hz.unwrap_or(SAMPLE_RATE);
         let Some(segment) = &mut stream.segment else {
             let known = (self.ntp_offset, self.drift_ppb);
             let (segment, place) = Segment::begin(packet, self.rate_hz, clock_hz, known);
-            let is_ahead = place + packet.samples - packet.arrived > segment.most_ahead();
+            let is_ahead = segment.is_ahead(place, packet.samples, packet.arrived);
             stream.segment = Some(segment);
             return (!is_ahead).then_some(place);
         };
         let placed = segment.place_newest(packet);
-        let ahead = placed.place + packet.samples - packet.arrived;
-        let is_ahead = placed.is_ahead || ahead > segment.most_ahead();
+        let is_ahead = segment.is_ahead(placed.place, packet.samples, packet.arrived);
         let lateness = segment.lateness_of_newest();
         if let Some(last) = stream.last_lateness.replace(lateness) {
             // RFC 3550 §A.8, in sixteenths.

@@ -80,6 +80,14 @@ impl Sub for MediaPlace {
     }
 }
 
+/// The time of `samples` samples at `rate_hz`, rounded down.
+#[must_use]
+pub fn time_of(samples: u64, rate_hz: u32) -> Duration {
+    let rate_hz = u64::from(rate_hz);
+    let (seconds, rest) = (samples / rate_hz, samples % rate_hz);
+    Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / rate_hz)
+}
+
 /// Samples at `rate_hz` in `time`, rounded down.
 #[must_use]
 pub fn samples_in(time: Duration, rate_hz: u32) -> i64 {

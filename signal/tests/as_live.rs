@@ -9,12 +9,11 @@ use std::io::Cursor;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{LegacyPcapReader, Linktype, PcapBlockOwned, PcapError};
-use reeld_capture::{Call, Dtmf, Output, Port, Rate, Settings};
+use reeld_capture::{Call, Output, Port, Settings};
 use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, Rules, StartRecording,
     Summary, Track, TrackSelection, TrackStats, Trim,
@@ -72,15 +71,8 @@ impl Sink for Recorded {
 
 fn settings() -> Settings {
     Settings {
-        reorder_window: Duration::from_millis(200),
-        first_packet: Duration::from_secs(60),
-        inactivity: Duration::from_secs(300),
-        max_length: Duration::from_secs(3_600),
         allow: vec!["0.0.0.0/0".parse().unwrap()],
-        conceal: true,
-        dtmf: Dtmf::Silence,
-        rate: Rate::Narrow,
-        advertise: IpAddr::from([127, 0, 0, 1]),
+        ..reeld_network::play::settings()
     }
 }
 

@@ -258,6 +258,23 @@ fn what_cannot_be_decoded_is_silence_of_its_length_and_has_a_name() {
     assert_eq!(summary.quality[0].undecodable, ["18 G729"]);
 }
 
+/// Opus without an offer: 20 ms of a clock of 48 kHz, which nothing tells.
+#[test]
+fn the_stamps_of_what_cannot_be_decoded_move_nothing() {
+    let stream = Stream {
+        payload_type: 96,
+        payloads: vec![vec![0x20; 160]; 750],
+        units: 960,
+        ms: 20,
+    };
+    let taped = record_in(Bench::new(), &stream, &in_order(&stream));
+    assert_eq!(taped.samples, vec![0; 120_000]);
+    let summary = taped.summary.unwrap();
+    let stats = summary.tracks[0];
+    assert_eq!((stats.packets, stats.late), (750, 0));
+    assert_eq!((stats.undecodable, stats.segments), (750, 0));
+}
+
 #[test]
 fn the_codec_changes_in_mid_call() {
     let (wide, wide_truth) = g722_stream();

@@ -138,6 +138,54 @@ fn no_capture_harms_the_import() {
     assert!(begun[1] > ROUNDS / 4, "{begun:?}: too few packets were");
 }
 
+/// How much sound comes as blocks, and how much time as silence.
+#[derive(Default)]
+struct Scales {
+    begun: u8,
+    blocks: usize,
+    silence: u64,
+}
+
+impl Sink for Scales {
+    fn begin(&mut self, _: &Beginning) -> Option<RecordingSid> {
+        self.begun += 1;
+        Some(RecordingSid::from_bytes([self.begun; 16]))
+    }
+
+    fn push(&mut self, output: Output, _: &dyn Fn(Mono) -> i64) {
+        match output {
+            Output::Audio { .. } => self.blocks += 1,
+            Output::Silence { frames, .. } => self.silence += frames,
+            Output::Started { .. } | Output::Ended { .. } => {}
+        }
+    }
+
+    fn progress(&mut self, _: u64, _: u64) -> bool {
+        true
+    }
+}
+
+/// A fuzzer found it: a packet hours after the last, whose coming settled where that one belongs, made
+/// blocks of zeros for all the time between, and all at once.
+#[test]
+fn hours_without_a_packet_are_not_held_as_sound() {
+    let found = include_bytes!("../../../../fuzz/found/hours-of-zeros.pcap");
+    let how = Import {
+        account: AccountSid::from_bytes([0; 16]),
+        call: None,
+        settings: settings(),
+    };
+    let mut scales = Scales::default();
+    import(
+        &mut std::io::Cursor::new(found),
+        found.len() as u64,
+        &how,
+        &mut scales,
+    );
+    assert!(scales.silence > 3_600 * 8_000, "no hours are in it");
+    assert!(scales.blocks < 100, "{} blocks", scales.blocks);
+}
+
 #[test]
 fn the_fuzz_targets_seeds_are_these_captures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/pcap");
