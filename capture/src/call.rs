@@ -16,6 +16,7 @@ use reeld_model::{
     TrackQuality, TrackStats,
 };
 
+use crate::frames::BLOCK_AGE;
 use crate::inband::Detector;
 use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket, SenderReport};
@@ -33,6 +34,10 @@ const BYE_DOUBT: Duration = Duration::from_secs(2);
 
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
+
+/// How much older than a block and the reorder window a block's first frame may be: a packet's length
+/// and a tick, so that blocks of a call that flows are whole.
+const BLOCK_DELAY: Duration = Duration::from_millis(50);
 
 /// The port of a track that a datagram came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,8 +334,11 @@ impl Call {
         let timeline = &mut self.timeline;
         let settled = settled.min(timeline.mixer.written_end());
         timeline.settle(settled, now, &|| report(&self.tracks));
+        let (scale, place) = (timeline.scale(), timeline.place(now));
+        let most = scale.samples_in(self.settings.reorder_window + BLOCK_AGE + BLOCK_DELAY);
+        let most = u64::try_from(most).unwrap_or(0);
         for recording in &mut timeline.recordings {
-            recording.handle_tick(now, &mut timeline.out);
+            recording.handle_tick(now, place, most, &mut timeline.out);
         }
         self.look_to_deadlines(now);
     }

@@ -15,16 +15,12 @@ use reeld_model::{EndedBy, Mono, RecordingSid};
 use crate::output::Output;
 use crate::silence::{self, HANGOVER, Judge, Verdict};
 
-/// Whole blocks in a second: of 500 ms, so that with the reorder window, a stream that is held as it
-/// begins, a tick and the writer's delay a kill costs less than 1.5 s.
-const BLOCKS: usize = 2;
-
 /// Zeros that are put into a block at once.
 static ZEROS: [i16; 320] = [0; 320];
 
-/// A block that is not whole is written after this, so that a call that falls silent leaves nothing
-/// in memory.
-pub const BLOCK_AGE: Duration = Duration::from_millis(500);
+/// A whole block: one write a second. One that is not whole is written after this, so that a call that
+/// falls silent, or whose stream is held, leaves nothing in memory for longer.
+pub const BLOCK_AGE: Duration = Duration::from_secs(1);
 
 /// How long a new stream is held until the path's least delay is known, and is on no disk: 25 packets
 /// of 20 ms (`segment`). Longer packets take longer.
@@ -94,7 +90,7 @@ impl Frames {
             block_since: None,
             judge: Judge::default(),
             judged: silence::frame(rules.rate_hz),
-            whole_block: rules.rate_hz as usize / BLOCKS,
+            whole_block: rules.rate_hz as usize,
             frame: Vec::new(),
             frame_covered: false,
             lead: VecDeque::new(),
@@ -176,13 +172,21 @@ impl Frames {
         ended
     }
 
-    /// Gives out a block that has waited long enough.
-    pub(crate) fn handle_tick(&mut self, now: Mono, out: &mut VecDeque<Output>) {
+    /// Gives out a block that has waited long enough, or whose first frame lies `most` or more before
+    /// the frame that is `behind` the last one that was appended: what is held does not make it older.
+    pub(crate) fn handle_tick(
+        &mut self,
+        now: Mono,
+        behind: u64,
+        most: u64,
+        out: &mut VecDeque<Output>,
+    ) {
         if self.block.is_empty() {
             return;
         }
         let since = *self.block_since.get_or_insert(now);
-        if now.since(since) >= BLOCK_AGE {
+        let age = (self.block.len() / self.channels) as u64 + behind;
+        if now.since(since) >= BLOCK_AGE || age >= most {
             self.give_block(out);
         }
     }

@@ -89,23 +89,48 @@ impl Mixer {
         self.written_end = self.written_end.max(end);
     }
 
-    /// Mixes the samples from `place` on into `into`: whole frames of `channels`, which must be
-    /// zero. Mono is the saturated sum of the selected tracks; dual has inbound on the left and
+    /// Mixes the samples from `place` on into `into`, whose content it replaces: whole frames of
+    /// `channels`. Mono is the saturated sum of the selected tracks; dual has inbound on the left and
     /// outbound on the right. Returns whether any packet covered them.
     pub(crate) fn read(
         &self,
-        place: MediaPlace,
-        into: &mut [i16],
+        mut place: MediaPlace,
+        mut into: &mut [i16],
         channels: Channels,
         selection: TrackSelection,
     ) -> bool {
+        let step = usize::from(channels.count());
+        let most = self.windows.each_ref().map(Window::capacity);
+        let most = most[0].min(most[1]);
         let mut covered = false;
-        for track in Track::ALL.into_iter().filter(|track| selection.has(*track)) {
-            let (step, offset) = match channels {
-                Channels::Mono => (1, 0),
-                Channels::Dual => (2, track.index()),
-            };
-            covered |= self.windows[track.index()].add_into(place, into, step, offset);
+        while !into.is_empty() {
+            let frames = (into.len() / step).min(most);
+            let (part, rest) = into.split_at_mut(frames * step);
+            let tracks = Track::ALL.map(|track| {
+                let is_wanted = selection.has(track);
+                is_wanted.then(|| self.windows[track.index()].read(place, frames))
+            });
+            covered |= tracks.iter().flatten().any(|(_, covered)| *covered);
+            match (tracks.map(|track| track.map(|(parts, _)| parts)), channels) {
+                ([Some(one), Some(other)], Channels::Dual) => interleave(part, one, other),
+                ([Some(one), Some(other)], Channels::Mono) => {
+                    copy(part, one);
+                    add(part, other);
+                }
+                ([Some(one), None] | [None, Some(one)], Channels::Mono) => copy(part, one),
+                (tracks, Channels::Dual) => {
+                    for (offset, parts) in tracks.into_iter().enumerate() {
+                        let samples = parts.unwrap_or_default().into_iter().flatten();
+                        let samples = samples.copied().chain(std::iter::repeat(0));
+                        for (frame, sample) in part.chunks_exact_mut(2).zip(samples) {
+                            frame[offset] = sample;
+                        }
+                    }
+                }
+                ([None, None], Channels::Mono) => part.fill(0),
+            }
+            place = place + i64::try_from(frames).expect("a ring's");
+            into = rest;
         }
         covered
     }
@@ -132,9 +157,15 @@ impl Mixer {
     pub(crate) fn copy(&self, track: Track, place: MediaPlace, into: &mut [i16]) -> usize {
         let missing = usize::try_from(self.floor() - place).unwrap_or(0);
         let there = into.len().saturating_sub(missing);
-        let known = into.len() - there;
-        into.fill(0);
-        self.windows[track.index()].add_into(place.max(self.floor()), &mut into[known..], 1, 0);
+        let (unknown, known) = into.split_at_mut(into.len() - there);
+        unknown.fill(0);
+        let window = &self.windows[track.index()];
+        let within = there.min(window.capacity());
+        copy(
+            &mut known[..within],
+            window.read(place.max(self.floor()), within).0,
+        );
+        known[within..].fill(0);
         there
     }
 
@@ -147,8 +178,7 @@ impl Mixer {
         };
         let window = &mut self.windows[track.index()];
         let length = length.min(window.capacity());
-        let mut samples = vec![0; length];
-        window.add_into(from, &mut samples, 1, 0);
+        let samples = window.read(from, length).0.concat();
         let covered = window.take_marks(from, length);
         let zeros = vec![0; length];
         let zeros = self.fitting(from, &zeros);
@@ -195,5 +225,47 @@ impl Mixer {
         }
         self.base = to;
         self.written_end = self.written_end.max(to);
+    }
+}
+
+/// Puts a window's samples into `into`, which has as many.
+fn copy(into: &mut [i16], parts: [&[i16]; 2]) {
+    let (first, second) = into.split_at_mut(parts[0].len());
+    first.copy_from_slice(parts[0]);
+    second.copy_from_slice(parts[1]);
+}
+
+/// Adds them, with saturation.
+fn add(into: &mut [i16], parts: [&[i16]; 2]) {
+    let (first, second) = into.split_at_mut(parts[0].len());
+    for (mixed, samples) in [(first, parts[0]), (second, parts[1])] {
+        for (mixed, sample) in mixed.iter_mut().zip(samples) {
+            *mixed = mixed.saturating_add(*sample);
+        }
+    }
+}
+
+/// Puts those of two windows side by side. The windows may wrap at different places.
+fn interleave(into: &mut [i16], left: [&[i16]; 2], right: [&[i16]; 2]) {
+    let wraps = left[0].len().min(right[0].len());
+    let later = left[0].len().max(right[0].len());
+    let frames = into.len() / 2;
+    for (from, to) in [(0, wraps), (wraps, later), (later, frames)] {
+        let left = within(left, from, to);
+        let right = within(right, from, to);
+        let frames = into[2 * from..2 * to].chunks_exact_mut(2);
+        for ((frame, left), right) in frames.zip(left).zip(right) {
+            frame[0] = *left;
+            frame[1] = *right;
+        }
+    }
+}
+
+/// The samples from `from` up to `to` of a window's, which lie in one part.
+fn within([first, second]: [&[i16]; 2], from: usize, to: usize) -> &[i16] {
+    if to <= first.len() {
+        &first[from..to]
+    } else {
+        &second[from - first.len()..to - first.len()]
     }
 }

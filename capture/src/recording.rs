@@ -235,10 +235,17 @@ impl Recording {
         None
     }
 
-    /// Gives out what has waited long enough.
-    pub(crate) fn handle_tick(&mut self, now: Mono, out: &mut VecDeque<Output>) {
+    /// Gives out what has waited long enough at `now`, which is at `place`; `most` is in samples.
+    pub(crate) fn handle_tick(
+        &mut self,
+        now: Mono,
+        place: MediaPlace,
+        most: u64,
+        out: &mut VecDeque<Output>,
+    ) {
         if let Some(running) = &mut self.running {
-            running.frames.handle_tick(now, out);
+            let behind = distance(running.cursor, place);
+            running.frames.handle_tick(now, behind, most, out);
         }
     }
 
@@ -396,7 +403,6 @@ impl Running {
         while place < sound_end {
             let frames = usize::try_from(sound_end - place).unwrap_or(0).min(at_once);
             let samples = &mut samples[..frames * channels];
-            samples.fill(0);
             let covered = mixer.read(place, samples, start.channels, start.track);
             let ended = self.frames.append(samples, covered, out);
             if ended.is_some() {

@@ -82,41 +82,24 @@ impl Window {
         }
     }
 
-    /// Adds the samples from `place` on into every `step`th sample of `into`, from `offset` on, with
-    /// saturation; `into` holds whole frames of `step` samples. Returns whether any packet covered
-    /// them.
-    pub(crate) fn add_into(
-        &self,
-        place: MediaPlace,
-        into: &mut [i16],
-        step: usize,
-        offset: usize,
-    ) -> bool {
-        let frames = into.len() / step;
-        let mut covered = false;
-        let mut at = self.index(place);
-        let mut done = 0;
-        while done < frames {
-            let run = (self.capacity() - at).min(frames - done);
-            covered |= self.covered[at / CELL..=(at + run - 1) / CELL]
-                .iter()
-                .any(|cell| *cell);
-            let source = &self.samples[at..at + run];
-            let target = &mut into[done * step..(done + run) * step];
-            // Two loops, since the plain one becomes SIMD and the strided one does not.
-            if step == 1 {
-                for (mixed, sample) in target.iter_mut().zip(source) {
-                    *mixed = mixed.saturating_add(*sample);
-                }
-            } else {
-                for (frame, sample) in target.chunks_exact_mut(step).zip(source) {
-                    frame[offset] = frame[offset].saturating_add(*sample);
-                }
-            }
-            done += run;
-            at = 0;
-        }
-        covered
+    /// The `length` samples from `place` on, at most the ring's, in two parts of which the second may
+    /// be empty; and whether any packet covered them.
+    pub(crate) fn read(&self, place: MediaPlace, length: usize) -> ([&[i16]; 2], bool) {
+        debug_assert!(length <= self.capacity(), "the ring has no more");
+        let at = self.index(place);
+        let first = length.min(self.capacity() - at);
+        let parts = [
+            &self.samples[at..at + first],
+            &self.samples[..length - first],
+        ];
+        let is_marked = |from: usize, to: usize| {
+            from < to
+                && self.covered[from / CELL..=(to - 1) / CELL]
+                    .iter()
+                    .any(|cell| *cell)
+        };
+        let covered = is_marked(at, at + first) || is_marked(0, length - first);
+        (parts, covered)
     }
 
     /// Takes the marks of `samples` samples from `place` on away; runs of places against `place` that
@@ -218,11 +201,10 @@ mod tests {
                 for step in 0..length {
                     map.insert(place.0 + step as i64, value);
                 }
-                let mut read = vec![0; 2 * window.most()];
-                window.add_into(base, &mut read[..2 * window.capacity()], 2, 1);
-                for (step, frame) in read.chunks(2).take(window.capacity()).enumerate() {
+                let read = window.read(base, window.capacity()).0.concat();
+                for (step, sample) in read.into_iter().enumerate() {
                     let expected = map.get(&(base.0 + step as i64)).copied().unwrap_or(0);
-                    prop_assert_eq!(frame, [0, expected]);
+                    prop_assert_eq!(sample, expected);
                 }
                 window.clear(base, settle);
                 base = base + settle as i64;
@@ -236,10 +218,10 @@ mod tests {
         let mut window = Window::new(SAMPLE_RATE);
         let base = MediaPlace(7);
         window.write(base, base + 640, &[0; 160], true);
-        assert!(!window.add_into(base, &mut [0; 160], 1, 0));
-        assert!(window.add_into(base + 640, &mut [0; 160], 1, 0));
+        assert!(!window.read(base, 160).1);
+        assert!(window.read(base + 640, 160).1);
         let behind = 800 + i64::try_from(CELL).unwrap();
         window.clear(base, 800 + CELL);
-        assert!(!window.add_into(base + behind, &mut [0; 160], 1, 0));
+        assert!(!window.read(base + behind, 160).1);
     }
 }
