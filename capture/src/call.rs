@@ -204,7 +204,8 @@ impl Call {
                     is_reporter || report.ssrc != heard.ssrc && heard.address.ip() == from.ip()
                 };
                 if let Some(report) = report.filter(is_heard) {
-                    state.note_report(report, from, heard.ssrc);
+                    let arrived = self.timeline.place(arrival);
+                    state.note_report((report, from, arrived), heard.ssrc);
                 }
                 if says_bye && is_reporter {
                     self.bye.get_or_insert(arrival);

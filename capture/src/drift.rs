@@ -14,9 +14,10 @@ const STRETCH_MS: i64 = 4_000;
 /// Packets that a stretch needs: a network delivers one in 25 at its minimum delay.
 const ENOUGH: u32 = 50;
 
-/// Steps of the minimum from one stretch to the next that are drift, in microseconds: 1,000 ppm of
-/// a stretch, and what the minimum of a stretch may err.
-const STEADY_US: i64 = 6_000;
+/// Steps of the minimum from one stretch to the next that are drift: so many parts of a thousand of the
+/// stretch, and in microseconds what the minimum of a stretch may err.
+const STEADY_PER_MILLE: i64 = 1;
+const STEADY_US: i64 = 3_000;
 
 /// The error at which correction begins, in microseconds.
 const TOLERATED_US: i64 = 3_000;
@@ -28,6 +29,12 @@ const STEEP_US: i64 = 1_500;
 /// A drift that is known from the stream before is looked for from here on, in microseconds a stretch:
 /// 150 ppm.
 const HINTED_US: i64 = 600;
+
+/// How late the least late packet of a stretch is, in microseconds.
+const IN_TIME_US: i64 = 1_500;
+
+/// Pauses over which a drift is reckoned with, in milliseconds: over a longer one arrival tells more.
+const MOST_RECKONED_MS: i64 = 10_000;
 
 /// Once corrected, this much of an error is corrected each stretch, beside what the drift will be.
 const SHARE: i64 = 2;
@@ -42,14 +49,17 @@ pub(crate) struct Drift {
     /// Where the running stretch began.
     since: Option<i64>,
     count: u32,
+    /// Samples in the last stretch.
+    length: i64,
     /// The least lateness of the running stretch.
     least: i64,
     /// The least lateness and the count of packets about whose clock there is a doubt.
     doubtful: (i64, u32),
     /// The last stretch's least lateness and its place.
     last: Option<(i64, i64)>,
-    /// What the lateness is without error.
+    /// What the lateness is without error, and how much of that another route or a report said.
     reference: i64,
+    rerouted: i64,
     stretches: u32,
     /// The step to the last stretch.
     step: i64,
@@ -74,10 +84,12 @@ impl Drift {
             rate_hz: i64::from(rate_hz),
             since: None,
             count: 0,
+            length: i64::from(rate_hz) * STRETCH_MS / 1_000,
             least: i64::MAX,
             doubtful: (i64::MAX, 0),
             last: None,
             reference: 0,
+            rerouted: 0,
             stretches: 0,
             step: 0,
             beyond: 0,
@@ -141,6 +153,7 @@ impl Drift {
         let least = std::mem::replace(&mut self.least, i64::MAX);
         self.since = Some(arrived);
         self.count = 0;
+        self.length = arrived - since;
         self.close_stretch(arrived, least)
     }
 
@@ -149,24 +162,32 @@ impl Drift {
         let Some((last, _)) = self.last.replace((least, arrived)) else {
             self.reference = least;
             self.first = Some((least, arrived));
-            return None;
+            return if self.follows {
+                self.follow(least)
+            } else {
+                None
+            };
         };
         if std::mem::take(&mut self.is_anew) {
-            self.reference = least;
+            (self.reference, self.rerouted) = (least, least);
             return None;
         }
         let step = least - last;
-        if step.abs() > self.samples(STEADY_US) {
+        if step.abs() > self.samples(STEADY_US) + STEADY_PER_MILLE * self.length / 1_000 {
             self.reference += step;
+            self.rerouted += step;
             self.steps += step;
             self.beyond = 0;
-            return None;
+            if self.rerouted >= 0 {
+                return None;
+            }
+            // No way is shorter than the shortest: its places were too late.
+            self.reference -= std::mem::take(&mut self.rerouted);
+        }
+        if self.follows {
+            return self.follow(least);
         }
         let error = least - self.reference;
-        if self.follows {
-            let by = self.late_in_a_stretch() + error / SHARE;
-            return (by != 0).then_some(by);
-        }
         let before = std::mem::replace(&mut self.step, step);
         let steep = self.samples(STEEP_US);
         let is_steep = step.min(before) >= steep || step.max(before) <= -steep;
@@ -190,21 +211,45 @@ impl Drift {
         Some(least - self.reference + late.max(0) + late / 2)
     }
 
+    /// What to correct for a stretch of a clock that is known to differ.
+    fn follow(&mut self, least: i64) -> Option<i64> {
+        // A segment's first packets may have been as late as the network makes the least late of 25; of
+        // those in a stretch one is in time.
+        let own = self.reference - self.rerouted;
+        self.reference = self.rerouted + own.clamp(0, self.samples(IN_TIME_US));
+        let by = self.late_in_a_stretch() + (least - self.reference) / SHARE;
+        (by != 0).then_some(by)
+    }
+
     /// Whether a step is the drift that the stream before had.
     fn is_as_hinted(&self, step: i64) -> bool {
-        let expected = self.late_at(self.known_ppb);
+        let expected = Self::late_over(self.known_ppb, self.length);
         let is_like = step.signum() == expected.signum() && 2 * step.abs() >= expected.abs();
         expected.abs() >= self.samples(HINTED_US) && is_like
     }
 
-    /// By how many samples the sender falls behind in a stretch.
+    /// By how many samples the sender falls behind in a stretch as long as the last one.
     fn late_in_a_stretch(&self) -> i64 {
-        self.late_at(self.ppb())
+        Self::late_over(self.ppb(), self.length)
     }
 
-    fn late_at(&self, ppb: Option<i64>) -> i64 {
-        let samples = STRETCH_MS * self.rate_hz / 1_000;
+    fn late_over(ppb: Option<i64>, samples: i64) -> i64 {
         -ppb.unwrap_or(0) * samples / 1_000_000_000
+    }
+
+    /// By how many samples the sender has fallen behind at `arrived`, beyond the stretch that was
+    /// reckoned with, if its drift is known.
+    pub(crate) fn over_pause(&mut self, arrived: i64) -> i64 {
+        let (ppb, stretch) = (self.ppb(), self.length);
+        let Some(since) = self.since.as_mut().filter(|_| self.follows) else {
+            return 0;
+        };
+        let beyond = arrived - *since - stretch;
+        if !(0..=MOST_RECKONED_MS * self.rate_hz / 1_000).contains(&beyond) {
+            return 0;
+        }
+        *since = arrived - stretch;
+        Self::late_over(ppb, beyond)
     }
 
     /// Notes that what follows was placed `by` samples later for drift.

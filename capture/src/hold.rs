@@ -31,7 +31,7 @@ const CONFIRMED_MS: i64 = 10;
 
 /// In a hold that ends early, lateness up to this may be jitter, in milliseconds: the clock before
 /// it goes on.
-const JITTER_MS: i64 = 150;
+const JITTER_MS: i64 = 160;
 
 /// How far from whole packets a squeezed loss may seem, in milliseconds.
 const WHOLE_MS: i64 = 6;
@@ -58,8 +58,9 @@ pub(crate) enum Kind {
         tolerated: i64,
         /// After a pause: so many samples early, if the least late is, it was the sender as well.
         early: Option<i64>,
-        /// Up to so many packets, of so many samples each, may have been squeezed out before.
-        squeezed: Option<(i64, i64)>,
+        /// Up to so many packets, of so many samples each, may have been squeezed out before; and how
+        /// late the least late was then.
+        squeezed: Option<(i64, i64, i64)>,
     },
 }
 
@@ -132,6 +133,17 @@ impl Hold {
         matches!(self.kind, Kind::Fresh { .. })
     }
 
+    /// Whether packets may have been squeezed out before it.
+    pub(crate) fn is_squeezed(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Doubt {
+                squeezed: Some(_),
+                ..
+            }
+        )
+    }
+
     /// How late the least late of its packets was, by the place it has for now.
     pub(crate) fn least(&self) -> i64 {
         self.least
@@ -172,6 +184,11 @@ impl Hold {
     /// Notes that a sender report puts it `by` samples later than it is now.
     pub(crate) fn note_report(&mut self, by: i64) {
         self.reported = Some(by);
+    }
+
+    /// By how much later the sender's reports put it than it is, as far as they told.
+    pub(crate) fn reported(&self) -> Option<i64> {
+        self.reported
     }
 
     /// Whether enough is known.
@@ -226,7 +243,7 @@ impl Hold {
                 if let Some(by) = squeezed.and_then(|squeezed| self.whole(squeezed, rate_hz)) {
                     return Verdict { by, is_new: false };
                 }
-                let tolerated = if early { samples(JITTER_MS) } else { tolerated };
+                let tolerated = tolerated.max(if early { samples(JITTER_MS) } else { 0 });
                 let is_early = before.is_some_and(|before| self.least < -before);
                 let by = if self.count > 0 && (self.least > tolerated || is_early) {
                     self.behind(self.least, rate_hz)
@@ -240,7 +257,7 @@ impl Hold {
             }
             Kind::Fresh { back } => {
                 if let Some((back, tolerated)) = back {
-                    let tolerated = if early { samples(JITTER_MS) } else { tolerated };
+                    let tolerated = tolerated.max(if early { samples(JITTER_MS) } else { 0 });
                     // Seen from the clock before, everything is that much later.
                     let late = self.least - back;
                     if (-samples(CONFIRMED_MS)..=tolerated).contains(&late) {
@@ -259,9 +276,10 @@ impl Hold {
     }
 
     /// How late it is in whole packets, up to `most` of `samples` each.
-    fn whole(&self, (most, samples): (i64, i64), rate_hz: i64) -> Option<i64> {
-        let packets = (self.least + samples / 2).div_euclid(samples.max(1));
-        let off = self.least - packets * samples;
+    fn whole(&self, (most, samples, before): (i64, i64, i64), rate_hz: i64) -> Option<i64> {
+        let later = self.least.saturating_sub(before);
+        let packets = (later + samples / 2).div_euclid(samples.max(1));
+        let off = later - packets * samples;
         let fits = (1..=most).contains(&packets) && off.abs() <= WHOLE_MS * rate_hz / 1_000;
         fits.then_some(packets * samples)
     }

@@ -28,6 +28,11 @@ impl Pace {
         self.owed = by;
     }
 
+    /// All that is owed, for who makes up for it where there is no sound.
+    pub(crate) fn take_owed(&mut self) -> i64 {
+        std::mem::take(&mut self.owed)
+    }
+
     /// Makes a packet longer or shorter by what is owed, silence by some milliseconds and voice by 0.2 %:
     /// of `samples`, which are `rate_hz` a second, those behind the first `before`. By how many; those
     /// behind it belong so much later.

@@ -94,8 +94,9 @@ pub(crate) struct Segment {
     /// What to add to the sender's NTP clock for a place, as far as its reports have told: then they
     /// tell when its stamps break as well.
     ntp_offset: Option<i64>,
-    /// A report that came before the packets that it is about: the NTP time and the stamp.
-    ahead: Option<(i64, i64)>,
+    /// A report that came before the packets that it is about: the NTP time, the stamp, and the place of
+    /// its arrival.
+    ahead: Option<(i64, i64, i64)>,
     /// A report that came while its place was not known, likewise.
     unplaced: Option<(i64, i64)>,
     /// By how much later its reports put what follows.
@@ -284,7 +285,8 @@ impl Segment {
             let is_longer = self.at(extended) - self.at(self.clock.newest_stamp)
                 > packet.steps * packet.samples;
             let is_uncertain = self.squeezes && missing > 0 && (is_quiet || is_longer || is_odd);
-            if is_uncertain && !self.is_fresh() {
+            // What was late before a pause says nothing of what is late behind it.
+            if (is_uncertain || paused && is_longer) && !self.is_fresh() {
                 let before = self.clock.origin;
                 self.settle_hold(&mut placed);
                 lateness -= self.clock.origin - before;
@@ -299,7 +301,7 @@ impl Segment {
                 let kind = Kind::Doubt {
                     tolerated,
                     early,
-                    squeezed: is_uncertain.then_some((missing, packet.samples)),
+                    squeezed: is_uncertain.then(|| (missing, packet.samples, self.recent.least())),
                 };
                 self.open_hold(kind, from, packet);
                 if let Some(hold) = &mut self.hold {
@@ -329,7 +331,7 @@ impl Segment {
         self.recent.note(lateness);
         placed.place = MediaPlace(self.at(extended));
         let end = extended + self.in_units(packet.samples);
-        if let Some((ntp, stamp)) = self.ahead.take_if(|(_, stamp)| *stamp < end) {
+        if let Some((ntp, stamp, _)) = self.ahead.take_if(|(_, stamp, _)| *stamp < end) {
             self.judge_report(ntp, stamp);
         }
         placed
@@ -372,8 +374,24 @@ impl Segment {
         Some(by_report)
     }
 
+    /// Whether a packet comes after a time without sound, over which its stamp ran on.
+    pub(crate) fn is_behind_pause(&self, packet: &Packet) -> bool {
+        let extended = extend(self.clock.newest_stamp, packet.stamp);
+        let gap = self.at(extended) - self.at(self.clock.newest_stamp) - self.clock.newest_samples;
+        let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
+        !self.is_fresh() && gap >= self.samples(PAUSE_MS) && pause >= self.samples(PAUSE_MS)
+    }
+
+    /// What the drift has come to since it was last told, at `arrived` behind a pause.
+    pub(crate) fn drift_over_pause(&mut self, arrived: MediaPlace) -> i64 {
+        self.drift.over_pause(arrived.0)
+    }
+
     /// Places what follows the newest packet `by` samples later, for drift.
     pub(crate) fn correct(&mut self, by: i64) {
+        if by == 0 {
+            return;
+        }
         self.clock.origin += by;
         self.newest_lateness -= by;
         self.recent.follow(by);
@@ -418,7 +436,7 @@ impl Segment {
     pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        let since = self.turns.since_stamp(extended).last().unwrap_or(0);
+        let since = self.turns.since_stamp(extended).pop().unwrap_or(0);
         let place = self.at(extended) - since;
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
@@ -489,7 +507,16 @@ impl Segment {
         self.drift = self.drift.next();
         self.recent = Recent::new();
         self.turns.clear();
-        self.ahead = None;
+        // A report that came just before its packet is of the new clock. One of the old clock may have
+        // the same stamp, where that stood still: what came nearer to the packet before is that.
+        let most = self.in_units(self.samples(RETURN_MS));
+        let before = self.newest_arrived;
+        self.ahead = self.ahead.and_then(|(ntp, ahead, arrived)| {
+            let ahead = extend_from(stamp, ahead);
+            let is_near = packet.arrived.0 - arrived < arrived - before;
+            let is_of_it = (stamp - most..=stamp + most).contains(&ahead);
+            (is_near && is_of_it).then_some((ntp, ahead, arrived))
+        });
         let tolerated = self.samples(self.tolerated_ms(contiguous));
         let back = (old_place < place).then_some((old_place - place, tolerated));
         self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
@@ -515,6 +542,9 @@ impl Segment {
         let Verdict { by, is_new } = hold.verdict(self.rate_hz);
         placed.segments += u64::from(is_new);
         self.drift.decide_doubtful(by == 0);
+        if let Some(late) = hold.reported().filter(|_| by == 0) {
+            self.keep_pace(late);
+        }
         self.clock.origin += by;
         self.newest_lateness -= by;
         if by != 0 {
@@ -565,14 +595,13 @@ impl Segment {
 
 /// The stamp, extended over its wrap by the shorter way from `newest`.
 fn extend(newest: i64, stamp: u32) -> i64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "modulo 2^32 is meant"
-    )]
-    let difference = stamp.wrapping_sub(newest as u32);
-    #[expect(clippy::cast_possible_wrap, reason = "a half turn back is negative")]
-    let difference = difference as i32;
+    extend_from(newest, i64::from(stamp))
+}
+
+/// A stamp that was extended from elsewhere, by the shorter way from `newest`.
+fn extend_from(newest: i64, stamp: i64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32 is meant")]
+    let difference = (stamp - newest) as i32;
     newest + i64::from(difference)
 }
 

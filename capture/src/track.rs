@@ -67,8 +67,8 @@ pub(crate) struct TrackState {
     drift_ppb: Option<i64>,
     /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
     ntp_offset: Option<i64>,
-    /// A report whose packets have not come yet, and from where it came.
-    report: Option<(SenderReport, SocketAddr)>,
+    /// A report whose packets have not come yet, from where it came, and the place of its arrival.
+    report: Option<(SenderReport, SocketAddr, MediaPlace)>,
     /// Payload types that could not be decoded, one bit each.
     undecodable: u128,
 }
@@ -193,7 +193,11 @@ impl TrackState {
 
     /// Notes a sender report, while `ssrc` is heard. One of a stream that is yet to be trusted waits for
     /// it.
-    pub(crate) fn note_report(&mut self, report: SenderReport, from: SocketAddr, ssrc: u32) {
+    pub(crate) fn note_report(
+        &mut self,
+        (report, from, arrived): (SenderReport, SocketAddr, MediaPlace),
+        ssrc: u32,
+    ) {
         let segment = self
             .stream
             .as_mut()
@@ -203,11 +207,11 @@ impl TrackState {
             .is_some_and(|segment| {
                 let samples = (u128::from(report.ntp) * u128::from(self.rate_hz)) >> 32;
                 let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
-                let placed = segment.note_report(ntp, report.stamp);
+                let placed = segment.note_report(ntp, report.stamp, arrived);
                 self.ntp_offset = segment.ntp_offset();
                 placed
             });
-        self.report = (!placed).then_some((report, from));
+        self.report = (!placed).then_some((report, from, arrived));
     }
 
     fn segment(&self) -> Option<&Segment> {
@@ -443,11 +447,11 @@ impl TrackState {
             self.note_late();
             return Content::Nothing;
         };
-        let is_of = |(report, _): &mut (SenderReport, _)| report.ssrc == packet.ssrc;
-        if let Some((report, from)) = self.report.take_if(is_of)
+        let is_of = |(report, ..): &mut (SenderReport, _, _)| report.ssrc == packet.ssrc;
+        if let Some((report, from, arrived)) = self.report.take_if(is_of)
             && self.source.is_reporter(from, true)
         {
-            self.note_report(report, from, packet.ssrc);
+            self.note_report((report, from, arrived), packet.ssrc);
         }
         let Some(stream) = &mut self.stream else {
             return Content::Nothing;
@@ -505,6 +509,11 @@ impl TrackState {
             stream.segment = Some(segment);
             return (!is_ahead).then_some(place);
         };
+        if segment.is_behind_pause(packet) {
+            // Where there is no sound nothing is resampled.
+            let by = self.pace.take_owed() + segment.drift_over_pause(packet.arrived);
+            segment.correct(by);
+        }
         let placed = segment.place_newest(packet);
         let is_ahead = segment.is_ahead(placed.place, packet.samples, packet.arrived);
         let lateness = segment.lateness_of_newest();

@@ -4,6 +4,10 @@
 //! report says by how much at once; where they do not, it says that the way has changed and not the
 //! sender.
 
+use reeld_model::MediaPlace;
+
+use crate::hold::Hold;
+
 use super::{Segment, TRUSTED_MS, extend};
 
 /// What a report must differ by to be followed, in milliseconds.
@@ -15,9 +19,9 @@ impl Segment {
         self.ntp_offset
     }
 
-    /// Notes a sender report: the sender's NTP clock at a stamp, in samples.
-    /// False if its stamp is none of this segment's.
-    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32) -> bool {
+    /// Notes a sender report that came at the place `arrived`: the sender's NTP clock at a stamp, in
+    /// samples. False if its stamp is none of this segment's.
+    pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32, arrived: MediaPlace) -> bool {
         if self.place_of(stamp).is_none() {
             return false;
         }
@@ -25,7 +29,7 @@ impl Segment {
         let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
         if extended >= end {
             // What lies between the last packet and the report is not known yet.
-            self.ahead = Some((ntp, extended));
+            self.ahead = Some((ntp, extended, arrived.0));
         } else {
             self.judge_report(ntp, extended);
         }
@@ -34,20 +38,22 @@ impl Segment {
 
     pub(super) fn judge_report(&mut self, ntp: i64, extended: i64) {
         let trusted = self.samples(TRUSTED_MS);
-        let noticed = self.samples(NOTICED_MS);
         let now = self.at(extended);
         // A report at the edge of a squeezed loss is of either side: of that where it fits.
-        let places = self.turns.since_stamp(extended);
-        let places = places.map(|since| now - since);
+        let sides = self.turns.since_stamp(extended);
         let (place, late) = match self.ntp_offset {
             Some(offset) => {
+                if sides.len() > 1 && self.hold.as_ref().is_some_and(Hold::is_squeezed) {
+                    // What is held may be off by as much: the next report says which side it is of.
+                    return;
+                }
                 let late = |place: i64| ntp.saturating_add(offset) - place;
+                let places = sides.iter().map(|since| now - since);
                 let place = places.min_by_key(|place| late(*place).abs());
                 let place = place.unwrap_or(now);
                 (place, Some(late(place)))
             }
             None => {
-                drop(places);
                 let Some(place) = self.only_place(extended) else {
                     return;
                 };
@@ -66,18 +72,24 @@ impl Segment {
             }
             (None, late) => {
                 self.follow_ntp(place + self.recent.least() - ntp);
-                if let Some(late) = late.filter(|late| late.abs() >= noticed) {
-                    self.pace = Some(late);
+                if let Some(late) = late {
+                    self.keep_pace(late);
                 }
             }
         }
     }
 
+    /// Notes by how much later the reports put what follows, to be made up for slowly.
+    pub(super) fn keep_pace(&mut self, late: i64) {
+        if late.abs() >= self.samples(NOTICED_MS) {
+            self.pace = Some(late);
+        }
+    }
+
     /// Where a stamp was when it was said, if that is known.
     pub(super) fn only_place(&self, extended: i64) -> Option<i64> {
-        let mut places = self.turns.since_stamp(extended);
-        match (places.next(), places.next()) {
-            (Some(since), None) => Some(self.at(extended) - since),
+        match self.turns.since_stamp(extended)[..] {
+            [since] => Some(self.at(extended) - since),
             _ => None,
         }
     }

@@ -31,7 +31,8 @@ impl Segment {
         let least = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
         let least = match &self.hold {
             Some(hold) if hold.is_fresh() => least - self.samples(FAR_MS),
-            _ => least,
+            // A clock that differs may be behind by then.
+            _ => self.recent.least().min(0),
         };
         let lateness = self.lateness(extended, packet) - squeezed;
         let arrived = lateness >= least - self.samples(TRUSTED_MS);
@@ -41,7 +42,8 @@ impl Segment {
             self.squeezes = true;
             let last = (self.clock.newest_number, self.clock.newest_stamp);
             let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
-            self.turns.note_squeezed(last, end, extended, squeezed);
+            let by = (squeezed, packet.samples);
+            self.turns.note_squeezed(last, (end, extended), by);
         }
         !mends
     }
