@@ -84,8 +84,10 @@ pub(crate) struct Hold {
     /// Samples in it, and in the longest of its packets.
     samples: i64,
     longest: i64,
-    /// By how much later the sender's reports put it.
+    /// By how much later the sender's reports put it; where they may mean a time before so many packets,
+    /// the samples of each and how many at most, which its own packets tell.
     reported: Option<i64>,
+    or_later: Option<(i64, i64)>,
 }
 
 /// What a hold came to.
@@ -125,6 +127,7 @@ impl Hold {
             samples,
             longest: length,
             reported: None,
+            or_later: None,
         }
     }
 
@@ -181,9 +184,10 @@ impl Hold {
         self.newest = arrived;
     }
 
-    /// Notes that a sender report puts it `by` samples later than it is now.
-    pub(crate) fn note_report(&mut self, by: i64) {
-        self.reported = Some(by);
+    /// Notes that a sender report puts it `by` samples later than it is now, or later than that by a number
+    /// of packets: samples of each, and how many at most.
+    pub(crate) fn note_report(&mut self, by: i64, or_later: Option<(i64, i64)>) {
+        (self.reported, self.or_later) = (Some(by), or_later);
     }
 
     /// By how much later the sender's reports put it than it is, as far as they told.
@@ -195,7 +199,11 @@ impl Hold {
     pub(crate) fn is_ripe(&self, rate_hz: i64) -> bool {
         let told = self.count >= ENOUGH && self.since_least >= STABLE;
         let full = self.samples >= MOST_MS * rate_hz / 1_000;
-        if self.reported.is_some() || told || full || self.is_overdue(self.newest, rate_hz) {
+        if self.reported.is_some() && self.or_later.is_none()
+            || told
+            || full
+            || self.is_overdue(self.newest, rate_hz)
+        {
             return true;
         }
         let confirmed = CONFIRMED_MS * rate_hz / 1_000;
@@ -221,7 +229,7 @@ impl Hold {
     pub(crate) fn verdict(&self, rate_hz: i64) -> Verdict {
         let samples = |ms: i64| ms * rate_hz / 1_000;
         let early = self.count < ENOUGH;
-        if let Some(by) = self.reported
+        if let Some(by) = self.reported_by(rate_hz)
             && (self.count == 0 || self.least - by >= -samples(CONFIRMED_MS))
         {
             let is_near = by.abs() <= samples(CONFIRMED_MS);
@@ -273,6 +281,15 @@ impl Hold {
                 }
             }
         }
+    }
+
+    /// Where the reports put it, with what its packets tell of it.
+    fn reported_by(&self, rate_hz: i64) -> Option<i64> {
+        let by = self.reported?;
+        let later = self
+            .or_later
+            .and_then(|(samples, most)| self.whole((most, samples, by), rate_hz));
+        Some(by + later.unwrap_or(0))
     }
 
     /// How late it is in whole packets, up to `most` of `samples` each.

@@ -86,6 +86,9 @@ pub(crate) struct Segment {
     newest_lateness: i64,
     /// The sequence number of the first packet by this clock.
     first_number: i64,
+    /// The stamp of that packet, the samples in it, and how many like it may have been squeezed out just
+    /// ahead of it: then what was said at the stamp may have been said before them.
+    ambiguous: Option<(i64, i64, i64)>,
     /// The clock before the last break, and when that was.
     previous: Option<(Clock, i64)>,
     hold: Option<Hold>,
@@ -168,6 +171,7 @@ impl Segment {
             newest_arrived: packet.arrived.0,
             newest_lateness: 0,
             first_number: packet.number,
+            ambiguous: None,
             previous: None,
             hold: None,
             drift: Drift::hinted(u32::try_from(rate_hz).unwrap_or(u32::MAX), known_ppb),
@@ -504,6 +508,11 @@ impl Segment {
             newest_samples: packet.samples,
             newest_number: packet.number,
         };
+        self.ambiguous = (self.squeezes && packet.steps > 1).then_some((
+            stamp,
+            packet.samples,
+            packet.steps - 1,
+        ));
         self.drift = self.drift.next();
         self.recent = Recent::new();
         self.turns.clear();

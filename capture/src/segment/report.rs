@@ -60,8 +60,12 @@ impl Segment {
                 (place, None)
             }
         };
+        let ambiguous = self.ambiguous.filter(|(stamp, ..)| extended <= *stamp);
         match (&mut self.hold, late) {
-            (Some(hold), Some(late)) => hold.note_report(late),
+            (Some(hold), Some(late)) => {
+                hold.note_report(late, ambiguous.map(|(_, samples, most)| (samples, most)));
+            }
+            _ if ambiguous.is_some() => {}
             (Some(hold), None) if hold.is_fresh() => self.unplaced = Some((ntp, extended)),
             (Some(_), None) => self.ntp_offset = Some(place - ntp),
             (None, Some(late)) if late.abs() > trusted => {

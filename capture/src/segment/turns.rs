@@ -97,8 +97,9 @@ impl Turns {
                     ..*turn
                 };
                 (turn.high, turn.by) = (extended, before);
-                if self.0.len() < MOST {
-                    self.0.insert(at + 1, later);
+                self.0.insert(at + 1, later);
+                if self.0.len() > MOST {
+                    self.0.pop_front();
                 }
             }
             by += after;
