@@ -68,8 +68,10 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Hold {
     kind: Kind,
-    /// The first one's place for now.
+    /// The first one's place for now, those that it has overtaken included.
     pub(crate) from: MediaPlace,
+    /// The place for now of the one that opened it.
+    pub(crate) opened_at: MediaPlace,
     /// The end of what is before it.
     pub(crate) floor: MediaPlace,
     /// The sequence number of the newest packet before it.
@@ -117,6 +119,7 @@ impl Hold {
         Self {
             kind,
             from,
+            opened_at: from,
             floor,
             after,
             opened: arrived,

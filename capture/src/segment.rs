@@ -61,6 +61,9 @@ const OVERTAKEN_MS: i64 = 500;
 /// Stamps this far behind the newest are still of the segment: 4 s.
 const RECENT_MS: i64 = 4_000;
 
+/// Packets that may be missing before a stream's first.
+const MOST_AHEAD: i64 = 4;
+
 /// What ties stamps to places.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
@@ -115,6 +118,17 @@ pub(crate) struct Segment {
     is_quiet: bool,
 }
 
+/// What is known of a sender from the segments before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known {
+    /// What to add to its NTP clock for a place.
+    pub(crate) ntp_offset: Option<i64>,
+    /// How much faster its clock is than ours, in parts per billion.
+    pub(crate) drift_ppb: Option<i64>,
+    /// Whether losses were squeezed out of its stamps.
+    pub(crate) squeezes: bool,
+}
+
 /// A packet to place.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Packet {
@@ -154,7 +168,7 @@ impl Segment {
         packet: &Packet,
         rate_hz: u32,
         clock_hz: u32,
-        (ntp_offset, known_ppb): (Option<i64>, Option<i64>),
+        known: &Known,
     ) -> (Self, MediaPlace) {
         let (rate_hz, clock_hz) = (i64::from(rate_hz), i64::from(clock_hz.max(1)));
         let stamp = i64::from(packet.stamp);
@@ -171,19 +185,19 @@ impl Segment {
             newest_arrived: packet.arrived.0,
             newest_lateness: 0,
             first_number: packet.number,
-            ambiguous: None,
+            ambiguous: (known.squeezes).then_some((stamp, packet.samples, MOST_AHEAD)),
             previous: None,
             hold: None,
-            drift: Drift::hinted(u32::try_from(rate_hz).unwrap_or(u32::MAX), known_ppb),
+            drift: Drift::hinted(u32::try_from(rate_hz).unwrap_or(u32::MAX), known.drift_ppb),
             recent: Recent::new(),
-            ntp_offset,
+            ntp_offset: known.ntp_offset,
             ahead: None,
             unplaced: None,
             correction: None,
             pace: None,
             turns: Turns::default(),
             alike: ALIKE,
-            squeezes: false,
+            squeezes: known.squeezes,
             is_quiet: false,
         };
         segment.recent.note(0);
@@ -218,11 +232,6 @@ impl Segment {
     /// Units of its stamps a second.
     pub(crate) fn clock_hz(&self) -> u32 {
         u32::try_from(self.clock_hz).unwrap_or(0)
-    }
-
-    /// How much faster the sender's clock is than ours, in parts per billion.
-    pub(crate) fn drift_ppb(&self) -> Option<i64> {
-        self.drift.ppb()
     }
 
     /// Places a packet of sound that came in order.
@@ -346,6 +355,15 @@ impl Segment {
         self.newest_lateness
     }
 
+    /// What is known of its sender, for the segment behind it.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            ntp_offset: self.ntp_offset,
+            drift_ppb: self.drift.ppb(),
+            squeezes: self.squeezes,
+        }
+    }
+
     /// Whether the sender's own clock tells where its sound belongs.
     pub(crate) fn is_reported(&self) -> bool {
         self.ntp_offset.is_some()
@@ -431,7 +449,10 @@ impl Segment {
     fn recent_by(&self, clock: &Clock, packet: &Packet) -> Option<(i64, i64)> {
         let extended = extend(clock.newest_stamp, packet.stamp);
         let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
-        let recent = -self.samples(PAUSE_MS)..=self.samples(RECENT_MS);
+        // What only keys or noise have overtaken may come after losses.
+        let is_newest = packet.number > clock.newest_number;
+        let ahead = if is_newest { RECENT_MS } else { PAUSE_MS };
+        let recent = -self.samples(ahead)..=self.samples(RECENT_MS);
         let place = clock.origin + self.in_samples(extended);
         recent.contains(&behind).then_some((place, extended))
     }

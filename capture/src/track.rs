@@ -17,7 +17,7 @@ use crate::order::Order;
 use crate::pace::Pace;
 use crate::packet::{RtpPacket, SenderReport};
 use crate::payload::{Payload, PayloadMap};
-use crate::segment::{self, Move, Segment};
+use crate::segment::{self, Known, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
 
@@ -64,9 +64,8 @@ pub(crate) struct TrackState {
     pace: Pace,
     /// Interarrival jitter in sixteenths of a sample (RFC 3550 §A.8).
     jitter: i64,
-    drift_ppb: Option<i64>,
-    /// Where the sender's NTP clock puts a sound, less the sound's place, in samples.
-    ntp_offset: Option<i64>,
+    /// What is known of the sender from the streams before.
+    known: Known,
     /// A report whose packets have not come yet, from where it came, and the place of its arrival.
     report: Option<(SenderReport, SocketAddr, MediaPlace)>,
     /// Payload types that could not be decoded, one bit each.
@@ -130,8 +129,7 @@ impl TrackState {
             muted: None,
             pace: Pace::default(),
             jitter: 0,
-            drift_ppb: None,
-            ntp_offset: None,
+            known: Known::default(),
             report: None,
             undecodable: 0,
         }
@@ -208,7 +206,6 @@ impl TrackState {
                 let samples = (u128::from(report.ntp) * u128::from(self.rate_hz)) >> 32;
                 let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
                 let placed = segment.note_report(ntp, report.stamp, arrived);
-                self.ntp_offset = segment.ntp_offset();
                 placed
             });
         self.report = (!placed).then_some((report, from, arrived));
@@ -249,7 +246,7 @@ impl TrackState {
             jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
                 / 16
                 / u64::from(self.rate_hz),
-            drift_ppb: self.drift_ppb(),
+            drift_ppb: self.known().drift_ppb,
             codecs: self.codecs.iter().map(|name| (*name).to_owned()).collect(),
             undecodable: named.take(MOST_NAMES).collect(),
             sources: sources.map(ToString::to_string).collect(),
@@ -257,11 +254,14 @@ impl TrackState {
         }
     }
 
-    /// How much faster the sender's clock is than ours, in parts per billion.
-    fn drift_ppb(&self) -> Option<i64> {
-        self.segment()
-            .and_then(Segment::drift_ppb)
-            .or(self.drift_ppb)
+    /// What is known of the sender so far.
+    fn known(&self) -> Known {
+        let known = self.segment().map(Segment::known).unwrap_or_default();
+        Known {
+            ntp_offset: known.ntp_offset.or(self.known.ntp_offset),
+            drift_ppb: known.drift_ppb.or(self.known.drift_ppb),
+            squeezes: known.squeezes || self.known.squeezes,
+        }
     }
 
     /// Keeps sound out of a range, since an event stands there.
@@ -285,11 +285,7 @@ impl TrackState {
     /// Begins a stream: the next packet is its first, wherever the last one was.
     pub(crate) fn begin_stream(&mut self, first_sequence: u16) {
         self.decide(None);
-        self.ntp_offset = self
-            .segment()
-            .and_then(Segment::ntp_offset)
-            .or(self.ntp_offset);
-        self.drift_ppb = self.drift_ppb();
+        self.known = self.known();
         self.pace = Pace::default();
         self.decoders.begin();
         self.counts.lost += self
@@ -494,6 +490,7 @@ impl TrackState {
         {
             // Another codec's stamps tell nothing by this clock.
             self.decide(None);
+            self.known = self.known();
             self.pace = Pace::default();
             if let Some(stream) = &mut self.stream {
                 (stream.segment, stream.last_lateness) = (None, None);
@@ -503,8 +500,7 @@ impl TrackState {
             return Some(packet.arrived);
         };
         let Some(segment) = &mut stream.segment else {
-            let known = (self.ntp_offset, self.drift_ppb);
-            let (segment, place) = Segment::begin(packet, self.rate_hz, clock_hz, known);
+            let (segment, place) = Segment::begin(packet, self.rate_hz, clock_hz, &self.known);
             let is_ahead = segment.is_ahead(place, packet.samples, packet.arrived);
             stream.segment = Some(segment);
             return (!is_ahead).then_some(place);

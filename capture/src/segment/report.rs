@@ -14,11 +14,6 @@ use super::{Segment, TRUSTED_MS, extend};
 const NOTICED_MS: i64 = 6;
 
 impl Segment {
-    /// What to add to the sender's NTP clock for a place, if it is known.
-    pub(crate) fn ntp_offset(&self) -> Option<i64> {
-        self.ntp_offset
-    }
-
     /// Notes a sender report that came at the place `arrived`: the sender's NTP clock at a stamp, in
     /// samples. False if its stamp is none of this segment's.
     pub(crate) fn note_report(&mut self, ntp: i64, stamp: u32, arrived: MediaPlace) -> bool {
@@ -62,6 +57,8 @@ impl Segment {
         };
         let ambiguous = self.ambiguous.filter(|(stamp, ..)| extended <= *stamp);
         match (&mut self.hold, late) {
+            // What was said before a loss that may be squeezed says nothing of it.
+            (Some(hold), _) if hold.is_squeezed() && place <= hold.opened_at.0 => {}
             (Some(hold), Some(late)) => {
                 hold.note_report(late, ambiguous.map(|(_, samples, most)| (samples, most)));
             }

@@ -25,7 +25,7 @@ impl Sender {
             arrived: MediaPlace(arrived),
             behind: MediaPlace(i64::MIN),
         };
-        let (segment, place) = Segment::begin(&packet, RATE, RATE, (None, None));
+        let (segment, place) = Segment::begin(&packet, RATE, RATE, &Known::default());
         Self {
             segment,
             number: 1,
