@@ -15,6 +15,8 @@
 //!
 //! RFC 3550 §5.1 (time stamp), §A.1.
 
+mod breaks;
+mod overtaken;
 mod recent;
 mod report;
 mod squeezed;
@@ -23,7 +25,7 @@ mod turns;
 use reeld_model::MediaPlace;
 
 use crate::drift::Drift;
-use crate::hold::{Hold, Kind, Verdict};
+use crate::hold::{Hold, Kind};
 use recent::Recent;
 use squeezed::ALIKE;
 use turns::Turns;
@@ -145,6 +147,29 @@ pub(crate) struct Packet {
     pub(crate) behind: MediaPlace,
 }
 
+/// How a packet follows the newest one.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// Without a gap in sequence and stamp.
+    contiguous: bool,
+    /// After a time without packets.
+    paused: bool,
+    /// What is not sound came between.
+    is_quiet: bool,
+    /// Its number tells of more time than its stamp, and its arrival of less.
+    is_odd: bool,
+}
+
+/// What becomes of the clock at a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    GoesOn,
+    /// Its stamp has nothing to do with the last one.
+    Breaks,
+    /// It came further ahead of time than is kept.
+    IsAhead,
+}
+
 /// What has been placed from `from` on belongs `by` samples later (earlier if negative).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Move {
@@ -242,95 +267,27 @@ impl Segment {
             segments: 0,
         };
         let is_quiet = std::mem::take(&mut self.is_quiet);
-        let mut extended = extend(self.clock.newest_stamp, packet.stamp);
+        let extended = extend(self.clock.newest_stamp, packet.stamp);
         let expected = self.at(self.clock.newest_stamp) + self.clock.newest_samples;
-        let gap = self.at(extended) - expected;
-        let contiguous = packet.steps == 1 && gap.abs() <= 1;
-        if let Some(by) = self.correction.take() {
-            self.previous = Some((self.clock, packet.arrived.0));
-            self.first_number = packet.number;
-            self.clock.origin += by;
-            self.newest_lateness -= by;
-            self.recent.follow(by);
-            self.drift = self.drift.next();
-            placed.segments += 1;
-        }
+        let contiguous = packet.steps == 1 && (self.at(extended) - expected).abs() <= 1;
+        self.take_correction(packet, &mut placed);
         let is_odd =
             packet.samples == self.clock.newest_samples && self.mend_squeezed(extended, packet);
-        let mut lateness = self.lateness(extended, packet);
         let pause = packet.arrived.0 - self.newest_arrived - packet.samples;
-        let paused = !contiguous && pause >= self.samples(PAUSE_MS);
-        let moved = lateness - self.newest_lateness;
-        let early = match &self.hold {
-            // The first packets of a segment tell its place by being less late than the first one.
-            Some(hold) if hold.is_fresh() => FAR_MS,
-            _ if paused => PAUSED_MS,
-            _ => EARLY_MS,
+        let step = Step {
+            contiguous,
+            paused: !contiguous && pause >= self.samples(PAUSE_MS),
+            is_quiet,
+            is_odd,
         };
-        let is_early =
-            !contiguous && lateness < -self.samples(early) && moved < -self.samples(early);
-        let is_far = lateness > self.samples(FAR_MS) && moved > self.samples(FAR_MS);
-        // What a sender sends faster than time goes by is kept for a window, and no longer.
-        let is_ahead = !is_early && lateness < -self.most_ahead();
-        if (is_early || is_far) && self.returns(packet) {
-            // A stray stamp or two: what came before them goes on.
-            self.settle_hold(&mut placed);
-            extended = extend(self.clock.newest_stamp, packet.stamp);
-            lateness = self.lateness(extended, packet);
-        } else if is_early || is_far {
-            self.settle_hold(&mut placed);
-            let behind = packet.behind.0 + placed.moved.map_or(0, |moved| moved.by);
-            self.break_off(packet, behind, contiguous);
-            extended = self.clock.newest_stamp;
-            lateness = 0;
-        } else if is_ahead {
-            let before = self.clock.origin;
-            self.settle_hold(&mut placed);
-            lateness -= self.clock.origin - before;
-            let behind = packet.behind.0 + placed.moved.map_or(0, |moved| moved.by);
-            if packet.arrived.0 - packet.samples >= behind {
-                self.break_off(packet, behind, contiguous);
-                extended = self.clock.newest_stamp;
-                lateness = 0;
+        let (extended, lateness) = match self.course(extended, packet, step) {
+            Course::Breaks => self.return_or_break(packet, contiguous, &mut placed),
+            Course::IsAhead => self.catch_up(extended, packet, contiguous, &mut placed),
+            Course::GoesOn => {
+                self.go_on(extended, packet, step, &mut placed);
+                (extended, self.lateness(extended, packet))
             }
-        } else {
-            let missing = packet.steps - 1;
-            let is_longer = self.at(extended) - self.at(self.clock.newest_stamp)
-                > packet.steps * packet.samples;
-            let is_uncertain = self.squeezes && missing > 0 && (is_quiet || is_longer || is_odd);
-            // What was late before a pause says nothing of what is late behind it.
-            if (is_uncertain || paused && is_longer) && !self.is_fresh() {
-                let before = self.clock.origin;
-                self.settle_hold(&mut placed);
-                lateness -= self.clock.origin - before;
-            }
-            if let Some(hold) = &mut self.hold {
-                hold.note(lateness, packet.samples, packet.arrived.0);
-            } else if lateness > self.samples(if paused { PAUSED_MS } else { TRUSTED_MS }) {
-                let most = self.tolerated_ms(!paused);
-                let from = MediaPlace(self.at(extended));
-                let early = paused.then(|| self.samples(PAUSED_MS));
-                let tolerated = self.samples(most);
-                let kind = Kind::Doubt {
-                    tolerated,
-                    early,
-                    squeezed: is_uncertain.then(|| (missing, packet.samples, self.recent.least())),
-                };
-                self.open_hold(kind, from, packet);
-                if let Some(hold) = &mut self.hold {
-                    hold.note(lateness, packet.samples, packet.arrived.0);
-                }
-            }
-            if self
-                .hold
-                .as_ref()
-                .is_some_and(|hold| hold.is_ripe(self.rate_hz))
-            {
-                let before = self.clock.origin;
-                self.settle_hold(&mut placed);
-                lateness -= self.clock.origin - before;
-            }
-        }
+        };
         self.alike = if packet.samples == self.clock.newest_samples {
             self.alike.saturating_add(1)
         } else {
@@ -348,6 +305,57 @@ impl Segment {
             self.judge_report(ntp, stamp);
         }
         placed
+    }
+
+    /// What a packet's arrival says of its stamp.
+    fn course(&self, extended: i64, packet: &Packet, step: Step) -> Course {
+        let lateness = self.lateness(extended, packet);
+        let moved = lateness - self.newest_lateness;
+        let early = match &self.hold {
+            // The first packets of a segment tell its place by being less late than the first one.
+            Some(hold) if hold.is_fresh() => FAR_MS,
+            _ if step.paused => PAUSED_MS,
+            _ => EARLY_MS,
+        };
+        let (early, far) = (self.samples(early), self.samples(FAR_MS));
+        let is_early = !step.contiguous && lateness < -early && moved < -early;
+        if is_early || lateness > far && moved > far {
+            Course::Breaks
+        } else if lateness < -self.most_ahead() {
+            Course::IsAhead
+        } else {
+            Course::GoesOn
+        }
+    }
+
+    /// Holds packets whose clock is in doubt, and decides about them once enough is known.
+    fn go_on(&mut self, extended: i64, packet: &Packet, step: Step, placed: &mut Placed) {
+        let missing = packet.steps - 1;
+        let time = self.at(extended) - self.at(self.clock.newest_stamp);
+        let is_longer = time > packet.steps * packet.samples;
+        let is_uncertain =
+            self.squeezes && missing > 0 && (step.is_quiet || is_longer || step.is_odd);
+        // What was late before a pause says nothing of what is late behind it.
+        if (is_uncertain || step.paused && is_longer) && !self.is_fresh() {
+            self.settle_hold(placed);
+        }
+        let lateness = self.lateness(extended, packet);
+        let trusted = if step.paused { PAUSED_MS } else { TRUSTED_MS };
+        if self.hold.is_none() && lateness > self.samples(trusted) {
+            let kind = Kind::Doubt {
+                tolerated: self.samples(self.tolerated_ms(!step.paused)),
+                early: step.paused.then(|| self.samples(PAUSED_MS)),
+                squeezed: is_uncertain.then(|| (missing, packet.samples, self.recent.least())),
+            };
+            self.open_hold(kind, MediaPlace(self.at(extended)), packet);
+        }
+        let Some(hold) = &mut self.hold else {
+            return;
+        };
+        hold.note(lateness, packet.samples, packet.arrived.0);
+        if hold.is_ripe(self.rate_hz) {
+            self.settle_hold(placed);
+        }
     }
 
     /// How late the newest packet was, in samples.
@@ -420,180 +428,6 @@ impl Segment {
         self.drift.note_moved(by);
         let end = self.clock.newest_stamp + self.in_units(self.clock.newest_samples);
         self.turns.note_drift(end, by);
-    }
-
-    /// The place of a packet that was overtaken; `None` if its stamp is not one of this segment's
-    /// recent ones.
-    pub(crate) fn place_overtaken(&mut self, packet: &Packet) -> Option<MediaPlace> {
-        // The first packet by a new clock may have overtaken others by it as well as those before it.
-        let previous = self.previous.filter(|_| packet.number < self.first_number);
-        let by_previous = previous.and_then(|(clock, _)| self.recent_by(&clock, packet));
-        if let Some((place, _)) = by_previous
-            && packet.arrived.0 - (place + packet.samples) <= self.samples(OVERTAKEN_MS)
-        {
-            return Some(MediaPlace(place));
-        }
-        let (place, extended) = self.recent_by(&self.clock, packet)?;
-        let units = self.in_units(packet.samples);
-        let place = MediaPlace(place - self.turns.since_packet(packet.number, extended, units));
-        if let Some(hold) = &mut self.hold
-            && (hold.is_fresh() || packet.number > hold.after)
-        {
-            // One that was overtaken by the hold's first goes where that one goes.
-            hold.from = hold.from.min(place.max(hold.floor));
-        }
-        Some(place)
-    }
-
-    /// The place of a packet by a clock, and its stamp extended, if that is one of the clock's recent ones.
-    fn recent_by(&self, clock: &Clock, packet: &Packet) -> Option<(i64, i64)> {
-        let extended = extend(clock.newest_stamp, packet.stamp);
-        let behind = self.in_samples(clock.newest_stamp) - self.in_samples(extended);
-        // What only keys or noise have overtaken may come after losses.
-        let is_newest = packet.number > clock.newest_number;
-        let ahead = if is_newest { RECENT_MS } else { PAUSE_MS };
-        let recent = -self.samples(ahead)..=self.samples(RECENT_MS);
-        let place = clock.origin + self.in_samples(extended);
-        recent.contains(&behind).then_some((place, extended))
-    }
-
-    /// The place of the stamp of what is not sound (events, comfort noise), if it is near.
-    pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
-        let extended = extend(self.clock.newest_stamp, stamp);
-        let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        let since = self.turns.since_stamp(extended).pop().unwrap_or(0);
-        let place = self.at(extended) - since;
-        // A stray stamp is nowhere.
-        (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))
-    }
-
-    /// Decides about what is held, with what is known by now.
-    pub(crate) fn decide(&mut self) -> (Option<Move>, u64) {
-        let mut placed = Placed {
-            place: MediaPlace(0),
-            moved: None,
-            segments: 0,
-        };
-        self.settle_hold(&mut placed);
-        (placed.moved, placed.segments)
-    }
-
-    /// Whether what is held has waited as long as it may at the place `now`.
-    pub(crate) fn is_overdue(&self, now: MediaPlace) -> bool {
-        self.hold
-            .as_ref()
-            .is_some_and(|hold| hold.is_overdue(now.0, self.rate_hz))
-    }
-
-    /// How late all packets may be and the clock still be right, in milliseconds. A sender whose
-    /// reports tell when its stamps break needs no guess.
-    fn tolerated_ms(&self, contiguous: bool) -> i64 {
-        match (self.ntp_offset.is_some(), contiguous) {
-            (true, _) => FAR_MS,
-            (false, true) => LAGGING_MS,
-            (false, false) => PAUSED_MS,
-        }
-    }
-
-    /// Goes back to the clock before the last break, if the packet is in time by it.
-    fn returns(&mut self, packet: &Packet) -> bool {
-        let Some((previous, broke_at)) = self.previous else {
-            return false;
-        };
-        if packet.arrived.0 - broke_at > self.samples(RETURN_MS) {
-            return false;
-        }
-        let extended = extend(previous.newest_stamp, packet.stamp);
-        let place = previous.origin + self.in_samples(extended);
-        let lateness = packet.arrived.0 - (place + packet.samples);
-        let fits = (-self.samples(TRUSTED_MS)..=self.samples(FAR_MS)).contains(&lateness);
-        if fits {
-            self.clock = previous;
-            self.previous = None;
-            self.hold = None;
-        }
-        fits
-    }
-
-    /// Begins anew where the packet arrived.
-    fn break_off(&mut self, packet: &Packet, behind: i64, contiguous: bool) {
-        let stamp = i64::from(packet.stamp);
-        let place = (packet.arrived.0 - packet.samples).max(behind);
-        let old = self.clock;
-        let old_place = old.origin + self.in_samples(extend(old.newest_stamp, packet.stamp));
-        self.previous = Some((old, packet.arrived.0));
-        self.first_number = packet.number;
-        self.clock = Clock {
-            origin: place - self.in_samples(stamp),
-            newest_stamp: stamp,
-            newest_samples: packet.samples,
-            newest_number: packet.number,
-        };
-        self.ambiguous = (self.squeezes && packet.steps > 1).then_some((
-            stamp,
-            packet.samples,
-            packet.steps - 1,
-        ));
-        self.drift = self.drift.next();
-        self.recent = Recent::new();
-        self.turns.clear();
-        // A report that came just before its packet is of the new clock. One of the old clock may have
-        // the same stamp, where that stood still: what came nearer to the packet before is that.
-        let most = self.in_units(self.samples(RETURN_MS));
-        let before = self.newest_arrived;
-        self.ahead = self.ahead.and_then(|(ntp, ahead, arrived)| {
-            let ahead = extend_from(stamp, ahead);
-            let is_near = packet.arrived.0 - arrived < arrived - before;
-            let is_of_it = (stamp - most..=stamp + most).contains(&ahead);
-            (is_near && is_of_it).then_some((ntp, ahead, arrived))
-        });
-        let tolerated = self.samples(self.tolerated_ms(contiguous));
-        let back = (old_place < place).then_some((old_place - place, tolerated));
-        self.open_hold(Kind::Fresh { back }, MediaPlace(place), packet);
-    }
-
-    fn open_hold(&mut self, kind: Kind, from: MediaPlace, packet: &Packet) {
-        // No further back than a window: what lies before it is settled, and would be lost.
-        let floor = packet.behind.max(from + -self.samples(PAUSE_MS)).min(from);
-        self.hold = Some(Hold::open(
-            kind,
-            from,
-            floor,
-            packet.arrived.0,
-            (self.clock.newest_number, packet.samples),
-        ));
-    }
-
-    /// Ends the hold.
-    fn settle_hold(&mut self, placed: &mut Placed) {
-        let Some(hold) = self.hold.take() else {
-            return;
-        };
-        let Verdict { by, is_new } = hold.verdict(self.rate_hz);
-        placed.segments += u64::from(is_new);
-        self.drift.decide_doubtful(by == 0);
-        if let Some(late) = hold.reported().filter(|_| by == 0) {
-            self.keep_pace(late);
-        }
-        self.clock.origin += by;
-        self.newest_lateness -= by;
-        if by != 0 {
-            // Packets before it say nothing of what was moved.
-            self.recent = Recent::new();
-            self.recent.note(hold.least().saturating_sub(by));
-        }
-        if let Some((ntp, stamp)) = self.unplaced.take()
-            && self.ntp_offset.is_none()
-            && let Some(place) = self.only_place(stamp)
-        {
-            self.ntp_offset = Some(place - ntp);
-        }
-        if by != 0 {
-            placed.moved = Some(Move {
-                from: hold.from,
-                by,
-            });
-        }
     }
 
     fn lateness(&self, extended: i64, packet: &Packet) -> i64 {

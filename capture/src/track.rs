@@ -205,8 +205,7 @@ impl TrackState {
             .is_some_and(|segment| {
                 let samples = (u128::from(report.ntp) * u128::from(self.rate_hz)) >> 32;
                 let ntp = i64::try_from(samples).unwrap_or(i64::MAX);
-                let placed = segment.note_report(ntp, report.stamp, arrived);
-                placed
+                segment.note_report(ntp, report.stamp, arrived)
             });
         self.report = (!placed).then_some((report, from, arrived));
     }
