@@ -342,4 +342,39 @@ mod tests {
         }
         assert_eq!(drift.ppb(), Some(0));
     }
+
+    #[test]
+    fn no_way_is_shorter_than_the_shortest() {
+        let mut drift = Drift::new(8_000);
+        let mut shift = 0;
+        for packet in 0..20_000 {
+            let late = if packet > 5_000 { -200 - shift } else { 0 };
+            if let Some(by) = drift.note(packet * 160 + late, late) {
+                shift += by;
+                drift.note_moved(by);
+            }
+        }
+        assert!((-204..=-190).contains(&shift), "{shift}");
+    }
+
+    #[test]
+    fn a_known_drift_is_reckoned_over_a_pause_and_not_over_hours() {
+        let (pause, hours) = (5 * 8_000, 3_600 * 8_000);
+        for (pause, expected) in [(pause, -20), (hours, 0)] {
+            let mut drift = Drift::new(8_000);
+            let mut shift = 0;
+            for packet in 0..6_000 {
+                let place = packet * 160 + shift;
+                let truth = packet * 160 - packet * 160 / 2_000;
+                if let Some(by) = drift.note(truth, truth - place) {
+                    shift += by;
+                    drift.note_moved(by);
+                }
+            }
+            // 500 ppm of what is beyond the running stretch.
+            let by = drift.over_pause(6_000 * 160 + pause);
+            assert!((by - expected).abs() <= 18, "{pause}: {by}");
+            assert_eq!(drift.over_pause(6_000 * 160 + pause), 0);
+        }
+    }
 }

@@ -48,8 +48,8 @@ const MOST_AHEAD: i64 = 64;
 /// How long packets of the stream before may still come: more than a reorder window.
 const STRAGGLING: Duration = Duration::from_millis(500);
 
-/// How far packets of a candidate may lie apart in sequence to be of one stream.
-const NEAR: i64 = 16;
+/// How far packets of a candidate may lie apart in sequence to be of one stream: a second of 20 ms.
+const NEAR: i64 = 50;
 
 const MOST_CANDIDATES: usize = 4;
 const MOST_HELD: usize = 16;

@@ -16,7 +16,7 @@ use crate::track::TrackState;
 const LONGEST_PACKET: Duration = Duration::from_millis(120);
 
 /// How long a packet may be held for its source to be trusted before its place is settled.
-const MOST_HELD: Duration = Duration::from_secs(2);
+const MOST_HELD: Duration = Duration::from_secs(3);
 
 impl Call {
     /// The first place that stays open at `now`.

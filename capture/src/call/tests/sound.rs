@@ -204,3 +204,30 @@ proptest! {
         prop_assert_eq!(stats.packets + stats.lost, 10 + fates.len() as u64);
     }
 }
+
+#[test]
+fn sound_behind_a_burst_of_losses_is_heard_though_noise_has_overtaken_it() {
+    let mut bench = Bench::new();
+    let sid = bench.start(1, plain(Channels::Mono, INBOUND));
+    let mut sender = Sender::new(Track::Inbound);
+    let before = sender.play(&mut bench, 100);
+    // Thirty packets are lost, one comes behind the noise that was sent after it.
+    for _ in 0..30 {
+        bench.run_for(Duration::from_millis(20));
+        sender.next();
+    }
+    bench.run_for(Duration::from_millis(20));
+    let (late, heard) = sender.next();
+    let noise = sender.packet(13, &[80]);
+    bench.send(&sender, &noise);
+    bench.run_for(Duration::from_millis(5));
+    bench.send(&sender, &late);
+    bench.run_for(Duration::from_millis(15));
+    let after = sender.play(&mut bench, 50);
+    let taped = bench.stop(sid);
+    let place = before.len() + 30 * 160;
+    assert!(taped.samples[place..place + 160] == heard[..]);
+    let stats = taped.summary.as_ref().unwrap().tracks[0];
+    assert_eq!((stats.reordered, stats.late), (1, 0));
+    assert!(taped.samples.ends_with(&after));
+}
