@@ -194,7 +194,7 @@ fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
     let representation = match target.extension {
         Extension::None | Extension::Wav | Extension::Mp3 => true,
         Extension::Xml => target.version == Version::V2008,
-        Extension::Json | Extension::Unbuilt(_) => false,
+        Extension::Json | Extension::Csv | Extension::Html | Extension::Unbuilt(_) => false,
     };
     app.settings.media_auth == MediaAuth::Public && read && recording && representation
 }

@@ -95,6 +95,8 @@ impl Place<'_> {
         let extension = match self.face.format {
             Format::Xml => "",
             Format::Json => ".json",
+            Format::Csv => ".csv",
+            Format::Html => ".html",
         };
         let mut query = Serializer::new(String::new());
         query

@@ -83,7 +83,11 @@ pub(crate) async fn show(
             media::serve(asked, &record, media::Kind::Wav, params).await
         }
         Extension::Mp3 => media::serve(asked, &record, media::Kind::Mp3, params).await,
-        Extension::Xml | Extension::Json | Extension::Unbuilt(_) => answer::document(
+        Extension::Xml
+        | Extension::Json
+        | Extension::Csv
+        | Extension::Html
+        | Extension::Unbuilt(_) => answer::document(
             StatusCode::OK,
             &view(&record, &asked.base_url(), call).document(),
             asked.face(),
