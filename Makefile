@@ -19,7 +19,10 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl python3 python3-venv
+
+# Twilio's own SDKs, which judge the API (tests/tests/twilio_python.rs): today's and an old one.
+SDKS := twilio-9 twilio-6
 
 # What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
 SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
@@ -32,7 +35,7 @@ SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plug
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
 
-test: test-tools check
+test: test-tools check $(SDKS:%=target/sdk-%/installed)
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 check: fmt clippy doc deny exposure
@@ -68,6 +71,12 @@ target/scores-venv/installed: tests/scores/requirements.txt
 	@.ci/need $(SCORES_PACKAGES)
 	python3 -m venv target/scores-venv
 	target/scores-venv/bin/pip install -q -r tests/scores/requirements.txt
+	touch $@
+
+target/sdk-%/installed: tests/sdk/%.txt
+	@.ci/need python3 python3-venv
+	python3 -m venv target/sdk-$*
+	target/sdk-$*/bin/pip install -q -r tests/sdk/$*.txt
 	touch $@
 
 # An existing configuration is the operator's: it stays as it is.

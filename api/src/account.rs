@@ -23,6 +23,8 @@ pub(crate) fn document(account: &Account) -> Document {
             Field::new("Status", Value::Text("active".into())),
             Field::seed("DateCreated", Value::Date(account.created_ms)),
             Field::seed("DateUpdated", Value::Date(account.created_ms)),
+            // Old SDKs fail where it is missing (twilio.md §0.3).
+            Field::new("AuthToken", Value::Null),
             Field::new("Uri", Value::Uri(uri.clone())),
             Field::new(
                 "SubresourceUris",

@@ -7,9 +7,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use jiff::tz::TimeZone;
 
 use crate::document::{Document, Listing};
-use crate::face::{Face, Format};
+use crate::face::{Face, Format, Version};
 use crate::fault::Fault;
-use crate::{json, xml};
+use crate::{csv, html, json, xml};
 
 /// A resource.
 pub(crate) fn document(
@@ -21,6 +21,8 @@ pub(crate) fn document(
     let bytes = match face.format {
         Format::Xml => written(xml::document(document, face, zone))?,
         Format::Json => json::document(document, face, zone).to_string().into(),
+        Format::Csv => csv::document(document, face, zone).into(),
+        Format::Html => html::document(status.as_u16(), document, face, zone).into(),
     };
     Ok(response(status, face.format, bytes))
 }
@@ -34,6 +36,8 @@ pub(crate) fn listing(
     let bytes = match face.format {
         Format::Xml => written(xml::listing(listing, face, zone))?,
         Format::Json => json::listing(listing, face, zone).to_string().into(),
+        Format::Csv => csv::listing(listing, face, zone).into(),
+        Format::Html => html::listing(listing, face, zone).into(),
     };
     Ok(response(StatusCode::OK, face.format, bytes))
 }
@@ -47,11 +51,19 @@ pub(crate) fn no_content() -> Response<Body> {
 
 /// A refusal.
 pub(crate) fn fault(fault: &Fault, format: Format) -> Response<Body> {
+    // A fault has no field of one version alone, and no date.
+    let face = Face {
+        version: Version::V2010,
+        format,
+    };
+    let (document, zone) = (fault.document(), TimeZone::UTC);
     let bytes = match format {
         // Its parts are plain text, so that writing them into memory cannot fail; were it to, the
         // status still says what happened.
-        Format::Xml => xml::fault(fault).unwrap_or_default(),
+        Format::Xml => xml::document(&document, face, &zone).unwrap_or_default(),
         Format::Json => json::fault(fault).to_string().into(),
+        Format::Csv => csv::document(&document, face, &zone).into(),
+        Format::Html => html::document(fault.status.as_u16(), &document, face, &zone).into(),
     };
     let mut response = response(fault.status, format, bytes);
     for (name, value) in &fault.headers {

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::document::Listing;
 use crate::face::{Face, Version};
 use crate::fault::Fault;
-use crate::paging::Place;
+use crate::paging::{Place, Stretch};
 use crate::params::Params;
 use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
 use crate::settings::MediaAuth;
@@ -194,7 +194,7 @@ fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
     let representation = match target.extension {
         Extension::None | Extension::Wav | Extension::Mp3 => true,
         Extension::Xml => target.version == Version::V2008,
-        Extension::Json | Extension::Unbuilt(_) => false,
+        Extension::Json | Extension::Csv | Extension::Html | Extension::Unbuilt(_) => false,
     };
     app.settings.media_auth == MediaAuth::Public && read && recording && representation
 }
@@ -297,11 +297,12 @@ fn empty_list(asked: &Asked, annex: Annex) -> Result<Response<Body>, Fault> {
         filters: &[],
         page: 0,
         page_size: 50,
+        at: None,
     };
     let listing = Listing {
         name: annex.as_str(),
         items: Vec::new(),
-        paging: place.paging(0, 0),
+        paging: place.paging(&Stretch::default()),
     };
     answer::listing(&listing, asked.face(), &asked.zone())
 }

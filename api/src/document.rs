@@ -1,12 +1,14 @@
 //! What an answer says, before it is XML or JSON.
 //!
-//! `recording`, `call`, `account` and `listing` make documents; `xml` and `json` write them.
+//! `recording`, `call`, `account`, `fault` and lists make documents; `xml`, `json`, `csv` and `html`
+//! write them.
 //! A field has one name, Twilio's of 2008 (`DateCreated`); the JSON of 2010 spells it in snake
 //! case ([`snake`]). No I/O, no request.
 
+use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use crate::face::Kind;
+use crate::face::{Kind, rfc_2822};
 
 /// A resource: its element's name and its fields in order.
 #[derive(Debug)]
@@ -58,6 +60,19 @@ impl Value {
     /// A date, or null without it.
     pub(crate) fn date(ms: Option<i64>) -> Self {
         ms.map_or(Self::Null, Self::Date)
+    }
+
+    /// Its text where text is all there is: outside JSON. What is nested has none of its own.
+    pub(crate) fn scalar(&self, zone: &TimeZone) -> String {
+        match self {
+            Self::Null | Self::Group(_) | Self::Rows { .. } => String::new(),
+            Self::Text(text) | Self::Uri(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Flag(flag) => flag.to_string(),
+            Self::Date(ms) => rfc_2822(*ms, zone),
+            Self::Json(json) => json.to_string(),
+            Self::Names(names) => names.join(", "),
+        }
     }
 }
 
@@ -122,6 +137,26 @@ pub(crate) struct Paging {
     pub(crate) next: Option<String>,
     pub(crate) previous: Option<String>,
     pub(crate) last: Option<String>,
+}
+
+impl Paging {
+    /// The page's numbers and links as XML has them; a link that leads nowhere is empty.
+    pub(crate) fn attributes(&self) -> [(&'static str, String); 11] {
+        let link = |link: &Option<String>| link.clone().unwrap_or_default();
+        [
+            ("page", self.page.to_string()),
+            ("numpages", self.pages.to_string()),
+            ("pagesize", self.page_size.to_string()),
+            ("total", self.total.to_string()),
+            ("start", self.start.to_string()),
+            ("end", self.end.to_string()),
+            ("uri", self.uri.clone()),
+            ("firstpageuri", link(&self.first)),
+            ("previouspageuri", link(&self.previous)),
+            ("nextpageuri", link(&self.next)),
+            ("lastpageuri", link(&self.last)),
+        ]
+    }
 }
 
 /// `DateCreated` as `date_created`.

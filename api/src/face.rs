@@ -1,7 +1,7 @@
 //! The faces of the API: which version, which representation, and what each spells its own way.
 //!
 //! One resource is described once ([`crate::document`]); a face says which of its fields are
-//! shown and how a date and an error are written. `path` makes faces, `xml` and `json` render.
+//! shown and how a date and an error are written. `path` makes faces, `xml`, `json`, `csv` and `html` render.
 
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -40,6 +40,8 @@ impl Version {
 pub(crate) enum Format {
     Xml,
     Json,
+    Csv,
+    Html,
 }
 
 impl Format {
@@ -47,6 +49,8 @@ impl Format {
         match self {
             Self::Xml => HeaderValue::from_static("application/xml"),
             Self::Json => HeaderValue::from_static("application/json"),
+            Self::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
+            Self::Html => HeaderValue::from_static("text/html; charset=utf-8"),
         }
     }
 }
@@ -68,7 +72,7 @@ pub(crate) enum Kind {
     /// Twilio's, 2010-04-01 alone.
     New,
     /// reeld's addition, where an addition hurts nobody: everywhere but in 2008 XML, whose fields
-    /// the seed fixes.
+    /// the seed fixes, and in its CSV and HTML, which have the same.
     Own,
     /// reeld's addition that would swell XML without need.
     OwnJson,

@@ -7,6 +7,8 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use reeld_model::Refusal;
 use reeld_store::StoreError;
 
+use crate::document::{Document, Field, Value};
+
 /// Twilio's codes, by what they mean (twilio.md §2.4).
 pub(crate) mod code {
     /// A parameter that the resource does not know.
@@ -68,6 +70,23 @@ impl Fault {
     /// Where Twilio explains the code.
     pub(crate) fn more_info(code: u32) -> String {
         format!("https://www.twilio.com/docs/errors/{code}")
+    }
+
+    /// As XML has it: `Status`, `Message`, and where it has one `Code` with `MoreInfo` (twilio.md §1).
+    pub(crate) fn document(&self) -> Document {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let mut fields = vec![
+            Field::seed("Status", text(self.status.as_str())),
+            Field::seed("Message", text(&self.message)),
+        ];
+        if let Some(code) = self.code {
+            fields.push(Field::seed("Code", Value::Number(code.into())));
+            fields.push(Field::seed("MoreInfo", Value::Text(Self::more_info(code))));
+        }
+        Document {
+            name: "RestException",
+            fields,
+        }
     }
 
     /// 404, in the words that Twilio has for it.

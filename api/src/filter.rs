@@ -10,10 +10,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use reeld_model::{AccountSid, CallSid};
-use reeld_store::Query;
+use reeld_store::{PageAt, Query};
 
 use crate::face::{Face, Version};
 use crate::fault::{Fault, code};
+use crate::paging;
 use crate::params::{Known, Params, Use, whole};
 
 #[cfg(test)]
@@ -34,7 +35,7 @@ const KNOWN: &[Known] = &[
     ("PageSize", Use::Read),
     ("page", Use::Read),
     ("Page", Use::Read),
-    ("PageToken", Use::Accepted),
+    ("PageToken", Use::Read),
 ];
 
 /// Names that say which page, and so are not carried over into links.
@@ -44,6 +45,8 @@ const PAGE_NAMES: [&str; 5] = ["num", "PageSize", "page", "Page", "PageToken"];
 #[derive(Debug)]
 pub(crate) struct ListQuery {
     pub(crate) query: Query,
+    /// The page's number as the client counts.
+    pub(crate) page: u64,
     /// A filter that nothing here can match was given.
     pub(crate) matches_nothing: bool,
     /// The filters as they came, for links to other pages.
@@ -72,6 +75,11 @@ impl ListQuery {
         let bounds = Bounds::read(&mut params, zone)?;
         let page_size = page_size(&mut params)?;
         let page = page(&mut params)?;
+        // 2008 has no tokens; its page is its number.
+        let token = match face.version {
+            Version::V2008 => None,
+            Version::V2010 => params.read("PageToken", code::INVALID, paging::place_of)?,
+        };
 
         let other_call = matches!((call, filtered_call), (Some(a), Some(b)) if a != b);
         Ok(Self {
@@ -81,9 +89,10 @@ impl ListQuery {
                 from_ms: bounds.from_ms,
                 until_ms: bounds.until_ms,
                 include_unfinished: face.version == Version::V2010,
-                page,
+                at: token.unwrap_or(PageAt::Number(page)),
                 page_size,
             },
+            page,
             matches_nothing: conference.is_some() || other_call,
             filters,
         })

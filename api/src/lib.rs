@@ -6,7 +6,7 @@
 //! `model`'s [`Control`]; it knows neither capture nor sockets of media.
 //!
 //! A request's way: `wire` (mended ahead of hyper) → `serve` → `dispatch` (`path`, `auth`,
-//! `params`) → `recordings`, `calls`, `control` or `media` → a `document` → `xml` or `json`. No
+//! `params`) → `recordings`, `calls`, `control` or `media` → a `document` → `xml`, `json`, `csv` or `html`. No
 //! dialect is written twice: a resource is described once, a `face` says which fields it shows.
 //!
 //! Invariants: nothing that may touch a disk runs on an async thread; a recording that was begun
@@ -21,6 +21,7 @@ mod auth;
 mod call;
 mod calls;
 mod control;
+mod csv;
 mod dispatch;
 mod document;
 mod encode;
@@ -28,6 +29,7 @@ mod face;
 mod fault;
 mod filter;
 mod health;
+mod html;
 mod json;
 mod media;
 mod paging;

@@ -19,6 +19,8 @@ pub(crate) enum Extension {
     None,
     Xml,
     Json,
+    Csv,
+    Html,
     Wav,
     Mp3,
     /// Representations that are documented and not built.
@@ -32,8 +34,8 @@ impl Extension {
             "json" => Self::Json,
             "wav" => Self::Wav,
             "mp3" => Self::Mp3,
-            "csv" => Self::Unbuilt("csv"),
-            "html" => Self::Unbuilt("html"),
+            "csv" => Self::Csv,
+            "html" => Self::Html,
             "opus" => Self::Unbuilt("opus"),
             _ => return None,
         })
@@ -139,12 +141,14 @@ impl Target {
         })
     }
 
-    /// How answers that are not audio are written: JSON where the path says so.
+    /// How answers that are not audio are written: as the extension says, else XML.
     pub(crate) fn face(&self) -> Face {
         Face {
             version: self.version,
             format: match self.extension {
                 Extension::Json => Format::Json,
+                Extension::Csv => Format::Csv,
+                Extension::Html => Format::Html,
                 Extension::None
                 | Extension::Xml
                 | Extension::Wav

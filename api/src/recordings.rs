@@ -14,7 +14,7 @@ use crate::face::Version;
 use crate::fault::{Fault, code};
 use crate::filter::ListQuery;
 use crate::media;
-use crate::paging::Place;
+use crate::paging::{Place, Stretch};
 use crate::params::Params;
 use crate::path::{Extension, path_of};
 use crate::recording::RecordingView;
@@ -28,13 +28,16 @@ pub(crate) async fn list(
     let (face, zone, target) = (asked.face(), asked.zone(), &asked.target);
     let ListQuery {
         query,
+        page,
         matches_nothing,
         filters,
     } = ListQuery::read(params, target.account, call, face, &zone)?;
-    let (page, page_size) = (query.page, query.page_size);
+    let page_size = query.page_size;
+    let at = Some(query.at);
     let found = if matches_nothing {
         Page {
             records: Vec::new(),
+            first: 0,
             total: 0,
         }
     } else {
@@ -47,6 +50,7 @@ pub(crate) async fn list(
         filters: &filters,
         page,
         page_size,
+        at,
     };
     let base_url = asked.base_url();
     let items = found
@@ -61,7 +65,7 @@ pub(crate) async fn list(
     let listing = Listing {
         name: "Recordings",
         items,
-        paging: place.paging(found.total, found.records.len()),
+        paging: place.paging(&Stretch::of(&found)),
     };
     answer::listing(&listing, face, &zone)
 }
@@ -79,7 +83,11 @@ pub(crate) async fn show(
             media::serve(asked, &record, media::Kind::Wav, params).await
         }
         Extension::Mp3 => media::serve(asked, &record, media::Kind::Mp3, params).await,
-        Extension::Xml | Extension::Json | Extension::Unbuilt(_) => answer::document(
+        Extension::Xml
+        | Extension::Json
+        | Extension::Csv
+        | Extension::Html
+        | Extension::Unbuilt(_) => answer::document(
             StatusCode::OK,
             &view(&record, &asked.base_url(), call).document(),
             asked.face(),

@@ -11,8 +11,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::BytesText;
 
 use crate::document::{Document, Field, Listing, Value, snake};
-use crate::face::{Face, rfc_2822};
-use crate::fault::Fault;
+use crate::face::Face;
 
 type Xml = Writer<Vec<u8>>;
 
@@ -23,21 +22,10 @@ pub(crate) fn document(document: &Document, face: Face, zone: &TimeZone) -> io::
 
 /// A list, its paging in attributes.
 pub(crate) fn listing(listing: &Listing, face: Face, zone: &TimeZone) -> io::Result<Vec<u8>> {
-    let paging = &listing.paging;
-    let link = |link: &Option<String>| legal(link.as_deref().unwrap_or_default());
-    let attributes = [
-        ("page", paging.page.to_string()),
-        ("numpages", paging.pages.to_string()),
-        ("pagesize", paging.page_size.to_string()),
-        ("total", paging.total.to_string()),
-        ("start", paging.start.to_string()),
-        ("end", paging.end.to_string()),
-        ("uri", legal(&paging.uri)),
-        ("firstpageuri", link(&paging.first)),
-        ("previouspageuri", link(&paging.previous)),
-        ("nextpageuri", link(&paging.next)),
-        ("lastpageuri", link(&paging.last)),
-    ];
+    let attributes = listing
+        .paging
+        .attributes()
+        .map(|(name, value)| (name, legal(&value)));
     response(|xml| {
         let element = xml.create_element(listing.name).with_attributes(
             attributes
@@ -54,23 +42,6 @@ pub(crate) fn listing(listing: &Listing, face: Face, zone: &TimeZone) -> io::Res
                     .try_for_each(|item| write_document(xml, item, face, zone))
             })?;
         }
-        Ok(())
-    })
-}
-
-/// An error: `Status`, `Message`, and where it has one `Code` with `MoreInfo` (twilio.md §1).
-pub(crate) fn fault(fault: &Fault) -> io::Result<Vec<u8>> {
-    response(|xml| {
-        xml.create_element("RestException")
-            .write_inner_content(|xml| {
-                text(xml, "Status", fault.status.as_str())?;
-                text(xml, "Message", &fault.message)?;
-                if let Some(code) = fault.code {
-                    text(xml, "Code", &code.to_string())?;
-                    text(xml, "MoreInfo", &Fault::more_info(code))?;
-                }
-                Ok(())
-            })?;
         Ok(())
     })
 }
@@ -104,7 +75,7 @@ fn write_fields(xml: &mut Xml, fields: &[Field], face: Face, zone: &TimeZone) ->
                     .try_for_each(|row| write_row(xml, item, row, face, zone))
             })?;
         } else {
-            text(xml, field.name, &scalar_text(&field.value, zone))?;
+            text(xml, field.name, &field.value.scalar(zone))?;
         }
     }
     Ok(())
@@ -124,7 +95,7 @@ fn write_row(
         if let Value::Group(_) | Value::Rows { .. } = &field.value {
             nested = true;
         } else {
-            let value = legal(&scalar_text(&field.value, zone));
+            let value = legal(&field.value.scalar(zone));
             element = element.with_attribute((snake(field.name).as_str(), value.as_str()));
         }
     }
@@ -144,18 +115,6 @@ fn write_row(
     Ok(())
 }
 
-fn scalar_text(value: &Value, zone: &TimeZone) -> String {
-    match value {
-        Value::Null | Value::Group(_) | Value::Rows { .. } => String::new(),
-        Value::Text(text) | Value::Uri(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Flag(flag) => flag.to_string(),
-        Value::Date(ms) => rfc_2822(*ms, zone),
-        Value::Json(json) => json.to_string(),
-        Value::Names(names) => names.join(", "),
-    }
-}
-
 fn text(xml: &mut Xml, name: &str, text: &str) -> io::Result<()> {
     let element = xml.create_element(name);
     if text.is_empty() {
@@ -169,7 +128,7 @@ fn text(xml: &mut Xml, name: &str, text: &str) -> io::Result<()> {
 }
 
 /// `text` with each character that XML 1.0 §2.2 has no place for replaced.
-fn legal(text: &str) -> String {
+pub(crate) fn legal(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,

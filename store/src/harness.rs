@@ -13,7 +13,8 @@ use reeld_model::{
 use tempfile::TempDir;
 
 use crate::{
-    Begun, End, MediaKind, NewRecording, Origin, Query, Record, Store, StoreConfig, VerifyReport,
+    Begun, End, MediaKind, NewRecording, Origin, PageAt, Query, Record, Store, StoreConfig,
+    VerifyReport,
 };
 
 pub(crate) const T0: i64 = 1_790_000_000_000;
@@ -155,7 +156,7 @@ pub(crate) fn everything() -> Query {
         from_ms: None,
         until_ms: None,
         include_unfinished: true,
-        page: 0,
+        at: PageAt::Number(0),
         page_size: 1_000,
     }
 }

@@ -44,7 +44,7 @@ pub use accounts::Account;
 pub use error::StoreError;
 pub use life::{Begun, End};
 pub use media::MediaReader;
-pub use query::{Page, Query};
+pub use query::{Cursor, Page, PageAt, Query};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
 pub use record::{NewRecording, Origin, Parties, Record, Stage, ms_of};

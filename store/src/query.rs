@@ -1,6 +1,6 @@
 //! A list request and its answer, as the API gives and gets them.
 
-use reeld_model::{AccountSid, CallSid};
+use reeld_model::{AccountSid, CallSid, RecordingSid};
 
 use crate::Record;
 
@@ -17,10 +17,41 @@ pub struct Query {
     pub until_ms: Option<i64>,
     /// Whether live and absent ones are listed too (2010); else completed ones alone (2008).
     pub include_unfinished: bool,
-    /// Which page, from 0.
-    pub page: u64,
+    /// Which page.
+    pub at: PageAt,
     /// Records a page.
     pub page_size: u32,
+}
+
+/// Where a page is in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageAt {
+    /// The page of this number, from 0, as the list is now.
+    Number(u64),
+    /// What follows a place, whatever has come or gone before it meanwhile.
+    After(Cursor),
+    /// What comes just before a place.
+    Before(Cursor),
+}
+
+/// A place in every list: that of a recording, which may be there no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// When it was created, milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Its name.
+    pub sid: RecordingSid,
+}
+
+impl Cursor {
+    /// The place of `record`.
+    #[must_use]
+    pub const fn of(record: &Record) -> Self {
+        Self {
+            created_ms: record.created_ms,
+            sid: record.sid,
+        }
+    }
 }
 
 /// One page of a list.
@@ -28,6 +59,8 @@ pub struct Query {
 pub struct Page {
     /// The page's records; empty past the end.
     pub records: Vec<Record>,
+    /// How many records that match come before the page.
+    pub first: u64,
     /// How many records match on all pages together, at the same instant.
     pub total: u64,
 }

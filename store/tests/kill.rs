@@ -15,7 +15,9 @@ use std::process::{Command, Stdio};
 use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, RecordingSid, Summary, TrackSelection, Trim,
 };
-use reeld_store::{Begun, End, MediaKind, NewRecording, Origin, Query, Stage, Store, StoreConfig};
+use reeld_store::{
+    Begun, End, MediaKind, NewRecording, Origin, PageAt, Query, Stage, Store, StoreConfig,
+};
 
 const DIR: &str = "REELD_TEST_KILL_DIR";
 const SLED: &str = "REELD_TEST_KILL_SLED";
@@ -208,7 +210,7 @@ fn kill_after(lines: usize, media: MediaKind) {
         from_ms: None,
         until_ms: None,
         include_unfinished: true,
-        page: 0,
+        at: PageAt::Number(0),
         page_size: 1_000,
     };
     let page = store.list(&all).unwrap();

@@ -74,6 +74,7 @@ const BAD_LISTS: &[(&str, &str, u64)] = &[
     ("PageSize=1001", "PageSize", 20_007),
     ("Page=-1", "Page", 20_422),
     ("Page=first", "Page", 20_422),
+    ("PageToken=PA1", "PageToken", 20_422),
 ];
 
 /// A form's pairs.
@@ -210,7 +211,7 @@ fn what_twilio_documents_is_taken() {
     let started = client.start(&call_sid(1), &form);
     assert_eq!(started.json["channels"], 2, "{}", started.json);
     assert_eq!(started.json["tags"]["agent"], "7", "{}", started.json);
-    let list = client.path("/Recordings.json?IncludeSoftDeleted=true&PageToken=PA1&PageSize=1000");
+    let list = client.path("/Recordings.json?IncludeSoftDeleted=true&PageSize=1000");
     client.get(&list).expect(200);
     let conference =
         client.path("/Recordings.json?ConferenceSid=CF00000000000000000000000000000001");
@@ -234,4 +235,10 @@ fn what_twilio_documents_is_taken() {
     let first = start("one");
     assert_eq!(start("one"), first);
     assert_ne!(start("two"), first);
+    let page = client.get(&client.path("/Recordings.json?PageSize=1"));
+    let page = page.expect(200).json();
+    let next = page["next_page_uri"].as_str().expect("there are three");
+    assert!(next.contains("&PageToken="), "{next}");
+    let second = client.get(next).expect(200).json();
+    assert_ne!(second["recordings"], page["recordings"]);
 }

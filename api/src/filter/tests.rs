@@ -111,13 +111,16 @@ fn pages_and_filters_that_match_nothing() {
         &TimeZone::UTC,
     )
     .unwrap();
-    assert_eq!((query.query.page, query.query.page_size), (3, 10));
+    assert_eq!((query.page, query.query.page_size), (3, 10));
+    assert_eq!(query.query.at, PageAt::Number(3));
     assert_eq!(query.filters.len(), 1);
     assert!(!query.matches_nothing);
     assert!(!query.query.include_unfinished);
     let query = read("ConferenceSid=CF1&Page=1", Version::V2010, &TimeZone::UTC).unwrap();
     assert!(query.matches_nothing && query.query.include_unfinished);
-    assert_eq!((query.query.page, query.query.page_size), (1, 50));
+    assert_eq!((query.page, query.query.page_size), (1, 50));
+    let fault = read("PageToken=x", Version::V2010, &TimeZone::UTC).unwrap_err();
+    assert_eq!((fault.status.as_u16(), fault.code), (400, Some(20422)));
 }
 
 proptest! {

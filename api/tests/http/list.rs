@@ -101,6 +101,65 @@ fn a_walk_along_next_pages_sees_each_once_and_keeps_the_filter() {
 }
 
 #[test]
+fn a_walk_in_2010_is_whole_while_recordings_come_and_go() {
+    for list in ["2010/Recordings", &format!("2010/Calls/{CA}/Recordings")] {
+        let house = House::new();
+        let make = |n: u8| {
+            // Two of each instant, so that Sids decide too.
+            let created_ms = SEED_MS + i64::from(n / 2) * 1_000;
+            house.recording(&sid(n), created_ms, Channels::Mono, &sound(80));
+        };
+        (0..12).for_each(make);
+        let sids = |page: &serde_json::Value| -> Vec<String> {
+            let items = page["recordings"].as_array().unwrap();
+            let sid = |item: &serde_json::Value| item["sid"].as_str().unwrap().to_owned();
+            items.iter().map(sid).collect()
+        };
+        // Newest first, and of one instant the lower Sid first.
+        let order = [10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1].map(sid);
+        let first = house
+            .get(&format!(
+                "{list}.json?PageSize=3&DateCreated%3E=2008-04-01T05:07:15Z"
+            ))
+            .json();
+        assert_eq!(sids(&first), order[..3]);
+        // The page's last one goes, with one that was seen and one that was not; three come, so
+        // that no page is where its number says.
+        for n in [8, 10, 7] {
+            assert_eq!(
+                house
+                    .delete(&format!("2010/Recordings/{}.json", sid(n)))
+                    .status,
+                204
+            );
+        }
+        [20, 21, 22].into_iter().for_each(make);
+        let second = house.get(first["next_page_uri"].as_str().unwrap()).json();
+        assert_eq!(sids(&second), [sid(9), sid(6), sid(4)]);
+        assert_eq!(second["page"], 1);
+        assert_eq!((&second["start"], &second["end"]), (&4.into(), &6.into()));
+        assert_eq!(second["total"], 12);
+        assert_eq!(house.get(second["uri"].as_str().unwrap()).json(), second);
+        let back = house
+            .get(second["previous_page_uri"].as_str().unwrap())
+            .json();
+        assert_eq!(sids(&back), [sid(20), sid(21), sid(11)]);
+        let newest = house
+            .get(back["previous_page_uri"].as_str().unwrap())
+            .json();
+        assert_eq!(sids(&newest), [sid(22)]);
+        assert_eq!(newest["previous_page_uri"], serde_json::Value::Null);
+        let mut seen = sids(&second);
+        let mut page = second;
+        while let Some(next) = page["next_page_uri"].as_str() {
+            page = house.get(next).json();
+            seen.extend(sids(&page));
+        }
+        assert_eq!(seen, [9, 6, 4, 5, 2, 3, 0, 1].map(sid));
+    }
+}
+
+#[test]
 fn filters_by_day_call_and_what_matches_nothing() {
     let house = House::new();
     // 2009-07-03 to -08, at 00:00 in the house's zone, -0400.

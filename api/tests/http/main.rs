@@ -11,6 +11,7 @@
 mod bad_input;
 mod capture;
 mod control;
+mod faces;
 mod harness;
 mod instance;
 mod list;

@@ -17,6 +17,7 @@ use reeld_model::{AccountSid, RecordingSid};
 
 use super::change::changes;
 use super::key::{self, View};
+use super::list::Slice;
 use super::{Catalog, Insert, Met, check, count, list};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
@@ -198,7 +199,7 @@ impl Catalog for SledCatalog {
 
     fn list(&self, query: &Query) -> Result<Page, StoreError> {
         let _order = read(&self.order);
-        let (keys, total) = list::page(&self.table, query)?;
+        let Slice { keys, first, total } = list::page(&self.table, query)?;
         let records = keys
             .into_iter()
             .map(|key| {
@@ -206,7 +207,11 @@ impl Catalog for SledCatalog {
                 Ok(self.read_at(&key, sid)?.record)
             })
             .collect::<Result<_, StoreError>>()?;
-        Ok(Page { records, total })
+        Ok(Page {
+            records,
+            first,
+            total,
+        })
     }
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {

@@ -7,11 +7,10 @@ use reeld_model::{AccountSid, RecordingSid};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Record;
-use crate::Stage;
 use crate::harness::{T0, account, call, sid};
 use crate::kv::Kv;
 use crate::stored::tests::sample;
+use crate::{Cursor, PageAt, Record, Stage};
 
 fn open(dir: &TempDir) -> SledCatalog {
     SledCatalog::open(Arc::new(Kv::open(dir.path(), 16 << 20).unwrap())).unwrap()
@@ -50,10 +49,29 @@ fn naive(records: &[Stored], query: &Query) -> Page {
         .filter(|record| query.include_unfinished || record.stage == Stage::Completed)
         .collect();
     matching.sort_by_key(|record| (std::cmp::Reverse(record.created_ms), record.sid));
-    let skip = usize::try_from(query.page).unwrap() * query.page_size as usize;
-    let page = matching.iter().skip(skip).take(query.page_size as usize);
+    let size = query.page_size as usize;
+    let before = |cursor: Cursor, itself: bool| {
+        let end = (std::cmp::Reverse(cursor.created_ms), cursor.sid);
+        let place = |record: &&&Record| (std::cmp::Reverse(record.created_ms), record.sid);
+        let comes_before =
+            |record: &&&Record| place(record) < end || itself && place(record) == end;
+        matching.iter().filter(comes_before).count()
+    };
+    let (first, end) = match query.at {
+        PageAt::Number(page) => {
+            let first = usize::try_from(page).unwrap() * size;
+            (first, first + size)
+        }
+        PageAt::After(cursor) => (before(cursor, true), before(cursor, true) + size),
+        PageAt::Before(cursor) => {
+            let end = before(cursor, false);
+            (end.saturating_sub(size), end)
+        }
+    };
+    let page = matching.iter().skip(first).take(end - first);
     Page {
         records: page.map(|record| (*record).clone()).collect(),
+        first: first as u64,
         total: matching.len() as u64,
     }
 }
@@ -86,6 +104,19 @@ fn stage() -> impl Strategy<Value = Stage> {
     ])
 }
 
+/// A page by its number, or by the place of a recording that may be there, was, or never was.
+fn page_at() -> impl Strategy<Value = PageAt> {
+    (time(), 0_u64..24, 0_u64..6, 0..4).prop_map(|(created_ms, n, page, kind)| {
+        let sid = sid(n);
+        let cursor = Cursor { created_ms, sid };
+        match kind {
+            0 => PageAt::After(cursor),
+            1 => PageAt::Before(cursor),
+            _ => PageAt::Number(page),
+        }
+    })
+}
+
 fn query() -> impl Strategy<Value = Query> {
     (
         1_u8..3,
@@ -93,15 +124,15 @@ fn query() -> impl Strategy<Value = Query> {
         prop::option::of(time()),
         prop::option::of(time()),
     )
-        .prop_flat_map(|bounds| (Just(bounds), any::<bool>(), 0_u64..6, 1_u32..8))
+        .prop_flat_map(|bounds| (Just(bounds), any::<bool>(), page_at(), 1_u32..8))
         .prop_map(
-            |((account_n, call_n, from_ms, until_ms), include_unfinished, page, page_size)| Query {
+            |((account_n, call_n, from_ms, until_ms), include_unfinished, at, page_size)| Query {
                 account: account(account_n),
                 call: call_n.map(call),
                 from_ms,
                 until_ms,
                 include_unfinished,
-                page,
+                at,
                 page_size,
             },
         )
@@ -267,13 +298,13 @@ fn two_thousand_recordings_are_paged_in_order() {
         from_ms: None,
         until_ms: None,
         include_unfinished: false,
-        page,
+        at: PageAt::Number(page),
         page_size,
     };
     for page_size in [50, 999, 1_000] {
         let mut paged = Vec::new();
         for page in 0.. {
-            let Page { records, total } = catalog.list(&query(page, page_size)).unwrap();
+            let Page { records, total, .. } = catalog.list(&query(page, page_size)).unwrap();
             assert_eq!(total, 1_600);
             if records.is_empty() {
                 break;
@@ -282,6 +313,32 @@ fn two_thousand_recordings_are_paged_in_order() {
         }
         let whole = naive(&records, &query(0, 2_000));
         assert!(paged == whole.records);
+        // Forward by cursors, and back again.
+        let at = |at| Query {
+            at,
+            ..query(0, page_size)
+        };
+        let mut forward = catalog.list(&query(0, page_size)).unwrap().records;
+        while let Some(last) = forward.last() {
+            let page = catalog.list(&at(PageAt::After(Cursor::of(last)))).unwrap();
+            assert_eq!((page.first, page.total), (forward.len() as u64, 1_600));
+            if page.records.is_empty() {
+                break;
+            }
+            forward.extend(page.records);
+        }
+        assert!(forward == whole.records);
+        let mut back = forward.split_off(forward.len() - 1);
+        while let Some(first) = back.first() {
+            let page = catalog
+                .list(&at(PageAt::Before(Cursor::of(first))))
+                .unwrap();
+            if page.records.is_empty() {
+                break;
+            }
+            back.splice(0..0, page.records);
+        }
+        assert!(back == whole.records);
     }
     let far = catalog.list(&query(u64::MAX, 1_000)).unwrap();
     assert_eq!((far.records.len(), far.total), (0, 1_600));
@@ -340,7 +397,7 @@ fn a_list_is_of_one_instant_while_writers_run() {
                     from_ms: None,
                     until_ms: None,
                     include_unfinished: lists % 2 == 0,
-                    page: 0,
+                    at: PageAt::Number(0),
                     page_size: 1_000,
                 };
                 let page = catalog.list(&query).unwrap();
