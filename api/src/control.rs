@@ -70,6 +70,7 @@ pub(crate) async fn start(
         created_ms: app.now_ms(),
         tags: wanted.tags,
         idempotency_token: idempotency_token(&asked.headers)?,
+        subscription: None,
     };
     let start = StartRecording {
         sid: new.sid,

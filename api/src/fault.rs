@@ -174,6 +174,10 @@ impl From<StoreError> for Fault {
                 tracing::warn!(%error, "refused for want of disk");
                 Self::unavailable(format_args!("no disk space: {error}"))
             }
+            StoreError::OutboxFull { .. } => {
+                tracing::warn!(%error, "refused for want of room in the outbox");
+                Self::unavailable(&error)
+            }
             StoreError::Held { .. }
             | StoreError::Io { .. }
             | StoreError::Catalog(_)

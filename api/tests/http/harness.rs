@@ -300,6 +300,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         created_ms,
         tags: serde_json::Map::new(),
         idempotency_token: None,
+        subscription: None,
     }
 }
 
