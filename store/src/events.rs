@@ -157,6 +157,17 @@ impl Event {
         }
     }
 
+    /// Host and port that it goes to: what receivers are told apart by.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let url = self.subscription.url.as_str();
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host)
+    }
+
     /// The same for every try of this event, also over a restart, and for no other event: what
     /// `I-Twilio-Idempotency-Token` carries. Shaped as a UUID.
     #[must_use]
@@ -198,10 +209,10 @@ impl Store {
         self.inner.catalog.outbox().take(now_ms, may)
     }
 
-    /// When the next event that nobody has taken is due, milliseconds since the Unix epoch.
+    /// When the first event is due that is due after `now_ms`, milliseconds since the Unix epoch.
     #[must_use]
-    pub fn next_event_ms(&self) -> Option<i64> {
-        self.inner.catalog.outbox().next_due_ms()
+    pub fn next_event_ms(&self, now_ms: i64) -> Option<i64> {
+        self.inner.catalog.outbox().next_due_ms(now_ms)
     }
 
     /// The receiver has it. A crash within a second may send it again.

@@ -147,12 +147,11 @@ impl Outbox {
         (state.waiting.len(), state.dead)
     }
 
-    /// When the next event is due; `None` where none waits.
-    pub(crate) fn next_due_ms(&self) -> Option<i64> {
-        lock(&self.state)
-            .due
-            .first_key_value()
-            .map(|(key, _)| key.0)
+    /// When the first event is due that is due after `now_ms`.
+    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
+        let later = (now_ms.saturating_add(1), RecordingSid::from_bytes([0; 16]));
+        let state = lock(&self.state);
+        state.due.range(later..).next().map(|(key, _)| key.0)
     }
 
     /// Hands out the event that has been due longest and whose host `may` be sent to now.
@@ -296,7 +295,7 @@ impl State {
         } else {
             Phase::Due(event.next_ms)
         };
-        let host: Arc<str> = host(&event.subscription.url).into();
+        let host: Arc<str> = event.host().into();
         let sid = event.sid;
         if let Some(waiting) = self.waiting.get_mut(&sid) {
             if !waiting.numbers.contains(&number) {
@@ -458,13 +457,4 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     };
     let (value, rest) = postcard::take_from_bytes(body).ok()?;
     rest.is_empty().then_some(value)
-}
-
-/// Host and port of a URL, for telling receivers apart.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host)
 }

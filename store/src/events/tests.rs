@@ -49,7 +49,7 @@ fn a_recordings_events_come_in_order_one_at_a_time() {
             .event_delayed(first, LATER, LATER + 5, "no answer")
             .unwrap();
         assert_eq!(take(&store), None, "it is not due again yet");
-        assert_eq!(store.next_event_ms(), Some(LATER + 5));
+        assert_eq!(store.next_event_ms(LATER), Some(LATER + 5));
         let again = store.take_event(LATER + 5, &|_| true).unwrap().unwrap();
         assert_eq!(
             (again.status, again.attempts, again.last_error.as_str()),
