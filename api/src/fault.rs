@@ -35,6 +35,8 @@ pub(crate) mod code {
     pub(crate) const FINISH_ON_KEY: u32 = 13613;
     /// `PlayBeep` of the Record verb.
     pub(crate) const PLAY_BEEP: u32 = 13616;
+    /// `RecordingStatusCallbackEvent`.
+    pub(crate) const CALLBACK_EVENT: u32 = 13621;
     /// `RecordingTrack`.
     pub(crate) const TRACK: u32 = 13622;
     /// An absent recording: too short to be one.

@@ -22,8 +22,8 @@ use crate::{Allow, Target, round};
 /// again after the next start.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long the sender waits after the store has failed.
-const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How long the sender waits after the store has failed, milliseconds.
+const STORE_PAUSE_MS: i64 = 1_000;
 
 /// `[callbacks]`.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ pub async fn run(store: Store, settings: Settings, shutdown: impl Future<Output 
                 }
                 Err(error) => {
                     tracing::error!(%error, "the outbox cannot be read");
-                    tokio::time::sleep(STORE_PAUSE).await;
+                    pause = Some(STORE_PAUSE_MS);
                     break;
                 }
             }
@@ -102,7 +102,8 @@ pub async fn run(store: Store, settings: Settings, shutdown: impl Future<Output 
     }
     let ending = async { while rounds.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ending).await.is_err() {
-        tracing::info!("callbacks that are under way are sent again after the next start");
+        rounds.shutdown().await;
+        tracing::info!("callbacks that were under way are sent again after the next start");
     }
 }
 

@@ -89,6 +89,7 @@ impl House {
                 },
                 trim: Trim::TrimSilence,
             },
+            callbacks: reeld_callbacks::Allow::default(),
         };
         change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()
