@@ -17,12 +17,15 @@ const PACKET: usize = 160;
 /// Of the tape, seconds: longer than its call's recordings take.
 const TAPE: usize = 60;
 
+/// A RecordingSid, the status of its media and the body.
+type Fetched = (String, u16, Vec<u8>);
+
 fn the_url_of_a_callback_is_there_when_it_comes(media: MediaKind) {
     let daemon = Setup::new()
         .media(media)
         .set("callbacks.allow", vec!["loopback"])
         .start();
-    let fetched: Arc<Mutex<Vec<(String, u16, Vec<u8>)>>> = Arc::default();
+    let fetched: Arc<Mutex<Vec<Fetched>>> = Arc::default();
     let receiver = Receiver::start({
         let fetched = Arc::clone(&fetched);
         move |callback| {
