@@ -18,7 +18,7 @@ use reeld_model::{
     Answer, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
     PauseBehavior, RecordingRef, RecordingSid, Refusal, StartRecording,
 };
-use reeld_store::{Begun, NewRecording, Parties, Record, Stage};
+use reeld_store::{Begun, NewRecording, Parties, Record, Stage, Subscription};
 
 use crate::answer;
 use crate::app::{App, Declined};
@@ -26,6 +26,7 @@ use crate::calls::{call_parameters, random_bytes, set_location};
 use crate::dispatch::Asked;
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
+use crate::path::{Resource, path_of};
 use crate::recording::{Live, RecordingView};
 use crate::start::StartForm;
 
@@ -55,11 +56,23 @@ pub(crate) async fn start(
     mut form: Params,
 ) -> Result<Response<Body>, Fault> {
     let app = &asked.app;
-    let wanted = StartForm::read(&mut form, &app.settings.record)?;
+    let wanted = StartForm::read(&mut form, &app.settings.record, &app.settings.callbacks)?;
     // A call that this opens gets both tracks, so that its next recording can have either.
     let open = call_parameters(asked, call, &mut form)?;
+    let sid = RecordingSid::from_bytes(random_bytes()?);
+    let subscription = wanted.callback.map(|callback| Subscription {
+        url: callback.url,
+        method: callback.method,
+        events: callback.events,
+        recording_url: asked.base_url()
+            + &path_of(
+                asked.target.version,
+                asked.target.account,
+                &Resource::Recording(sid),
+            ),
+    });
     let new = NewRecording {
-        sid: RecordingSid::from_bytes(random_bytes()?),
+        sid,
         account: asked.target.account,
         call,
         parties: Parties::default(),
@@ -70,6 +83,7 @@ pub(crate) async fn start(
         created_ms: app.now_ms(),
         tags: wanted.tags,
         idempotency_token: idempotency_token(&asked.headers)?,
+        subscription,
     };
     let start = StartRecording {
         sid: new.sid,
@@ -152,14 +166,17 @@ async fn carry_out(
         start,
     };
     match app.ask_recording(command).await {
-        Ok((view, call)) => Ok(Started {
-            record,
-            repeated: false,
-            status: Some(view.status),
-            frames: view.frames,
-            rate_hz: view.rate_hz,
-            call: Some(call),
-        }),
+        Ok((view, call)) => {
+            app.store.announce(sid);
+            Ok(Started {
+                record,
+                repeated: false,
+                status: Some(view.status),
+                frames: view.frames,
+                rate_hz: view.rate_hz,
+                call: Some(call),
+            })
+        }
         Err(Declined::Late(answer)) => {
             let fault = Fault::unavailable("the capture side did not answer in time");
             let app = Arc::clone(&app);

@@ -37,6 +37,8 @@ pub(crate) mod code {
     pub(crate) const FINISH_ON_KEY: u32 = 13613;
     /// `PlayBeep` of the Record verb.
     pub(crate) const PLAY_BEEP: u32 = 13616;
+    /// `RecordingStatusCallbackEvent`.
+    pub(crate) const CALLBACK_EVENT: u32 = 13621;
     /// `RecordingTrack`.
     pub(crate) const TRACK: u32 = 13622;
     /// An absent recording: too short to be one.
@@ -192,6 +194,10 @@ impl From<StoreError> for Fault {
             | StoreError::DiskFull { .. } => {
                 tracing::warn!(%error, "refused for want of disk");
                 Self::unavailable(format_args!("no disk space: {error}"))
+            }
+            StoreError::OutboxFull { .. } => {
+                tracing::warn!(%error, "refused for want of room in the outbox");
+                Self::unavailable(&error)
             }
             StoreError::Held { .. }
             | StoreError::Io { .. }

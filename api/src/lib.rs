@@ -19,6 +19,7 @@ mod answer;
 mod app;
 mod auth;
 mod call;
+mod callback;
 mod calls;
 mod control;
 mod csv;

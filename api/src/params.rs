@@ -81,6 +81,16 @@ impl Params {
         Ok(value)
     }
 
+    /// Takes every value of `name` out, in order.
+    pub(crate) fn take_all(&mut self, name: &str) -> Vec<String> {
+        let (taken, rest) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(key, _)| key == name);
+        self.0 = rest;
+        let taken: Vec<(String, String)> = taken;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
     /// Whether `name` is given with exactly this value.
     pub(crate) fn has(&self, name: &str, value: &str) -> bool {
         self.0

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use reeld_callbacks::Allow;
 use reeld_model::{Rules, Trim};
 
 /// Reads the wall clock: milliseconds since the Unix epoch. Given in, so that tests can set it.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub encode: Encode,
     /// `record.*`.
     pub record: RecordDefaults,
+    /// `callbacks.allow`: where callbacks may go.
+    pub callbacks: Allow,
 }
 
 /// Who may fetch audio and the 2008 `.xml`.

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
+use reeld_callbacks::Allow;
 use reeld_model::control::Tags;
 use reeld_model::{Channels, Rules, TrackSelection, Trim};
 use reeld_store::Origin;
 
+use crate::callback::Callback;
 use crate::calls::SELECTIONS;
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
@@ -24,7 +26,7 @@ const MAX_TAGS: usize = 4 * 1024;
 /// A day: no silence is awaited longer, and Twilio's longest recording is one too.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-const CALLBACK: &str = "sending callbacks";
+const ACTION: &str = "the <Record> verb's action";
 
 /// What starting a recording knows; the call's own parameters are read by `calls`.
 const KNOWN: &[Known] = &[
@@ -44,11 +46,11 @@ const KNOWN: &[Known] = &[
     ("RecordingConfigurationId", Use::Accepted),
     ("Transcribe", Use::Accepted),
     ("TranscribeCallback", Use::Accepted),
-    ("RecordingStatusCallback", Use::Unbuilt(CALLBACK)),
-    ("RecordingStatusCallbackMethod", Use::Unbuilt(CALLBACK)),
-    ("RecordingStatusCallbackEvent", Use::Unbuilt(CALLBACK)),
-    ("Action", Use::Unbuilt(CALLBACK)),
-    ("Method", Use::Unbuilt(CALLBACK)),
+    ("RecordingStatusCallback", Use::Read),
+    ("RecordingStatusCallbackMethod", Use::Read),
+    ("RecordingStatusCallbackEvent", Use::Read),
+    ("Action", Use::Unbuilt(ACTION)),
+    ("Method", Use::Unbuilt(ACTION)),
     ("Twiml", Use::Unbuilt("TwiML")),
     ("SipCallId", Use::Unbuilt("taking media from an rtpengine")),
 ];
@@ -62,11 +64,16 @@ pub(crate) struct StartForm {
     pub(crate) rules: Rules,
     pub(crate) origin: Origin,
     pub(crate) tags: Tags,
+    pub(crate) callback: Option<Callback>,
 }
 
 impl StartForm {
     /// Takes the recording's parameters out of `form`; every name in it is known after that.
-    pub(crate) fn read(form: &mut Params, defaults: &RecordDefaults) -> Result<Self, Fault> {
+    pub(crate) fn read(
+        form: &mut Params,
+        defaults: &RecordDefaults,
+        allow: &Allow,
+    ) -> Result<Self, Fault> {
         form.check(KNOWN)?;
         refuse_unbuilt_values(form)?;
         let channels = form
@@ -88,6 +95,7 @@ impl StartForm {
         let tags = form
             .read("Tags", code::INVALID, parse_tags)?
             .unwrap_or_default();
+        let callback = Callback::read(form, allow)?;
         let beep = form.choice("PlayBeep", code::PLAY_BEEP, &[("false", ())])?;
         let timeout = form.number("Timeout", code::TIMEOUT, 0..=DAY_SECONDS)?;
         let max_length = form.number("MaxLength", code::MAX_LENGTH, 2..=DAY_SECONDS)?;
@@ -125,6 +133,7 @@ impl StartForm {
             },
             origin,
             tags,
+            callback,
         })
     }
 }

@@ -129,6 +129,16 @@ impl Reader<'_> {
             },
             callbacks: Callbacks {
                 allow: self.get("callbacks", "allow", value::networks),
+                concurrency: self.get("callbacks", "concurrency", |v| value::count(v, 1..=1_024)),
+                retry_for: self.get("callbacks", "retry_for", |v| {
+                    value::duration(v, Duration::ZERO..=WEEK)
+                }),
+                retry_first: self.get("callbacks", "retry_first", |v| {
+                    value::duration(v, SECOND..=HOUR)
+                }),
+                retry_most: self.get("callbacks", "retry_most", |v| {
+                    value::duration(v, SECOND..=24 * HOUR)
+                }),
             },
             store: Store {
                 media: self.get("store", "media", media_kind),

@@ -80,7 +80,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("encode", "MP3 and Opus, made on demand."),
     (
         "callbacks",
-        "Where reeld may POST. Checked now, used once callbacks are built.",
+        "RecordingStatusCallback: where it may lead, and how long its receiver is tried. A receiver is first tried by Twilio's rules, which the URL's #fragment may change.",
     ),
     ("store", "Records and audio."),
     ("sip", "SIPREC recording server."),
@@ -174,7 +174,15 @@ keys! {
         "What is kept of encoded files; the longest unused goes first. 0B keeps none.";
 
     "callbacks" . "allow": List = r#"["public"]"#, r#""loopback", "private", "public", or networks"#,
-        "To which networks callbacks may go.";
+        "To which networks callbacks may go. Link-local and cloud metadata addresses are opened by a network of theirs alone (169.254.0.0/16), never by a wider one.";
+    "callbacks" . "concurrency": Integer = "64", "callbacks, 1 to 1024",
+        "Callbacks that are being sent at once; a quarter of them to one host.";
+    "callbacks" . "retry_for": Text = r#""4h""#, "duration, 0s to 7days",
+        "How long a callback that fails is tried again. 0s leaves it to Twilio's rules: given up on after one round.";
+    "callbacks" . "retry_first": Text = r#""10s""#, "duration, 1s to 1h",
+        "The pause after the first failure; each further one is twice as long.";
+    "callbacks" . "retry_most": Text = r#""10m""#, "duration, 1s to 1day",
+        "The longest pause between tries.";
 
     "store" . "catalog": Text = r#""sled""#, r#""sled""#,
         "Where records are kept. Not built yet: a postgres:// URL.";

@@ -156,6 +156,14 @@ pub struct Encode {
 pub struct Callbacks {
     /// To where callbacks may go.
     pub allow: Vec<IpNet>,
+    /// Sent at once.
+    pub concurrency: usize,
+    /// How long one that fails is tried again.
+    pub retry_for: Duration,
+    /// The pause after the first failure.
+    pub retry_first: Duration,
+    /// The longest pause.
+    pub retry_most: Duration,
 }
 
 /// `[store]`.

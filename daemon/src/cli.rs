@@ -5,6 +5,7 @@
 //! line on standard error, 2 for bad usage (clap's).
 
 mod account;
+mod callbacks;
 mod check_config;
 mod import;
 mod serve;
@@ -45,6 +46,9 @@ enum Command {
     Verify(verify::Verify),
     /// Shows a recording and what happened to its sound
     Show(show::Show),
+    /// Shows the callbacks that wait or were given up on, and sends them again
+    #[command(subcommand)]
+    Callbacks(callbacks::Callbacks),
     /// Measures, beside a baseline in the same run
     #[command(subcommand)]
     Bench(crate::bench::Bench),
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
         Command::Show(show) => show.run(),
+        Command::Callbacks(callbacks) => callbacks.run(),
         Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     };

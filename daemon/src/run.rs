@@ -6,7 +6,7 @@
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
-//! 4. recorder, then media threads, then API and local socket.
+//! 4. recorder, then media threads, then API, local socket and the sender of callbacks.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it.
@@ -127,6 +127,11 @@ async fn serve(
         settings::capture(config),
         until_ended(ended.clone()),
     ));
+    let callbacks = tokio::spawn(reeld_callbacks::run(
+        store.clone(),
+        settings::callbacks(config),
+        until_ended(ended.clone()),
+    ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
@@ -141,7 +146,12 @@ async fn serve(
     watchdog.abort();
     // An aborted task is gone when it says so; it held the capture side.
     let _ = watchdog.await;
-    Ok(Servers { ending, api, local })
+    Ok(Servers {
+        ending,
+        api,
+        local,
+        callbacks,
+    })
 }
 
 /// The servers that run until everything that was recorded is durable.
@@ -149,15 +159,17 @@ struct Servers {
     ending: watch::Sender<bool>,
     api: JoinHandle<std::io::Result<()>>,
     local: JoinHandle<()>,
+    callbacks: JoinHandle<()>,
 }
 
 impl Servers {
     /// Ends them: no new connection, and what is under way comes to its end.
     async fn end(self) -> anyhow::Result<()> {
         self.ending.send_replace(true);
-        let (api, local) = (self.api.await, self.local.await);
+        let (api, local, callbacks) = (self.api.await, self.local.await, self.callbacks.await);
         api.context("the API panicked")??;
-        local.context("the local socket panicked")
+        local.context("the local socket panicked")?;
+        callbacks.context("the sender of callbacks panicked")
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
+use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
 use reeld_model::Rules;
 use reeld_store::StoreConfig;
@@ -81,6 +82,7 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
         api,
         record,
         encode,
+        callbacks,
         ..
     } = config;
     reeld_api::Settings {
@@ -112,6 +114,26 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
             },
             trim: record.trim,
         },
+        callbacks: Allow::new(callbacks.allow.clone()),
+    }
+}
+
+/// The sender's settings.
+#[must_use]
+pub fn callbacks(config: &Config) -> reeld_callbacks::Settings {
+    let reeld_config::Callbacks {
+        allow,
+        concurrency,
+        retry_for,
+        retry_first,
+        retry_most,
+    } = config.callbacks.clone();
+    reeld_callbacks::Settings {
+        allow: Allow::new(allow),
+        concurrency,
+        retry_for,
+        retry_first,
+        retry_most,
     }
 }
 

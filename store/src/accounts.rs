@@ -300,6 +300,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// An account's token, to sign what is sent to its client; `None` where there is no such
+    /// account.
+    #[must_use]
+    pub fn auth_token(&self, sid: AccountSid) -> Option<SecretString> {
+        let accounts = read(&self.inner.accounts.open);
+        accounts.get(&sid).map(|open| open.token.clone())
+    }
+}
+
 fn new_token() -> Result<SecretString, StoreError> {
     Ok(SecretString::from(hex::encode(random()?)))
 }

@@ -13,6 +13,7 @@ mod check;
 mod count;
 mod key;
 mod list;
+mod outbox;
 pub(crate) mod sled;
 
 #[cfg(test)]
@@ -21,8 +22,9 @@ mod tests;
 use reeld_model::{AccountSid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{Deletion, Page, Query, StoreError};
+use crate::{Deletion, EventStatus, Page, Query, StoreError, Subscription};
 
+pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
 
 /// What [`Catalog::insert`] came to.
@@ -40,13 +42,21 @@ pub(crate) enum Insert {
 pub(crate) type Met = (RecordingSid, Option<Stored>);
 
 pub(crate) trait Catalog: Send + Sync {
-    /// Takes a new record in. Durable.
-    fn insert(&self, stored: &Stored) -> Result<Insert, StoreError>;
+    /// Takes a new record in, with whom to tell of it. Durable.
+    fn insert(
+        &self,
+        stored: &Stored,
+        subscription: Option<&Subscription>,
+    ) -> Result<Insert, StoreError>;
 
-    /// Puts a record in place of the one with its Sid, or in, where there is none. Durable.
+    /// Puts a record in place of the one with its Sid, or in, where there is none. Durable. A
+    /// record that has ended brings its event with it, in the same step, where one is asked for.
     fn put(&self, stored: &Stored) -> Result<(), StoreError>;
 
-    /// Takes a record out, and leaves nothing. Durable.
+    /// As [`Catalog::put`], where another event than the record's stage says is to be told.
+    fn put_as(&self, stored: &Stored, ending: EventStatus) -> Result<(), StoreError>;
+
+    /// Takes a record out with its events, and leaves nothing. Durable.
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError>;
 
     /// Takes an account's record out and leaves a tombstone, so that its media can go. Durable.
@@ -93,6 +103,9 @@ pub(crate) trait Catalog: Send + Sync {
 
     /// Removes an account. Durable.
     fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError>;
+
+    /// The events that somebody is still to be told of.
+    fn outbox(&self) -> &Outbox;
 
     /// Makes all that was changed before this call durable.
     fn commit(&self) -> Result<(), StoreError>;

@@ -62,6 +62,12 @@ pub enum StoreError {
         /// Whose media.
         sid: RecordingSid,
     },
+    /// So many recordings' events wait for their receivers that no more is taken on.
+    #[error("the events of {recordings} recordings wait for their receivers")]
+    OutboxFull {
+        /// How many may.
+        recordings: usize,
+    },
     /// A recording with this Sid is there already, or is just being deleted.
     #[error("{sid} is there already")]
     SidTaken {
@@ -127,6 +133,7 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::MediaMissing { .. }
             | Self::SidTaken { .. }
+            | Self::OutboxFull { .. }
             | Self::NotLive { .. }
             | Self::TakeInUse { .. }
             | Self::AccountTaken { .. }

@@ -67,6 +67,7 @@ pub(crate) fn new(n: u64) -> NewRecording {
         created_ms: T0 + i64::try_from(n).unwrap(),
         tags: serde_json::Map::new(),
         idempotency_token: None,
+        subscription: None,
     }
 }
 

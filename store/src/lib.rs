@@ -8,7 +8,7 @@
 //! - Takes and media are the truth: the catalog can be made anew from them.
 //! - Every procedure is steps that can be repeated; a crash between any two loses nothing that
 //!   was acknowledged (`life`, `read`, `recover`).
-//! - Record, indices and kept counts change together; no list walks what it does not return.
+//! - Record, indices, kept counts and the event that tells of it change together; no list walks what it does not return.
 //! - Nothing waits for a disk under a lock. Everything blocks; nothing is async.
 //!
 //! `docs/ref/storage.md` says what every byte on disk is.
@@ -16,6 +16,7 @@
 mod accounts;
 mod catalog;
 mod error;
+mod events;
 mod folder;
 mod group;
 mod key;
@@ -42,6 +43,7 @@ mod harness;
 
 pub use accounts::Account;
 pub use error::StoreError;
+pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
 pub use life::{Begun, End};
 pub use media::MediaReader;
 pub use query::{Cursor, Page, PageAt, Query};

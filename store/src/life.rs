@@ -18,7 +18,8 @@
 //!    torn or missing*.
 //! 2. The media take it in, durable: for files, a rename and a sync of both folders. *F2: in the
 //!    media, live in the catalog.*
-//! 3. The record, completed, becomes durable in the catalog. *F3: completed, start file left.*
+//! 3. The record, completed, becomes durable in the catalog, and with it the event that tells of
+//!    it, which may be sent from here on. *F3: completed, start file left.*
 //! 4. What is left in the spool is removed. The record is returned, and the caller tells of it.
 //!
 //! An empty recording becomes absent instead: its record first (3), then its files are removed
@@ -30,14 +31,14 @@
 use reeld_model::quality::{MOST_CONCEALED, MOST_NAMES};
 use reeld_model::{RecordingSid, SAMPLE_RATE, Summary, TrackQuality};
 
-use crate::catalog::Insert;
+use crate::catalog::{Insert, MOST_PENDING};
 use crate::live::Waiting;
 use crate::record::NewRecording;
 use crate::seal;
 use crate::store::{Inner, Store};
 use crate::stored::{Stored, token_hash};
 use crate::take::Take;
-use crate::{Record, Stage, StoreError};
+use crate::{EventStatus, Record, Stage, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -69,10 +70,11 @@ impl Store {
     /// Begins a recording: its take and its live record are durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::SidTaken`], else what the
-    /// system or the engine says. Nothing of the recording is left then.
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::SidTaken`],
+    /// [`StoreError::OutboxFull`], else what the system or the engine says. Nothing of the recording is left then.
     pub fn begin(&self, new: NewRecording) -> Result<Begun, StoreError> {
         let inner = &*self.inner;
+        let subscription = new.subscription.clone();
         let begun = Stored::begun(new);
         let sid = begun.record.sid;
         if let Some(token) = begun.token
@@ -82,12 +84,17 @@ impl Store {
             return Ok(Begun::Repeated(first.record));
         }
         inner.check_room()?;
+        if subscription.is_some() && inner.catalog.outbox().is_full() {
+            return Err(StoreError::OutboxFull {
+                recordings: MOST_PENDING,
+            });
+        }
         let owner = inner.live.own(sid).ok_or(StoreError::SidTaken { sid })?;
         if inner.catalog.get(sid)?.is_some() {
             return Err(StoreError::SidTaken { sid });
         }
         let file = inner.spool.create(&begun)?;
-        let inserted = inner.catalog.insert(&begun);
+        let inserted = inner.catalog.insert(&begun, subscription.as_ref());
         if let Ok(Insert::New) = inserted {
             let record = begun.record.clone();
             owner.offer(Waiting { file, begun });
@@ -220,10 +227,19 @@ impl Inner {
     }
 
     /// The end of an empty recording.
-    pub(crate) fn make_absent(&self, mut stored: Stored) -> Result<Record, StoreError> {
+    pub(crate) fn make_absent(&self, stored: Stored) -> Result<Record, StoreError> {
+        self.make_absent_as(stored, EventStatus::Absent)
+    }
+
+    /// [`Inner::make_absent`], told as `ending`.
+    pub(crate) fn make_absent_as(
+        &self,
+        mut stored: Stored,
+        ending: EventStatus,
+    ) -> Result<Record, StoreError> {
         stored.record.stage = Stage::Absent;
         stored.record.frames = 0;
-        self.catalog.put(&stored)?;
+        self.catalog.put_as(&stored, ending)?;
         self.spool.clear(stored.record.sid)?;
         Ok(stored.record)
     }
@@ -244,6 +260,7 @@ impl Stored {
             created_ms,
             tags,
             idempotency_token,
+            subscription: _, // the catalog's outbox has it, not the record
         } = new;
         let tags_json = if tags.is_empty() {
             String::new()

@@ -72,7 +72,7 @@ impl Store {
             if !new.is_buried(sid)? {
                 match media.trailer(sid)? {
                     Some(Some(stored)) => {
-                        new.place(&stored)?;
+                        new.place(&stored, None)?;
                         rebuilt.from_media += 1;
                     }
                     Some(None) => rebuilt
@@ -97,7 +97,7 @@ impl Store {
                 }
                 match stored.map(|stored| (stored.record.stage, stored)) {
                     Some((Stage::Live | Stage::Absent, stored)) => {
-                        new.place(&stored)?;
+                        new.place(&stored, None)?;
                         rebuilt.kept += 1;
                     }
                     Some((Stage::Completed, _)) => {

@@ -7,6 +7,8 @@ use reeld_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Subscription;
+
 /// What the API knows of a recording when it starts one.
 #[derive(Debug, Clone)]
 pub struct NewRecording {
@@ -32,6 +34,8 @@ pub struct NewRecording {
     pub tags: Tags,
     /// `I-Twilio-Idempotency-Token`, if given.
     pub idempotency_token: Option<String>,
+    /// Who is to be told of it.
+    pub subscription: Option<Subscription>,
 }
 
 /// What a call was opened with beside its name, kept with its recordings so that it outlives the

@@ -11,7 +11,7 @@
 //! | a take of which no record says anything, without sound (B2, B3) | removed: nobody was told of it |
 //! | a live record and media (F2) | completed as the trailer says |
 //! | a record that has its end (F3, A3), or a tombstone | what is in the spool is removed |
-//! | a live record and nothing else | absent, and a problem |
+//! | a live record and nothing else | absent, told as `failed`, and a problem |
 //! | a tombstone (D1, D2) | the deletion is repeated |
 //! | media without a record, after a crash | the record is restored from the trailer |
 //!
@@ -26,7 +26,7 @@ use crate::seal;
 use crate::spool::Left;
 use crate::store::{Inner, Store};
 use crate::stored::Stored;
-use crate::{Record, Stage, StoreError};
+use crate::{EventStatus, Record, Stage, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ mod tests;
 /// What [`Store::recover`] did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recovery {
-    /// Recordings whose end a stop interrupted, ended now: send their events.
+    /// Recordings whose end a stop interrupted, ended now.
     pub recovered: Vec<Record>,
     /// Recordings that turned out empty.
     pub absent: Vec<RecordingSid>,
@@ -128,7 +128,7 @@ impl Inner {
                 begun.record.ended_by = Some(EndedBy::Recovered);
                 begun.record.recovered = true;
                 begun.record.updated_ms = now_ms;
-                self.make_absent(begun)?;
+                self.make_absent_as(begun, EventStatus::Failed)?;
                 recovery.absent.push(sid);
             }
             (None, _) => self.spool.clear(sid)?,

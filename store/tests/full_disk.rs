@@ -48,6 +48,7 @@ fn begin(store: &Store, n: u8) {
         created_ms: i64::from(n),
         tags: serde_json::Map::new(),
         idempotency_token: None,
+        subscription: None,
     });
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
 }

@@ -16,7 +16,8 @@ use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, RecordingSid, Summary, TrackSelection, Trim,
 };
 use reeld_store::{
-    Begun, End, MediaKind, NewRecording, Origin, PageAt, Query, Stage, Store, StoreConfig,
+    Begun, End, EventMethod, EventStatus, MediaKind, NewRecording, Origin, PageAt, Query, Stage,
+    Store, StoreConfig, Subscription,
 };
 
 const DIR: &str = "REELD_TEST_KILL_DIR";
@@ -78,6 +79,12 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                     created_ms: i64::try_from(n).unwrap(),
                     tags: serde_json::Map::new(),
                     idempotency_token: None,
+                    subscription: Some(Subscription {
+                        url: "http://localhost/".to_owned(),
+                        method: EventMethod::Post,
+                        events: vec![EventStatus::InProgress, EventStatus::Completed],
+                        recording_url: String::new(),
+                    }),
                 })
                 .unwrap();
             assert!(matches!(begun, Begun::New(_)));
@@ -154,6 +161,12 @@ fn kill_after(lines: usize, media: MediaKind) {
     let store = open(dir.path(), media);
     let recovery = store.recover(99).unwrap();
     assert_eq!(recovery.problems, [""; 0]);
+    // Nothing was delivered, so all that was promised is still to be told, in order.
+    let pending = store.pending_events(usize::MAX).unwrap();
+    let waiting = |n: u64| -> Vec<EventStatus> {
+        let of_it = pending.iter().filter(|event| event.sid == sid(n));
+        of_it.map(|event| event.status).collect()
+    };
     let mut begun = 0;
     for n in 0.. {
         let of = |what: &str| {
@@ -168,6 +181,15 @@ fn kill_after(lines: usize, media: MediaKind) {
         }
         begun += 1;
         let record = store.find(sid(n)).unwrap();
+        if of("finished").is_some() || record.as_ref().is_some_and(|record| record.frames > 0) {
+            assert_eq!(
+                waiting(n),
+                [EventStatus::InProgress, EventStatus::Completed],
+                "{n}"
+            );
+        } else {
+            assert_eq!(waiting(n), [EventStatus::InProgress], "{n}");
+        }
         if of("deleted").is_some() {
             assert_eq!(record, None, "{n} was deleted");
             continue;

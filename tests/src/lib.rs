@@ -19,6 +19,7 @@ pub mod judge;
 pub mod patience;
 pub mod peer;
 pub mod port_block;
+pub mod receiver;
 pub mod reference;
 pub mod reply;
 pub mod script;
@@ -30,6 +31,7 @@ pub mod wav;
 
 pub use client::{Client, Started};
 pub use daemon::Daemon;
+pub use receiver::Receiver;
 pub use reply::Reply;
 pub use script::{Law, Script, Voice};
 pub use sender::Sender;

@@ -89,6 +89,7 @@ impl House {
                 },
                 trim: Trim::TrimSilence,
             },
+            callbacks: reeld_callbacks::Allow::default(),
         };
         change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -300,6 +301,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         created_ms,
         tags: serde_json::Map::new(),
         idempotency_token: None,
+        subscription: None,
     }
 }
 

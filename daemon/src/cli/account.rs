@@ -93,6 +93,8 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         | Reply::Recording(_)
         | Reply::Status(_)
         | Reply::Imported(_)
+        | Reply::Callbacks { .. }
+        | Reply::Retried { .. }
         | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")
         }

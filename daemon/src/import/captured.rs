@@ -128,6 +128,7 @@ impl Takes<'_, '_> {
             },
             tags: tags(&job.tags, beginning),
             idempotency_token: Some(token),
+            subscription: None,
         };
         let sid = self.shelf.begin(new)?;
         let take = OpenTake::of(self.shelf.store, sid);

@@ -89,6 +89,7 @@ pub(super) fn import(
         parties: Parties::default(),
         tags: job.tags.clone(),
         idempotency_token: Some(token),
+        subscription: None,
     };
     let sid = match shelf.begin(new) {
         Ok(sid) => sid,

@@ -28,6 +28,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
         created_ms: 1_700_000_000_000,
         tags: Default::default(),
         idempotency_token: None,
+        subscription: None,
     };
     let recording = new.sid;
     assert!(matches!(store.begin(new).unwrap(), Begun::New(_)));

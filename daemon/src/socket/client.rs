@@ -162,7 +162,9 @@ impl Reached {
                     | Reply::Progress { .. }
                     | Reply::Report { .. }
                     | Reply::Recording(_)
-                    | Reply::Status(_) => {
+                    | Reply::Status(_)
+                    | Reply::Callbacks { .. }
+                    | Reply::Retried { .. } => {
                         bail!("the daemon answered something else than was asked")
                     }
                 }

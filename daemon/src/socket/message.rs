@@ -4,7 +4,7 @@
 use std::fmt;
 
 use reeld_model::{AccountSid, RecordingSid};
-use reeld_store::{Account, Finding, Health, VerifyProgress, VerifyReport};
+use reeld_store::{Account, DeadEvent, Event, Finding, Health, VerifyProgress, VerifyReport};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -41,6 +41,12 @@ pub enum Request {
         /// Which.
         sid: RecordingSid,
     },
+    /// The callbacks that wait.
+    CallbacksPending,
+    /// The callbacks that were given up on.
+    CallbacksDead,
+    /// Sends both again, now.
+    CallbacksRetry,
     /// How the daemon is.
     Status,
     /// Imports the open file that comes beside this line.
@@ -87,6 +93,20 @@ pub enum Reply {
     Recording(Box<Shown>),
     /// How the daemon is.
     Status(Status),
+    /// Some callbacks.
+    Callbacks {
+        /// Recordings that have some waiting.
+        waiting: usize,
+        /// Callbacks given up on.
+        dead: usize,
+        /// Those asked for, `MOST_CALLBACKS` at most.
+        callbacks: Vec<CallbackLine>,
+    },
+    /// All callbacks are tried again.
+    Retried {
+        /// Recordings that have some waiting.
+        waiting: usize,
+    },
     /// What came of an import.
     Imported(Done),
     /// It was not done, and why.
@@ -107,6 +127,28 @@ pub struct AccountLine {
     pub created_ms: i64,
     /// Whether it comes from the configuration.
     pub configured: bool,
+}
+
+/// Callbacks that are shown at once.
+pub const MOST_CALLBACKS: usize = 1_000;
+
+/// A callback, without the path and query of its URL, which may have secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackLine {
+    /// Of which recording.
+    pub sid: RecordingSid,
+    /// What it tells of it.
+    pub status: String,
+    /// Host and port that it goes to.
+    pub host: String,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub made_ms: i64,
+    /// When it is tried next, or was given up on, milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Rounds that have failed.
+    pub attempts: u32,
+    /// Why the last one has.
+    pub last_error: String,
 }
 
 /// How a daemon is.
@@ -172,6 +214,29 @@ impl From<VerifyReport> for Reply {
             records,
             bytes,
             findings: findings.iter().map(sentence).collect(),
+        }
+    }
+}
+
+impl From<Event> for CallbackLine {
+    fn from(event: Event) -> Self {
+        Self {
+            sid: event.sid,
+            status: event.status.as_str().to_owned(),
+            host: event.host().to_owned(),
+            made_ms: event.made_ms,
+            at_ms: event.next_ms,
+            attempts: event.attempts,
+            last_error: event.last_error,
+        }
+    }
+}
+
+impl From<DeadEvent> for CallbackLine {
+    fn from(DeadEvent { died_ms, event }: DeadEvent) -> Self {
+        Self {
+            at_ms: died_ms,
+            ..event.into()
         }
     }
 }

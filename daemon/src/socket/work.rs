@@ -3,7 +3,8 @@
 
 use reeld_store::{Store, StoreError};
 
-use super::message::{Reply, Request, Token};
+use super::message::{CallbackLine, MOST_CALLBACKS, Reply, Request, Token};
+use crate::clock;
 
 /// Carries a request out. `progress` hears what comes before the final reply, which is returned.
 pub fn carry_out(store: &Store, request: Request, progress: &mut dyn FnMut(Reply)) -> Reply {
@@ -51,9 +52,29 @@ fn try_out(
                 reason: format!("there is no recording {sid}"),
             },
         },
+        Request::CallbacksPending => {
+            let events = store.pending_events(MOST_CALLBACKS)?;
+            callbacks(store, events.into_iter().map(Into::into).collect())
+        }
+        Request::CallbacksDead => {
+            let events = store.dead_events(MOST_CALLBACKS)?;
+            callbacks(store, events.into_iter().map(Into::into).collect())
+        }
+        Request::CallbacksRetry => Reply::Retried {
+            waiting: store.retry_events(clock::unix_ms())?,
+        },
         Request::Status => Reply::Status(store.health().into()),
         Request::Import(_) => Reply::Refused {
             reason: "no open file came with the request".to_owned(),
         },
     })
+}
+
+fn callbacks(store: &Store, callbacks: Vec<CallbackLine>) -> Reply {
+    let (waiting, dead) = store.event_counts();
+    Reply::Callbacks {
+        waiting,
+        dead,
+        callbacks,
+    }
 }

@@ -18,11 +18,11 @@ use reeld_model::{AccountSid, RecordingSid};
 use super::change::changes;
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, check, count, list};
+use super::{Catalog, Insert, Met, Outbox, check, count, list, outbox};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Page, Query, Stage, StoreError};
+use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError, Subscription};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -33,6 +33,7 @@ pub(crate) struct SledCatalog {
     generation: u32,
     table: Table,
     order: RwLock<()>,
+    outbox: Outbox,
 }
 
 impl SledCatalog {
@@ -50,6 +51,7 @@ impl SledCatalog {
     fn of_generation(kv: Arc<Kv>, meta: Table, generation: u32) -> Result<Self, StoreError> {
         let accounts = kv.table("accounts")?;
         let table = kv.table(&table_name(generation))?;
+        let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         Ok(Self {
             kv,
             meta,
@@ -57,13 +59,16 @@ impl SledCatalog {
             generation,
             table,
             order: RwLock::default(),
+            outbox,
         })
     }
 
-    /// An empty catalog that can take this one's place.
+    /// A catalog with nothing but this one's outbox, that can take its place.
     pub(crate) fn successor(&self) -> Result<Self, StoreError> {
         let generation = self.generation.wrapping_add(1);
-        self.kv.drop_table(&table_name(generation))?;
+        let name = table_name(generation);
+        self.kv.drop_table(&name)?;
+        outbox::carry(&self.table, &self.kv.table(&name)?)?;
         Self::of_generation(Arc::clone(&self.kv), self.meta.clone(), generation)
     }
 
@@ -77,12 +82,30 @@ impl SledCatalog {
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable.
-    pub(crate) fn place(&self, stored: &Stored) -> Result<(), StoreError> {
+    /// [`Catalog::put`], not yet durable; the event that became sendable once it is.
+    pub(crate) fn place(
+        &self,
+        stored: &Stored,
+        ending: Option<EventStatus>,
+    ) -> Result<Option<Event>, StoreError> {
         let _order = write(&self.order);
         let old = self.read_record(stored.record.sid)?;
-        self.table
-            .apply(changes(&self.table, old.as_ref(), Some(stored))?)
+        let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
+        let event = outbox::end(&self.table, &mut changes, stored, ending)?;
+        self.table.apply(changes)?;
+        Ok(event)
+    }
+
+    /// [`SledCatalog::place`], durable, and its event let out.
+    fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
+        let event = self.place(stored, ending)?;
+        self.commit()?;
+        if let Some(event) = event {
+            self.outbox.added(&event, false);
+        } else if stored.record.stage != Stage::Live {
+            self.outbox.announce(stored.record.sid);
+        }
+        Ok(())
     }
 
     /// Puts a tombstone, not yet durable.
@@ -127,9 +150,13 @@ fn table_name(generation: u32) -> String {
 }
 
 impl Catalog for SledCatalog {
-    fn insert(&self, stored: &Stored) -> Result<Insert, StoreError> {
+    fn insert(
+        &self,
+        stored: &Stored,
+        subscription: Option<&Subscription>,
+    ) -> Result<Insert, StoreError> {
         let sid = stored.record.sid;
-        {
+        let event = {
             let _order = write(&self.order);
             if let Some(token) = stored.token
                 && let Some(first) = self.by_token(stored.record.account, token)?
@@ -140,25 +167,35 @@ impl Catalog for SledCatalog {
             if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
                 return Ok(Insert::Taken);
             }
-            self.table
-                .apply(changes(&self.table, None, Some(stored))?)?;
-        }
+            let mut changes = changes(&self.table, None, Some(stored))?;
+            let event = outbox::begin(&mut changes, stored, subscription);
+            self.table.apply(changes)?;
+            event
+        };
         self.commit()?;
+        if let Some(event) = event {
+            self.outbox.added(&event, true);
+        }
         Ok(Insert::New)
     }
 
     fn put(&self, stored: &Stored) -> Result<(), StoreError> {
-        self.place(stored)?;
-        self.commit()
+        self.put_durable(stored, None)
+    }
+
+    fn put_as(&self, stored: &Stored, ending: EventStatus) -> Result<(), StoreError> {
+        self.put_durable(stored, Some(ending))
     }
 
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError> {
         {
             let _order = write(&self.order);
             let old = self.read_record(sid)?;
-            self.table
-                .apply(changes(&self.table, old.as_ref(), None)?)?;
+            let mut changes = changes(&self.table, old.as_ref(), None)?;
+            outbox::take_back(&mut changes, sid);
+            self.table.apply(changes)?;
         }
+        self.outbox.forget(sid);
         self.commit()
     }
 
@@ -280,6 +317,10 @@ impl Catalog for SledCatalog {
         changes.remove(sid.as_bytes().to_vec());
         self.accounts.apply(changes)?;
         self.commit()
+    }
+
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     fn commit(&self) -> Result<(), StoreError> {

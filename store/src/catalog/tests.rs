@@ -212,7 +212,7 @@ proptest! {
             match op {
                 Op::Insert(n, account, call, time, stage) => {
                     let new = stored(n, account, call, time, stage);
-                    prop_assert_eq!(catalog.insert(&new).unwrap(), model.insert(&new));
+                    prop_assert_eq!(catalog.insert(&new, None).unwrap(), model.insert(&new));
                 }
                 Op::Put(n, stage) => {
                     let Some(place) = model.place_of(n) else { continue };
@@ -288,7 +288,7 @@ fn two_thousand_recordings_are_paged_in_order() {
         };
         let call = u8::try_from(n % 2).unwrap();
         records.push(stored(3 * n + 1, 1, call, created_ms, stage));
-        catalog.place(records.last().unwrap()).unwrap();
+        catalog.place(records.last().unwrap(), None).unwrap();
     }
     assert_sound(&catalog);
     assert_eq!(catalog.total().unwrap(), 2_000);
@@ -373,7 +373,7 @@ fn a_record_of_unknown_version_is_corrupt_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(&dir);
     catalog
-        .place(&stored(1, 1, 1, T0, Stage::Completed))
+        .place(&stored(1, 1, 1, T0, Stage::Completed), None)
         .unwrap();
     catalog.scribble(sid(1), &[200, 1, 2, 3]);
     let is_named = |error| matches!(error, StoreError::Corrupt { sid: named } if named == sid(1));
@@ -413,7 +413,7 @@ fn a_list_is_of_one_instant_while_writers_run() {
                     let created_ms = T0 + i64::try_from(n).unwrap() * 100;
                     let mut stored = stored(n, 1, 1, created_ms, Stage::Live);
                     stored.token = None;
-                    assert_eq!(catalog.insert(&stored).unwrap(), Insert::New);
+                    assert_eq!(catalog.insert(&stored, None).unwrap(), Insert::New);
                     stored.record.stage = Stage::Completed;
                     catalog.put(&stored).unwrap();
                     if n % 3 == 0 {
@@ -449,7 +449,7 @@ fn what_drifts_is_told() {
             if n >= counts && replacement.is_some() {
                 continue; // a value of an index means nothing, a damaged record is told elsewhere
             }
-            catalog.place(&record).unwrap();
+            catalog.place(&record, None).unwrap();
             catalog.overwrite(&key, replacement.as_deref());
             let mut differences = Vec::new();
             catalog

@@ -1,0 +1,203 @@
+//! What events do: made with the change that they tell of, sendable when it is durable, in order,
+//! and kept over crashes.
+
+use std::fs;
+
+use super::*;
+use crate::harness::{
+    T0, account, begin, config, crash, end, new, open, record, served, sid, sound, with_both,
+};
+use crate::{MediaKind, NewRecording, Stage};
+
+const LATER: i64 = T0 + 3_600_000;
+
+fn told(n: u64, events: &[EventStatus]) -> NewRecording {
+    NewRecording {
+        subscription: Some(Subscription {
+            url: format!("http://receiver:90/cb?n={n}"),
+            method: EventMethod::Post,
+            events: events.to_vec(),
+            recording_url: format!("http://reeld/{n}"),
+        }),
+        ..new(n)
+    }
+}
+
+fn take(store: &Store) -> Option<(RecordingSid, EventStatus)> {
+    taken(store).map(|event| (event.sid, event.status))
+}
+
+fn taken(store: &Store) -> Option<Event> {
+    store.take_event(LATER, &|_| true).unwrap()
+}
+
+#[test]
+fn a_recordings_events_come_in_order_one_at_a_time() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        begin(&store, told(1, &EventStatus::ALL));
+        assert_eq!(take(&store), None, "its start may still be taken back");
+        store.announce(sid(1));
+        let first = taken(&store).unwrap();
+        assert_eq!(first.status, EventStatus::InProgress);
+
+        let mut writing = store.take(sid(1)).unwrap();
+        writing.append(&sound(640), 320).unwrap();
+        let done = store.finish(writing, end(320)).unwrap();
+        assert_eq!(take(&store), None, "one is out");
+        store
+            .event_delayed(first, LATER, LATER + 5, "no answer")
+            .unwrap();
+        assert_eq!(take(&store), None, "it is not due again yet");
+        assert_eq!(store.next_event_ms(LATER), Some(LATER + 5));
+        let again = store.take_event(LATER + 5, &|_| true).unwrap().unwrap();
+        assert_eq!(
+            (again.status, again.attempts, again.last_error.as_str()),
+            (EventStatus::InProgress, 1, "no answer")
+        );
+        store.event_delivered(&again, LATER).unwrap();
+
+        let second = taken(&store).unwrap();
+        assert_eq!(second.status, EventStatus::Completed);
+        assert_eq!(second.duration_seconds, done.duration_seconds());
+        assert_ne!(second.token(), again.token());
+        assert!(!served(&store, &done).is_empty());
+        store.event_delivered(&second, LATER).unwrap();
+        assert_eq!((take(&store), store.event_counts()), (None, (0, 0)));
+    });
+}
+
+#[test]
+fn only_what_is_asked_for_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    record(&store, new(1), &sound(640));
+    record(&store, told(2, &[EventStatus::Absent]), &sound(640));
+    record(&store, told(3, &[EventStatus::Completed]), &[]);
+    assert_eq!(take(&store), None);
+    record(&store, told(4, &[EventStatus::Completed]), &sound(640));
+    record(&store, told(5, &[EventStatus::Absent]), &[]);
+    assert_eq!(take(&store), Some((sid(4), EventStatus::Completed)));
+    assert_eq!(take(&store), Some((sid(5), EventStatus::Absent)));
+    assert_eq!(take(&store), None);
+}
+
+#[test]
+fn a_start_that_is_taken_back_is_never_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    begin(&store, told(1, &EventStatus::ALL));
+    store.abort(sid(1)).unwrap();
+    store.announce(sid(1));
+    assert_eq!((take(&store), store.event_counts()), (None, (0, 0)));
+    drop(store);
+    let store = open(dir.path(), MediaKind::Local);
+    assert_eq!((take(&store), store.event_counts()), (None, (0, 0)));
+}
+
+#[test]
+fn what_was_not_delivered_is_there_after_a_crash_and_has_its_token() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        record(&store, told(1, &[EventStatus::Completed]), &sound(640));
+        begin(
+            &store,
+            told(2, &[EventStatus::InProgress, EventStatus::Completed]),
+        );
+        let out = taken(&store).unwrap();
+        crash(store, dir.path());
+
+        let store = open(dir.path(), media);
+        store.recover(T0).unwrap();
+        // It had begun, as far as anybody knows, and it ended without sound, of which nobody asked.
+        assert_eq!(take(&store), Some((sid(2), EventStatus::InProgress)));
+        let again = taken(&store).unwrap();
+        assert_eq!((again.sid, again.token()), (out.sid, out.token()));
+        assert_eq!(take(&store), None);
+    });
+}
+
+#[test]
+fn a_take_that_is_lost_is_told_as_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    begin(&store, told(1, &[EventStatus::Completed]));
+    let spool = dir.path().join("spool");
+    crash(store, dir.path());
+    for entry in fs::read_dir(&spool).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let store = open(dir.path(), MediaKind::Local);
+    assert_eq!(store.recover(T0).unwrap().absent, [sid(1)]);
+    assert_eq!(take(&store), Some((sid(1), EventStatus::Failed)));
+    assert_eq!(
+        store.get(account(1), sid(1)).unwrap().unwrap().stage,
+        Stage::Absent
+    );
+}
+
+#[test]
+fn one_given_up_on_is_kept_until_it_is_retried_and_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    record(
+        &store,
+        told(1, &[EventStatus::InProgress, EventStatus::Completed]),
+        &sound(640),
+    );
+    let first = taken(&store).unwrap();
+    store.event_died(first.clone(), LATER, "410 Gone").unwrap();
+    assert_eq!(store.event_counts(), (1, 1));
+    let second = taken(&store).unwrap();
+    assert_eq!(second.status, EventStatus::Completed);
+
+    // It comes back while the second is out: that is the one that is delivered.
+    assert_eq!(
+        store.dead_events(9).unwrap()[0].event.last_error,
+        "410 Gone"
+    );
+    store.retry_events(LATER).unwrap();
+    store.event_delivered(&second, LATER).unwrap();
+    drop(store);
+    let store = open(dir.path(), MediaKind::Local);
+    assert_eq!(store.dead_events(9).unwrap(), []);
+    let back = taken(&store).unwrap();
+    assert_eq!((back.status, back.token()), (first.status, first.token()));
+    assert_eq!((back.attempts, take(&store)), (0, None));
+}
+
+#[test]
+fn a_host_that_is_busy_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    record(&store, told(1, &[EventStatus::Completed]), &sound(640));
+    let mut other = told(2, &[EventStatus::Completed]);
+    if let Some(subscription) = &mut other.subscription {
+        subscription.url = "https://a:b@other/cb".to_owned();
+    }
+    record(&store, other, &sound(640));
+    let event = store
+        .take_event(LATER, &|host| host != "receiver:90")
+        .unwrap();
+    assert_eq!(event.unwrap().sid, sid(2));
+    let event = store.take_event(LATER, &|host| host == "other").unwrap();
+    assert_eq!(event, None);
+    assert_eq!(take(&store), Some((sid(1), EventStatus::Completed)));
+}
+
+#[test]
+fn a_catalog_made_anew_has_its_outbox() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        record(&store, told(1, &[EventStatus::Completed]), &sound(640));
+        record(&store, told(2, &[EventStatus::Completed]), &sound(640));
+        let dead = taken(&store).unwrap();
+        store.event_died(dead, LATER, "it was refused").unwrap();
+        drop(store);
+        Store::rebuild(config(dir.path(), media), &mut |_| {}).unwrap();
+        let store = open(dir.path(), media);
+        store.recover(T0).unwrap();
+        assert_eq!(store.event_counts(), (1, 1));
+        assert_eq!(take(&store), Some((sid(2), EventStatus::Completed)));
+    });
+}
