@@ -46,7 +46,7 @@ impl Segment {
     pub(crate) fn place_of(&self, stamp: u32) -> Option<MediaPlace> {
         let extended = extend(self.clock.newest_stamp, stamp);
         let ahead = self.in_samples(extended) - self.in_samples(self.clock.newest_stamp);
-        let since = self.turns.since_stamp(extended).pop().unwrap_or(0);
+        let since = self.turns.most_since_stamp(extended);
         let place = self.at(extended) - since;
         // A stray stamp is nowhere.
         (ahead.abs() <= self.samples(60_000)).then_some(MediaPlace(place))

@@ -110,6 +110,14 @@ impl Turns {
         by
     }
 
+    /// By how many samples what was said at a stamp may lie before the place that the stamp has by now, at
+    /// most.
+    pub(super) fn most_since_stamp(&self, extended: i64) -> i64 {
+        let turns = self.0.iter().rev();
+        let turns = turns.take_while(|turn| extended <= turn.high);
+        turns.map(|turn| turn.by).sum()
+    }
+
     /// By how many samples what was said at a stamp may lie before the place that the stamp has by now:
     /// more than one number where that is not known.
     pub(super) fn since_stamp(&self, extended: i64) -> Vec<i64> {

@@ -42,6 +42,9 @@ pub(crate) const MOST_PENDING: usize = 100_000;
 /// Events given up on that are kept; the oldest go first.
 const MOST_DEAD: usize = 10_000;
 
+/// How long an event waits that could not be given up on, milliseconds.
+const AGAIN_MS: i64 = 60_000;
+
 /// Called when an event may have become due.
 type Wake = Box<dyn Fn() + Send + Sync>;
 
@@ -216,24 +219,31 @@ impl Outbox {
         applied
     }
 
-    /// The event is given up on. Durable.
+    /// The event is given up on. Durable. One that cannot be kept as such is due again.
     pub(crate) fn died(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
+        if let Err(error) = self.bury(event, now_ms) {
+            lock(&self.state).again(event.sid, event.next_ms.max(now_ms + AGAIN_MS));
+            self.wake();
+            return Err(error);
+        }
+        self.next(event, now_ms);
+        self.kv.commit()
+    }
+
+    fn bury(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
         let number = event.status.number();
         let mut changes = Changes::default();
         changes.remove(key::event(event.sid, number));
         changes.put(key::dead(now_ms, event.sid, number), encode(event));
-        let too_many = {
-            let mut state = lock(&self.state);
-            state.dead += 1;
-            state.dead > MOST_DEAD
-        };
-        if too_many && let Some(oldest) = self.table.range(key::all(key::DEAD)).next() {
-            changes.remove(oldest?.0.to_vec());
-            lock(&self.state).dead -= 1;
+        let is_full = lock(&self.state).dead >= MOST_DEAD;
+        let oldest = self.table.range(key::all(key::DEAD)).next();
+        let oldest = oldest.filter(|_| is_full).transpose()?;
+        if let Some((key, _)) = &oldest {
+            changes.remove(key.to_vec());
         }
         self.table.apply(changes)?;
-        self.next(event, now_ms);
-        self.kv.commit()
+        lock(&self.state).dead += usize::from(oldest.is_none());
+        Ok(())
     }
 
     fn next(&self, event: &Event, now_ms: i64) {
