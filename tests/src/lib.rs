@@ -15,6 +15,7 @@ pub mod binary;
 pub mod capture_file;
 pub mod client;
 pub mod daemon;
+pub mod ears;
 pub mod judge;
 pub mod patience;
 pub mod peer;
@@ -31,6 +32,7 @@ pub mod wav;
 
 pub use client::{Client, Started};
 pub use daemon::Daemon;
+pub use ears::Ears;
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use script::{Law, Script, Voice};
