@@ -206,11 +206,14 @@ pub(crate) const fn verbs(resource: &Resource) -> (&'static str, &'static [Verb]
             ("GET, HEAD", &[Verb::Get, Verb::Head])
         }
         Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
-        Resource::Calls => ("POST", &[Verb::Post]),
+        // A name for control alone: what runs is shown by its own name.
+        Resource::Calls | Resource::CallRecording(_, RecordingRef::Current) => {
+            ("POST", &[Verb::Post])
+        }
         Resource::Call(_) | Resource::CallRecordings(_) => {
             ("GET, HEAD, POST", &[Verb::Get, Verb::Head, Verb::Post])
         }
-        Resource::CallRecording(..) => (
+        Resource::CallRecording(_, RecordingRef::Sid(_)) => (
             "GET, HEAD, POST, DELETE",
             &[Verb::Get, Verb::Head, Verb::Post, Verb::Delete],
         ),

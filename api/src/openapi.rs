@@ -192,11 +192,7 @@ impl Place {
         item.insert("parameters".into(), sids.into());
         let (_, verbs) = dispatch::verbs(&self.resource);
         for verb in verbs {
-            // Twilio.CURRENT is a name for control alone.
-            let current = Resource::CallRecording(CALL, RecordingRef::Current);
-            if self.resource != current || *verb == Verb::Post {
-                item.insert(method(*verb).into(), self.operation(*verb));
-            }
+            item.insert(method(*verb).into(), self.operation(*verb));
         }
         item.into()
     }
@@ -444,9 +440,10 @@ impl Place {
 
     fn audio(&self) -> Json {
         // OpenAPI 3.1: bytes without a schema.
-        match self.extension {
-            Extension::Mp3 => json!({ "audio/mpeg": {} }),
-            _ => json!({ "audio/x-wav": {} }),
+        if self.extension == Extension::Mp3 {
+            json!({ "audio/mpeg": {} })
+        } else {
+            json!({ "audio/x-wav": {} })
         }
     }
 }

@@ -33,15 +33,27 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         format: Format::Json,
     };
     let written = |document: &Document| json::document(document, face, &TimeZone::UTC);
-    let stages: &[Stage] = match version {
-        // What is not complete is not there.
-        Version::V2008 => &[Stage::Completed],
-        Version::V2010 => &[Stage::Completed, Stage::Live, Stage::Absent],
-    };
-    let records: Vec<Record> = stages.iter().map(|stage| record(*stage)).collect();
+    // With all that may be known of it, and with nothing.
+    let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent]
+        .into_iter()
+        .flat_map(|stage| {
+            let full = record(stage);
+            let bare = Record {
+                started_ms: None,
+                quality: <[TrackQuality; 2]>::default(),
+                ..full.clone()
+            };
+            [full, bare]
+        })
+        .collect();
     let shown = |ranges: bool| {
-        let records = records.iter();
-        records.map(move |record| view(record, ranges, None).document())
+        // In 2008 what is not complete is not there.
+        let is_there =
+            |record: &&Record| version == Version::V2010 || record.stage == Stage::Completed;
+        records
+            .iter()
+            .filter(is_there)
+            .map(move |record| view(record, ranges, None).document())
     };
     let open = open_call();
     let bare = CallView {
@@ -50,14 +62,14 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
     };
     let mut controlled = Vec::new();
     for call in [Some(&open), Some(&bare), None] {
-        for stage in [Stage::Live, Stage::Completed, Stage::Absent] {
+        for record in &records {
             let live = Live {
-                status: (stage == Stage::Live).then_some(LiveStatus::InProgress),
+                status: (record.stage == Stage::Live).then_some(LiveStatus::InProgress),
                 frames: 8_000,
                 rate_hz: SAMPLE_RATE,
                 call,
             };
-            controlled.push(written(&view(&record(stage), true, Some(live)).document()));
+            controlled.push(written(&view(record, true, Some(live)).document()));
         }
     }
     // All links of a page in the middle lead somewhere, none of an empty list's does.

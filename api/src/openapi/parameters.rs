@@ -28,7 +28,10 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
     let one_of = |values: &[&str]| json!({ "type": "string", "enum": values });
     let text = |max: u32| json!({ "type": "string", "minLength": 1, "maxLength": max });
     let number = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
-    let day = || json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$" });
+    let day = || {
+        json!({ "type": "string",
+        "anyOf": [{ "format": "date" }, { "format": "date-time" }] })
+    };
     let methods = ["POST", "GET"];
     let url = || json!({ "type": "string", "maxLength": 2_048 });
     let tracks = ["inbound", "outbound", "both"];
@@ -49,7 +52,10 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
         ),
         "IncludeSoftDeleted" => (one_of(&["true", "false"]), "Deleted recordings, too."),
         "num" | "PageSize" => (number(1, 1_000), "Items on a page; 50 without it."),
-        "page" | "Page" => (number(0, u64::from(u32::MAX)), "The page, from 0."),
+        "page" | "Page" => (
+            json!({ "type": "integer", "minimum": 0 }),
+            "The page, from 0.",
+        ),
         "PageToken" => (json!({ "type": "string" }), "From a link to another page."),
         "ExternalId" => (
             text(512),
@@ -58,7 +64,7 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
         "From" => (text(512), "Who calls."),
         "To" => (text(512), "Who is called."),
         "Sdp" => (
-            json!({ "type": "string", "maxLength": 32_768 }),
+            json!({ "type": "string", "minLength": 1, "maxLength": 32_768 }),
             "The sender's offer (RFC 4566); the answer comes back as sdp.",
         ),
         "RemoteAddress" => (
