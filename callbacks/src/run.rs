@@ -162,7 +162,7 @@ enum Outcome {
 
 fn settle(shared: &Shared, event: Event, outcome: Result<(), Outcome>) {
     let now_ms = now_ms();
-    let (recording, status) = (event.sid, event.status.as_str());
+    let (recording, status) = (event.sid, event.name());
     let kept = match outcome {
         Ok(()) => {
             tracing::debug!(%recording, status, "a callback has arrived");
@@ -184,7 +184,7 @@ fn settle(shared: &Shared, event: Event, outcome: Result<(), Outcome>) {
 
 fn give_up(shared: &Shared, event: Event, now_ms: i64, reason: &str) -> Result<(), StoreError> {
     tracing::warn!(
-        recording = %event.sid, status = event.status.as_str(), reason,
+        recording = %event.sid, status = event.name(), reason,
         "a callback is given up on; `reeld callbacks dead` shows it and `reeld callbacks retry` sends it again"
     );
     shared.store.event_died(event, now_ms, reason)
@@ -237,6 +237,7 @@ mod tests {
             first_ms,
             next_ms: 0,
             last_error: String::new(),
+            verb: None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! Samples are 16-bit signed, interleaved by channel. No sockets, clocks or files: readers and
 //! buffers arrive as arguments. The only `unsafe` is around LAME, in one module of its own.
 
+pub mod beep;
 pub mod comfort;
 pub mod conceal;
 pub mod dtmf;

@@ -22,7 +22,7 @@ mod tests;
 use reeld_model::{AccountSid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{Deletion, EventStatus, Page, Query, StoreError, Subscription};
+use crate::{Action, Deletion, EventStatus, Page, Query, StoreError, Subscription};
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
@@ -38,16 +38,19 @@ pub(crate) enum Insert {
     Taken,
 }
 
+/// Whom to tell of a new recording.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Told<'a> {
+    pub(crate) status: Option<&'a Subscription>,
+    pub(crate) action: Option<&'a Action>,
+}
+
 /// A record as [`Catalog::after`] meets it: `None` where its bytes cannot be read.
 pub(crate) type Met = (RecordingSid, Option<Stored>);
 
 pub(crate) trait Catalog: Send + Sync {
     /// Takes a new record in, with whom to tell of it. Durable.
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError>;
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError>;
 
     /// Puts a record in place of the one with its Sid, or in, where there is none. Durable. A
     /// record that has ended brings its event with it, in the same step, where one is asked for.

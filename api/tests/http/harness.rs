@@ -302,6 +302,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     }
 }
 

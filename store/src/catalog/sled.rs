@@ -18,11 +18,11 @@ use reeld_model::{AccountSid, RecordingSid};
 use super::change::changes;
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, check, count, list, outbox};
+use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError, Subscription};
+use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -82,27 +82,29 @@ impl SledCatalog {
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable; the event that became sendable once it is.
+    /// [`Catalog::put`], not yet durable; the events that become sendable once it is.
     pub(crate) fn place(
         &self,
         stored: &Stored,
         ending: Option<EventStatus>,
-    ) -> Result<Option<Event>, StoreError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let _order = write(&self.order);
         let old = self.read_record(stored.record.sid)?;
         let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
-        let event = outbox::end(&self.table, &mut changes, stored, ending)?;
+        let events = outbox::end(&self.table, &mut changes, stored, ending)?;
         self.table.apply(changes)?;
-        Ok(event)
+        Ok(events)
     }
 
-    /// [`SledCatalog::place`], durable, and its event let out.
+    /// [`SledCatalog::place`], durable, and its events let out.
     fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
-        let event = self.place(stored, ending)?;
+        let events = self.place(stored, ending)?;
         self.commit()?;
-        if let Some(event) = event {
-            self.outbox.added(&event, false);
-        } else if stored.record.stage != Stage::Live {
+        for event in &events {
+            self.outbox.added(event, false);
+        }
+        if stored.record.stage != Stage::Live {
+            // What has ended has begun, also where nobody asked for its end.
             self.outbox.announce(stored.record.sid);
         }
         Ok(())
@@ -150,11 +152,7 @@ fn table_name(generation: u32) -> String {
 }
 
 impl Catalog for SledCatalog {
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError> {
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError> {
         let sid = stored.record.sid;
         let event = {
             let _order = write(&self.order);
@@ -168,7 +166,7 @@ impl Catalog for SledCatalog {
                 return Ok(Insert::Taken);
             }
             let mut changes = changes(&self.table, None, Some(stored))?;
-            let event = outbox::begin(&mut changes, stored, subscription);
+            let event = outbox::begin(&mut changes, stored, told);
             self.table.apply(changes)?;
             event
         };

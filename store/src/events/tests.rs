@@ -201,3 +201,100 @@ fn a_catalog_made_anew_has_its_outbox() {
         assert_eq!(take(&store), Some((sid(2), EventStatus::Completed)));
     });
 }
+
+fn with_action(n: u64) -> NewRecording {
+    NewRecording {
+        action: Some(Action {
+            url: format!("http://app:80/next?n={n}"),
+            method: EventMethod::Get,
+            recording_url: format!("http://reeld/{n}"),
+            dialect: Dialect::V2008,
+        }),
+        ..told(n, &[EventStatus::Completed])
+    }
+}
+
+#[test]
+fn an_action_waits_for_no_status_callback_and_outlives_a_crash() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        begin(&store, with_action(1));
+        assert_eq!(taken(&store), None, "its media cannot be fetched yet");
+        let mut writing = store.take(sid(1)).unwrap();
+        writing.append(&sound(640), 320).unwrap();
+        let mut ended = end(320);
+        ended.summary.ended_by = EndedBy::Key;
+        ended.summary.digits = "12#".to_owned();
+        let done = store.finish(writing, ended).unwrap();
+        assert!(!served(&store, &done).is_empty());
+
+        // Its status callback is out, and goes on being so.
+        let busy = |host: &str| host == "receiver:90";
+        let status = store.take_event(LATER, &busy).unwrap().unwrap();
+        assert_eq!(status.verb, None);
+        let action = taken(&store).unwrap();
+        assert_eq!((action.name(), action.host()), ("action", "app:80"));
+        assert_ne!(action.token(), status.token());
+        let verb = action.verb.clone().unwrap();
+        assert_eq!(verb.digits, "#", "the key that ended it");
+        assert_eq!(verb.dialect, Dialect::V2008);
+        assert_eq!(store.event_counts(), (1, 0), "of one recording");
+        crash(store, dir.path());
+
+        let store = open(dir.path(), media);
+        store.recover(T0).unwrap();
+        let again = store
+            .take_event(LATER, &|host| host == "app:80")
+            .unwrap()
+            .unwrap();
+        assert_eq!((again.token(), &again.verb), (action.token(), &action.verb));
+        store.event_died(again, LATER, "410 Gone").unwrap();
+        assert_eq!(store.dead_events(9).unwrap()[0].event.name(), "action");
+        assert_eq!(take(&store), Some((sid(1), EventStatus::Completed)));
+        assert_eq!(taken(&store), None);
+        store.retry_events(LATER).unwrap();
+        let back = taken(&store).unwrap();
+        assert_eq!(back.token(), action.token());
+        store.event_delivered(&back, LATER).unwrap();
+        assert_eq!(store.event_counts(), (1, 0));
+    });
+}
+
+#[test]
+fn what_is_empty_or_lost_is_not_submitted_to_its_action() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    record(&store, with_action(1), &[]);
+    assert_eq!(taken(&store), None);
+    begin(&store, with_action(2));
+    let spool = dir.path().join("spool");
+    crash(store, dir.path());
+    for entry in fs::read_dir(&spool).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let store = open(dir.path(), MediaKind::Local);
+    store.recover(T0).unwrap();
+    assert_eq!(take(&store), Some((sid(2), EventStatus::Failed)));
+    assert_eq!((taken(&store), store.event_counts()), (None, (1, 0)));
+    store.begin(with_action(3)).unwrap();
+    store.abort(sid(3)).unwrap();
+    assert_eq!(taken(&store), None);
+}
+
+#[test]
+fn an_action_is_told_the_key_or_that_the_call_is_over() {
+    let mut record = crate::stored::tests::sample().record;
+    for (ended_by, told) in [
+        (EndedBy::Key, "#"),
+        (EndedBy::CallCompleted, HANGUP),
+        (EndedBy::Bye, HANGUP),
+        (EndedBy::Inactivity, HANGUP),
+        (EndedBy::Timeout, ""),
+        (EndedBy::MaxLength, ""),
+        (EndedBy::Stopped, ""),
+        (EndedBy::Recovered, ""),
+    ] {
+        record.ended_by = Some(ended_by);
+        assert_eq!(digits(&record), told, "{ended_by:?}");
+    }
+}
