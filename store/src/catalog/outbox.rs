@@ -398,7 +398,7 @@ pub(super) fn end(
     ending: Option<EventStatus>,
 ) -> Result<Option<Event>, StoreError> {
     let status = match stored.record.stage {
-        Stage::Live => return Ok(None),
+        Stage::Live | Stage::Deleted => return Ok(None),
         Stage::Completed => EventStatus::Completed,
         Stage::Absent => EventStatus::Absent,
     };
