@@ -12,7 +12,7 @@ use crate::dispatch::Asked;
 use crate::document::Listing;
 use crate::face::Version;
 use crate::fault::{Fault, code};
-use crate::filter::ListQuery;
+use crate::filter::{ListQuery, include_deleted};
 use crate::media;
 use crate::paging::{Place, Stretch};
 use crate::params::Params;
@@ -75,25 +75,45 @@ pub(crate) async fn show(
     asked: &Asked,
     sid: RecordingSid,
     call: Option<CallSid>,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response<Body>, Fault> {
-    let record = find(asked, sid, call).await?;
-    match asked.target.extension {
-        Extension::None | Extension::Wav => {
-            media::serve(asked, &record, media::Kind::Wav, params).await
-        }
-        Extension::Mp3 => media::serve(asked, &record, media::Kind::Mp3, params).await,
+    let kind = match asked.target.extension {
+        Extension::None | Extension::Wav => media::Kind::Wav,
+        Extension::Mp3 => media::Kind::Mp3,
         Extension::Xml
         | Extension::Json
         | Extension::Csv
         | Extension::Html
-        | Extension::Unbuilt(_) => answer::document(
-            StatusCode::OK,
-            &view(&record, &asked.base_url(), call).document(),
-            asked.face(),
-            &asked.zone(),
-        ),
-    }
+        | Extension::Unbuilt(_) => return describe(asked, sid, call, &mut params).await,
+    };
+    let record = find(asked, sid, call).await?;
+    media::serve(asked, &record, kind, params).await
+}
+
+/// The instance's metadata; those of a deleted one too, where 2010 asks for them.
+async fn describe(
+    asked: &Asked,
+    sid: RecordingSid,
+    call: Option<CallSid>,
+    params: &mut Params,
+) -> Result<Response<Body>, Fault> {
+    let account = asked.target.account;
+    let deleted_is_shown = asked.target.version == Version::V2010 && include_deleted(params)?;
+    let record = match find(asked, sid, call).await {
+        Err(fault) if deleted_is_shown && fault.status == StatusCode::NOT_FOUND => asked
+            .app
+            .store(move |store| store.get_deleted(account, sid))
+            .await?
+            .filter(|record| call.is_none_or(|call| record.call == call))
+            .ok_or(fault)?,
+        found => found?,
+    };
+    answer::document(
+        StatusCode::OK,
+        &view(&record, &asked.base_url(), call).document(),
+        asked.face(),
+        &asked.zone(),
+    )
 }
 
 /// DELETE: 204, 404, or 409 for one that is not complete (404 in 2008, which does not show it).
@@ -104,9 +124,10 @@ pub(crate) async fn delete(
 ) -> Result<Response<Body>, Fault> {
     find(asked, sid, call).await?;
     let account = asked.target.account;
+    let now_ms = asked.app.now_ms();
     match asked
         .app
-        .store(move |store| store.delete(account, sid))
+        .store(move |store| store.delete(account, sid, now_ms))
         .await?
     {
         Deletion::Deleted => {

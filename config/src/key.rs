@@ -190,6 +190,8 @@ keys! {
         "Where finished audio is kept: as files that any tool can play, or in sled with the records. sled gives little back of what is deleted. Not built yet: an s3:// URL.";
     "store" . "retention": Text = r#""""#, "empty",
         "Not built yet: deleting recordings by age.";
+    "store" . "deleted_metadata": Text = r#""40d""#, "duration, 0s to 3650days",
+        "How long the record of a deleted recording is kept, with all that it tells of the call; its audio goes at once. 0s keeps nothing.";
     "store" . "min_free": Text = r#""1GiB""#, "size",
         "New recordings are refused with less free disk than this. The default is lowered to a tenth of a disk smaller than 10GiB.";
     "store" . "cache": Text = r#""64MiB""#, "size, 1MiB to 1TiB",

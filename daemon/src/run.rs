@@ -6,7 +6,7 @@
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
-//! 4. recorder, then media threads, then API, local socket and the sender of callbacks.
+//! 4. recorder, then media threads, then API, local socket, the sender of callbacks and the purge.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it.
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::recorder::Recorder;
-use crate::{clock, credentials, notify, settings, socket};
+use crate::{clock, credentials, notify, purge, settings, socket};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -132,6 +132,11 @@ async fn serve(
         settings::callbacks(config),
         until_ended(ended.clone()),
     ));
+    let purge = tokio::spawn(purge::run(
+        store.clone(),
+        config.store.deleted_metadata,
+        until_ended(ended.clone()),
+    ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
@@ -151,6 +156,7 @@ async fn serve(
         api,
         local,
         callbacks,
+        purge,
     })
 }
 
@@ -160,16 +166,19 @@ struct Servers {
     api: JoinHandle<std::io::Result<()>>,
     local: JoinHandle<()>,
     callbacks: JoinHandle<()>,
+    purge: JoinHandle<()>,
 }
 
 impl Servers {
     /// Ends them: no new connection, and what is under way comes to its end.
     async fn end(self) -> anyhow::Result<()> {
         self.ending.send_replace(true);
-        let (api, local, callbacks) = (self.api.await, self.local.await, self.callbacks.await);
+        let (api, local) = (self.api.await, self.local.await);
+        let (callbacks, purge) = (self.callbacks.await, self.purge.await);
         api.context("the API panicked")??;
         local.context("the local socket panicked")?;
-        callbacks.context("the sender of callbacks panicked")
+        callbacks.context("the sender of callbacks panicked")?;
+        purge.context("the purge panicked")
     }
 }
 

@@ -59,6 +59,7 @@ impl House {
             media: MediaKind::Local,
             min_free_bytes: 0,
             catalog_cache_bytes: 16 << 20,
+            deleted_metadata: Duration::from_secs(60),
         })
         .unwrap();
         for sid in [AC, OTHER_AC] {

@@ -411,7 +411,7 @@ pub(super) fn end(
     ending: Option<EventStatus>,
 ) -> Result<Vec<Event>, StoreError> {
     let status = match stored.record.stage {
-        Stage::Live => return Ok(Vec::new()),
+        Stage::Live | Stage::Deleted => return Ok(Vec::new()),
         Stage::Completed => EventStatus::Completed,
         Stage::Absent => EventStatus::Absent,
     };
