@@ -23,8 +23,9 @@ pub(crate) enum Extension {
     Html,
     Wav,
     Mp3,
-    /// Representations that are documented and not built.
-    Unbuilt(&'static str),
+    Opus,
+    /// `.peaks.json`.
+    Peaks,
 }
 
 impl Extension {
@@ -36,7 +37,7 @@ impl Extension {
             "mp3" => Self::Mp3,
             "csv" => Self::Csv,
             "html" => Self::Html,
-            "opus" => Self::Unbuilt("opus"),
+            "opus" => Self::Opus,
             _ => return None,
         })
     }
@@ -128,7 +129,10 @@ impl Target {
             }
             _ => return None,
         };
-        let audio = matches!(extension, Extension::Wav | Extension::Mp3);
+        let audio = matches!(
+            extension,
+            Extension::Wav | Extension::Mp3 | Extension::Opus | Extension::Peaks
+        );
         let has_audio = matches!(
             resource,
             Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
@@ -146,14 +150,14 @@ impl Target {
         Face {
             version: self.version,
             format: match self.extension {
-                Extension::Json => Format::Json,
+                Extension::Json | Extension::Peaks => Format::Json,
                 Extension::Csv => Format::Csv,
                 Extension::Html => Format::Html,
                 Extension::None
                 | Extension::Xml
                 | Extension::Wav
                 | Extension::Mp3
-                | Extension::Unbuilt(_) => Format::Xml,
+                | Extension::Opus => Format::Xml,
             },
         }
     }
@@ -204,6 +208,10 @@ fn split_extension(path: &str) -> (&str, Extension) {
         .rsplit_once('.')
         .and_then(|(stem, extension)| {
             let extension = Extension::parse(extension)?;
+            let (stem, extension) = match (extension, stem.strip_suffix(".peaks")) {
+                (Extension::Json, Some(stem)) => (stem, Extension::Peaks),
+                (extension, _) => (stem, extension),
+            };
             Some((&path[..segment + stem.len()], extension))
         })
         .unwrap_or((path, Extension::None))

@@ -10,6 +10,7 @@ use reeld_store::{Deletion, Page, Record, Stage};
 use crate::answer;
 use crate::dispatch::Asked;
 use crate::document::Listing;
+use crate::encode::Format;
 use crate::face::Version;
 use crate::fault::{Fault, code};
 use crate::filter::ListQuery;
@@ -82,17 +83,21 @@ pub(crate) async fn show(
         Extension::None | Extension::Wav => {
             media::serve(asked, &record, media::Kind::Wav, params).await
         }
-        Extension::Mp3 => media::serve(asked, &record, media::Kind::Mp3, params).await,
-        Extension::Xml
-        | Extension::Json
-        | Extension::Csv
-        | Extension::Html
-        | Extension::Unbuilt(_) => answer::document(
-            StatusCode::OK,
-            &view(&record, &asked.base_url(), call).document(),
-            asked.face(),
-            &asked.zone(),
-        ),
+        Extension::Mp3 => {
+            media::serve(asked, &record, media::Kind::Encoded(Format::Mp3), params).await
+        }
+        Extension::Opus => {
+            media::serve(asked, &record, media::Kind::Encoded(Format::Opus), params).await
+        }
+        Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => {
+            answer::document_if_changed(
+                &view(&record, &asked.base_url(), call).document(),
+                asked.face(),
+                &asked.zone(),
+                &asked.headers,
+            )
+        }
+        Extension::Peaks => media::peaks::serve(asked, &record, params).await,
     }
 }
 
