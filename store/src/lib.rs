@@ -14,6 +14,7 @@
 //! `docs/ref/storage.md` says what every byte on disk is.
 
 mod accounts;
+mod api_keys;
 mod catalog;
 mod error;
 mod events;
@@ -22,6 +23,7 @@ mod group;
 mod key;
 mod kv;
 mod life;
+mod links;
 mod live;
 mod locks;
 mod media;
@@ -42,9 +44,11 @@ mod verify;
 mod harness;
 
 pub use accounts::Account;
+pub use api_keys::ApiKey;
 pub use error::StoreError;
 pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
 pub use life::{Begun, End};
+pub use links::{Link, Reach};
 pub use media::MediaReader;
 pub use query::{Cursor, Page, PageAt, Query};
 pub use read::Deletion;
