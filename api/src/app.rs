@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use reeld_model::{Answer, CallView, Command, Control, RecordingView, Refusal, Request};
 use reeld_store::{Store, StoreError};
-use tokio::sync::{Mutex, MutexGuard, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
 use crate::auth::Gate;
 use crate::encode::Encoder;
@@ -22,6 +22,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) encoder: Encoder,
+    /// Who may read a recording for its peaks.
+    pub(crate) peaks: Arc<Semaphore>,
     pub(crate) turns: Turns,
 }
 

@@ -104,11 +104,6 @@ async fn respond(
     path: String,
     request: Request<Body>,
 ) -> Result<Response<Body>, Fault> {
-    if let Extension::Unbuilt(extension) = target.extension {
-        let mut fault = Fault::not_found(&path);
-        fault.message = format!("{}: .{extension} is not built yet", fault.message);
-        return Err(fault);
-    }
     let mut query = Params::parse(request.uri().query().unwrap_or_default());
     let verb = verb(&target.resource, request.method(), query.as_mut().ok())?;
     let peer = request
@@ -192,9 +187,9 @@ pub(crate) fn is_public(media_auth: MediaAuth, target: &Target, verb: Verb) -> b
         Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
     );
     let representation = match target.extension {
-        Extension::None | Extension::Wav | Extension::Mp3 => true,
+        Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus => true,
         Extension::Xml => target.version == Version::V2008,
-        Extension::Json | Extension::Csv | Extension::Html | Extension::Unbuilt(_) => false,
+        Extension::Json | Extension::Csv | Extension::Html | Extension::Peaks => false,
     };
     media_auth == MediaAuth::Public && read && recording && representation
 }

@@ -1,8 +1,8 @@
 //! The Twilio dialects over HTTP: Recordings of 2008-08-01 and 2010-04-01, calls and control,
-//! audio as WAV and MP3, health.
+//! audio as WAV, MP3 and Ogg Opus, health.
 //!
 //! The daemon makes an [`Api`] of [`Settings`], the store and whoever takes commands, and lets it
-//! [`Api::serve`] a listener. It calls `store` (records, audio, accounts), `codec` (MP3) and
+//! [`Api::serve`] a listener. It calls `store` (records, audio, accounts), `codec` (MP3, Opus) and
 //! `model`'s [`Control`]; it knows neither capture nor sockets of media.
 //!
 //! A request's way: `wire` (mended ahead of hyper) → `serve` → `dispatch` (`path`, `auth`,
@@ -55,6 +55,7 @@ use std::sync::Arc;
 use reeld_model::Control;
 use reeld_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use app::{App, Turns};
 use auth::Gate;
@@ -64,8 +65,8 @@ pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The MP3 cache cannot be used: repair `cache/` in the data folder.
-    #[error("the MP3 cache {}: {source}", dir.display())]
+    /// The cache of encoded files cannot be used: repair `cache/` in the data folder.
+    #[error("the cache of encoded files {}: {source}", dir.display())]
     Cache {
         /// The folder.
         dir: PathBuf,
@@ -92,7 +93,7 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// Opens the MP3 cache and starts its encoders. Time is the system's.
+    /// Opens the cache of encoded files and starts its encoders. Time is the system's.
     ///
     /// # Errors
     /// [`ApiError`], before anything is served.
@@ -137,6 +138,7 @@ impl Api {
                 clock,
                 gate: Gate::new(),
                 encoder,
+                peaks: Arc::new(Semaphore::new(media::peaks::READERS)),
                 turns: Turns::default(),
             }),
         })

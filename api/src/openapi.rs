@@ -23,6 +23,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::app::App;
 use crate::dispatch::{self, Verb};
 use crate::face::Version;
+use crate::media::peaks;
 use crate::params::{Known, Use};
 use crate::path::{Annex, Extension, Resource, path_of};
 use crate::settings::MediaAuth;
@@ -36,6 +37,9 @@ const RECORDING: RecordingSid = RecordingSid::from_bytes([0x4e; 16]);
 
 /// What audio reads; it ignores the rest, as players add their own.
 const OF_AUDIO: &[Known] = &[("RequestedChannels", Use::Read)];
+
+/// What a recording's metadata read in 2010, ignoring the rest as they always have.
+const OF_METADATA: &[Known] = &[("IncludeSoftDeleted", Use::Read)];
 
 /// `GET /openapi.json`.
 pub(crate) async fn show(State(app): State<Arc<App>>) -> Response<Body> {
@@ -127,6 +131,8 @@ fn extensions(resource: &Resource) -> &'static [Extension] {
             Extension::None,
             Extension::Wav,
             Extension::Mp3,
+            Extension::Opus,
+            Extension::Peaks,
             Extension::Xml,
             Extension::Json,
             Extension::Csv,
@@ -237,6 +243,8 @@ impl Place {
             (Verb::Get | Verb::Head, Resource::Recording(_) | Resource::CallRecording(..)) => {
                 if self.is_audio() {
                     "A recording's audio"
+                } else if matches!(self.extension, Extension::Peaks) {
+                    "A recording's wave for drawing, as audiowaveform has it"
                 } else {
                     "What is known of a recording"
                 }
@@ -258,7 +266,7 @@ impl Place {
         has_audio(&self.resource)
             && matches!(
                 self.extension,
-                Extension::None | Extension::Wav | Extension::Mp3
+                Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus
             )
     }
 
@@ -279,6 +287,14 @@ impl Place {
                 described(filter::KNOWN)
             }
             (Verb::Get | Verb::Head, _) if self.is_audio() => described(OF_AUDIO),
+            (Verb::Get | Verb::Head, _) if self.extension == Extension::Peaks => {
+                described(&peaks::KNOWN)
+            }
+            (Verb::Get | Verb::Head, Resource::Recording(_) | Resource::CallRecording(..))
+                if self.version == Version::V2010 =>
+            {
+                described(OF_METADATA)
+            }
             _ => Vec::new(),
         }
     }
@@ -292,18 +308,21 @@ impl Place {
                 json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" }),
                 "A start with the same one is answered with what the first began.",
             )],
-            (Verb::Get, _) if self.is_audio() => vec![
-                text(
-                    "Range",
-                    json!({ "type": "string", "examples": ["bytes=0-1023"] }),
-                    "One range of bytes (RFC 9110 §14.2).",
-                ),
-                text(
+            (Verb::Get | Verb::Head, resource) if has_audio(resource) => {
+                let mut fields = vec![text(
                     "If-None-Match",
                     json!({ "type": "string" }),
                     "Entity tags that the client has (RFC 9110 §13.1.2).",
-                ),
-            ],
+                )];
+                if verb == Verb::Get && self.is_audio() {
+                    fields.push(text(
+                        "Range",
+                        json!({ "type": "string", "examples": ["bytes=0-1023"] }),
+                        "One range of bytes (RFC 9110 §14.2).",
+                    ));
+                }
+                fields
+            }
             _ => Vec::new(),
         }
     }
@@ -381,7 +400,8 @@ impl Place {
     const fn successes(&self, verb: Verb) -> &'static [u16] {
         match (verb, &self.resource) {
             (Verb::Get, _) if self.is_audio() => &[200, 206, 304],
-            (Verb::Head, _) if self.is_audio() => &[200, 304],
+            // Told by its ETag whether it has changed.
+            (Verb::Get | Verb::Head, _) if has_audio(&self.resource) => &[200, 304],
             (Verb::Get | Verb::Head, _) => &[200],
             (Verb::Delete, _) => &[204],
             (Verb::Post, Resource::Calls) => &[201],
@@ -414,7 +434,13 @@ impl Place {
                 "ControlledRecording"
             }
             (_, Resource::Recordings | Resource::CallRecordings(_)) => "Recordings",
-            (_, Resource::Recording(_) | Resource::CallRecording(..)) => "Recording",
+            (_, Resource::Recording(_) | Resource::CallRecording(..)) => {
+                if matches!(self.extension, Extension::Peaks) {
+                    "Peaks"
+                } else {
+                    "Recording"
+                }
+            }
             (_, Resource::Annex(_, Annex::Transcriptions)) => "Transcriptions",
             (_, Resource::Annex(_, Annex::AddOnResults)) => "AddOnResults",
             (_, Resource::Calls | Resource::Call(_)) => "Call",
@@ -424,7 +450,7 @@ impl Place {
     /// A document in this representation.
     fn content(&self, name: &str) -> Json {
         match self.extension {
-            Extension::Json => {
+            Extension::Json | Extension::Peaks => {
                 let reference = format!("#/components/schemas/{}", component(self.version, name));
                 json!({ "application/json": { "schema": { "$ref": reference } } })
             }
@@ -434,16 +460,22 @@ impl Place {
             | Extension::Xml
             | Extension::Wav
             | Extension::Mp3
-            | Extension::Unbuilt(_) => text("application/xml"),
+            | Extension::Opus => text("application/xml"),
         }
     }
 
     fn audio(&self) -> Json {
         // OpenAPI 3.1: bytes without a schema.
-        if self.extension == Extension::Mp3 {
-            json!({ "audio/mpeg": {} })
-        } else {
-            json!({ "audio/x-wav": {} })
+        match self.extension {
+            Extension::Mp3 => json!({ "audio/mpeg": {} }),
+            Extension::Opus => json!({ "audio/ogg": {} }),
+            Extension::None
+            | Extension::Wav
+            | Extension::Xml
+            | Extension::Json
+            | Extension::Csv
+            | Extension::Html
+            | Extension::Peaks => json!({ "audio/x-wav": {} }),
         }
     }
 }

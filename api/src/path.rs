@@ -23,8 +23,9 @@ pub(crate) enum Extension {
     Html,
     Wav,
     Mp3,
-    /// Representations that are documented and not built.
-    Unbuilt(&'static str),
+    Opus,
+    /// `.peaks.json`.
+    Peaks,
 }
 
 impl Extension {
@@ -38,17 +39,18 @@ impl Extension {
             Self::Html => ".html",
             Self::Wav => ".wav",
             Self::Mp3 => ".mp3",
-            Self::Unbuilt(_) => ".opus",
+            Self::Opus => ".opus",
+            Self::Peaks => ".peaks.json",
         }
     }
 
     /// How what is not audio is written: as the extension says, else XML.
     const fn format(self) -> Format {
         match self {
-            Self::Json => Format::Json,
+            Self::Json | Self::Peaks => Format::Json,
             Self::Csv => Format::Csv,
             Self::Html => Format::Html,
-            Self::None | Self::Xml | Self::Wav | Self::Mp3 | Self::Unbuilt(_) => Format::Xml,
+            Self::None | Self::Xml | Self::Wav | Self::Mp3 | Self::Opus => Format::Xml,
         }
     }
 
@@ -60,7 +62,7 @@ impl Extension {
             "mp3" => Self::Mp3,
             "csv" => Self::Csv,
             "html" => Self::Html,
-            "opus" => Self::Unbuilt("opus"),
+            "opus" => Self::Opus,
             _ => return None,
         })
     }
@@ -152,7 +154,10 @@ impl Target {
             }
             _ => return None,
         };
-        let audio = matches!(extension, Extension::Wav | Extension::Mp3);
+        let audio = matches!(
+            extension,
+            Extension::Wav | Extension::Mp3 | Extension::Opus | Extension::Peaks
+        );
         let has_audio = matches!(
             resource,
             Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
@@ -211,6 +216,10 @@ fn split_extension(path: &str) -> (&str, Extension) {
         .rsplit_once('.')
         .and_then(|(stem, extension)| {
             let extension = Extension::parse(extension)?;
+            let (stem, extension) = match (extension, stem.strip_suffix(".peaks")) {
+                (Extension::Json, Some(stem)) => (stem, Extension::Peaks),
+                (extension, _) => (stem, extension),
+            };
             Some((&path[..segment + stem.len()], extension))
         })
         .unwrap_or((path, Extension::None))

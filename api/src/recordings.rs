@@ -10,6 +10,7 @@ use reeld_store::{Deletion, Page, Record, Stage};
 use crate::answer;
 use crate::dispatch::Asked;
 use crate::document::Listing;
+use crate::encode::Format;
 use crate::face::Version;
 use crate::fault::{Fault, code};
 use crate::filter::{ListQuery, include_deleted};
@@ -79,12 +80,15 @@ pub(crate) async fn show(
 ) -> Result<Response<Body>, Fault> {
     let kind = match asked.target.extension {
         Extension::None | Extension::Wav => media::Kind::Wav,
-        Extension::Mp3 => media::Kind::Mp3,
-        Extension::Xml
-        | Extension::Json
-        | Extension::Csv
-        | Extension::Html
-        | Extension::Unbuilt(_) => return describe(asked, sid, call, &mut params).await,
+        Extension::Mp3 => media::Kind::Encoded(Format::Mp3),
+        Extension::Opus => media::Kind::Encoded(Format::Opus),
+        Extension::Peaks => {
+            let record = find(asked, sid, call).await?;
+            return media::peaks::serve(asked, &record, params).await;
+        }
+        Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => {
+            return describe(asked, sid, call, &mut params).await;
+        }
     };
     let record = find(asked, sid, call).await?;
     media::serve(asked, &record, kind, params).await
@@ -108,11 +112,11 @@ async fn describe(
             .ok_or(fault)?,
         found => found?,
     };
-    answer::document(
-        StatusCode::OK,
+    answer::document_if_changed(
         &view(&record, &asked.base_url(), call).document(),
         asked.face(),
         &asked.zone(),
+        &asked.headers,
     )
 }
 

@@ -53,14 +53,14 @@ pub struct RecordDefaults {
     pub trim: Trim,
 }
 
-/// `encode.*`: the pool that makes MP3s and the folder that keeps them.
+/// `encode.*`: the pool that makes MP3 and Opus and the folder that keeps them.
 #[derive(Debug, Clone)]
 pub struct Encode {
     /// Threads that encode; at least 1.
     pub workers: usize,
     /// Recordings that may wait for one; a request beyond gets 503.
     pub queue: usize,
-    /// Bytes of finished MP3s kept.
+    /// Bytes of finished files kept.
     pub cache_bytes: u64,
     /// Where they are kept; made if it is missing, and nobody else's.
     pub cache_dir: PathBuf,

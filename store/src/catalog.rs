@@ -19,7 +19,7 @@ pub(crate) mod sled;
 #[cfg(test)]
 mod tests;
 
-use reeld_model::{AccountSid, RecordingSid};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
 use crate::{Action, Deletion, EventStatus, Page, Query, StoreError, Subscription};
@@ -129,6 +129,15 @@ pub(crate) trait Catalog: Send + Sync {
 
     /// Removes an account. Durable.
     fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError>;
+
+    /// The API keys as `api_keys` wrote them.
+    fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError>;
+
+    /// Writes an API key. Durable.
+    fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes an API key. Durable.
+    fn remove_key(&self, sid: KeySid) -> Result<(), StoreError>;
 
     /// The events that somebody is still to be told of.
     fn outbox(&self) -> &Outbox;

@@ -8,7 +8,7 @@ use reeld_model::{
     TrackSelection, TrackStats, Trim,
 };
 use reeld_store::{Account, Origin, Page, Parties, Record, Stage};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::call::{EndedCall, ended_document, open_document};
 use crate::document::{Document, Listing};
@@ -34,7 +34,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
     };
     let written = |document: &Document| json::document(document, face, &TimeZone::UTC);
     // With all that may be known of it, and with nothing.
-    let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent]
+    let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent, Stage::Deleted]
         .into_iter()
         .flat_map(|stage| {
             let full = record(stage);
@@ -145,6 +145,13 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
                 recordings(shown(false).collect(), &middle),
                 recordings(Vec::new(), &empty),
             ],
+        ),
+        (
+            "Peaks",
+            vec![json!({
+                "version": 2, "channels": 1, "sample_rate": 8_000, "samples_per_pixel": 256,
+                "bits": 16, "length": 1, "data": [-1, 1],
+            })],
         ),
         ("Transcriptions", annex(Annex::Transcriptions)),
         ("AddOnResults", annex(Annex::AddOnResults)),

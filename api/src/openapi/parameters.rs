@@ -115,6 +115,15 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             (json!({ "type": "string" }), "Accepted and unused.")
         }
         "RequestedChannels" => (number(1, 2), "1 of a dual recording is its sum."),
+        "samples_per_pixel" => (
+            number(1, u64::from(u32::MAX)),
+            "Frames that a point stands for.",
+        ),
+        "width" => (number(1, 131_072), "Points, in place of samples_per_pixel."),
+        "bits" => (
+            json!({ "type": "integer", "enum": [8, 16] }),
+            "Of each number; 16 without it.",
+        ),
         _ => return None,
     })
 }
@@ -134,6 +143,8 @@ mod tests {
             crate::start::KNOWN,
             crate::control::KNOWN_TO_UPDATE,
             super::super::OF_AUDIO,
+            super::super::OF_METADATA,
+            &crate::media::peaks::KNOWN,
         ] {
             for (name, _) in known
                 .iter()

@@ -17,3 +17,4 @@ mod instance;
 mod list;
 mod media;
 mod quality;
+mod representations;

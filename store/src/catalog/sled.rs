@@ -13,7 +13,7 @@
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
 
-use reeld_model::{AccountSid, RecordingSid};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use super::change::changes;
 use super::key::{self, View};
@@ -30,6 +30,7 @@ pub(crate) struct SledCatalog {
     kv: Arc<Kv>,
     meta: Table,
     accounts: Table,
+    keys: Table,
     generation: u32,
     table: Table,
     order: RwLock<()>,
@@ -50,12 +51,14 @@ impl SledCatalog {
 
     fn of_generation(kv: Arc<Kv>, meta: Table, generation: u32) -> Result<Self, StoreError> {
         let accounts = kv.table("accounts")?;
+        let keys = kv.table("keys")?;
         let table = kv.table(&table_name(generation))?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         Ok(Self {
             kv,
             meta,
             accounts,
+            keys,
             generation,
             table,
             order: RwLock::default(),
@@ -214,6 +217,16 @@ impl SledCatalog {
         }
         self.table.apply(changes)
     }
+}
+
+/// A table's values by their Sids, of which `sid` makes one.
+fn by_sid<S>(table: &Table, sid: impl Fn([u8; 16]) -> S) -> Result<Vec<(S, Vec<u8>)>, StoreError> {
+    let pairs = table.range(..).map(|pair| {
+        let (key, bytes) = pair?;
+        let key = key.as_ref().try_into().map_err(|_| count::damaged())?;
+        Ok((sid(key), bytes.to_vec()))
+    });
+    pairs.collect()
 }
 
 fn table_name(generation: u32) -> String {
@@ -379,14 +392,7 @@ impl Catalog for SledCatalog {
     }
 
     fn accounts(&self) -> Result<Vec<(AccountSid, Vec<u8>)>, StoreError> {
-        self.accounts
-            .range(..)
-            .map(|pair| {
-                let (sid, bytes) = pair?;
-                let sid = sid.as_ref().try_into().map(AccountSid::from_bytes);
-                Ok((sid.map_err(|_| count::damaged())?, bytes.to_vec()))
-            })
-            .collect()
+        by_sid(&self.accounts, AccountSid::from_bytes)
     }
 
     fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError> {
@@ -400,6 +406,24 @@ impl Catalog for SledCatalog {
         let mut changes = Changes::default();
         changes.remove(sid.as_bytes().to_vec());
         self.accounts.apply(changes)?;
+        self.commit()
+    }
+
+    fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError> {
+        by_sid(&self.keys, KeySid::from_bytes)
+    }
+
+    fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(sid.as_bytes().to_vec(), bytes);
+        self.keys.apply(changes)?;
+        self.commit()
+    }
+
+    fn remove_key(&self, sid: KeySid) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.remove(sid.as_bytes().to_vec());
+        self.keys.apply(changes)?;
         self.commit()
     }
 
