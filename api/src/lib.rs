@@ -29,6 +29,8 @@ mod encode;
 mod face;
 mod fault;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod html;
 mod json;
@@ -43,6 +45,7 @@ mod serve;
 mod settings;
 mod sound;
 mod start;
+mod twiml;
 mod wire;
 mod xml;
 
