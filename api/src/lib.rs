@@ -32,6 +32,7 @@ mod filter;
 mod health;
 mod html;
 mod json;
+pub mod link;
 mod media;
 mod paging;
 mod params;
