@@ -2,7 +2,7 @@
 //! asks, within what time.
 //!
 //! `serve` routes everything here that is not beside the API. Order: path (404), method (405),
-//! credentials (401, 429, 404 for another's account), parameters (400), then the handler.
+//! credentials (401, 429, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::tz::TimeZone;
 use reeld_model::RecordingRef;
+use reeld_store::{Link, Record};
 
 use crate::app::App;
+use crate::auth::User;
 use crate::document::Listing;
 use crate::face::{Face, Version};
 use crate::fault::Fault;
@@ -22,7 +24,7 @@ use crate::paging::{Place, Stretch};
 use crate::params::Params;
 use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
 use crate::settings::MediaAuth;
-use crate::{account, answer, calls, control, recordings};
+use crate::{account, answer, calls, control, link, recordings};
 
 /// The client's address, put into each request by `serve`.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +73,14 @@ impl Asked {
             .and_then(|host| Authority::try_from(host.as_bytes()).ok())
             .map_or_else(String::new, |host| format!("http://{host}"))
     }
+
+    /// What makes a recording's `media_url` a signed link, where `api.link_lifetime` says so.
+    pub(crate) fn media_query(&self, record: &Record) -> Option<String> {
+        let app = &self.app;
+        let lifetime = app.settings.link_lifetime?;
+        let link = Link::to_sound(record.account, record.sid, app.now_ms(), lifetime);
+        app.store.signed_query(&link)
+    }
 }
 
 /// Answers a request of the API.
@@ -100,7 +110,7 @@ pub(crate) async fn handle(app: Arc<App>, request: Request<Body>) -> Response<Bo
 
 async fn respond(
     app: Arc<App>,
-    target: Target,
+    mut target: Target,
     path: String,
     request: Request<Body>,
 ) -> Result<Response<Body>, Fault> {
@@ -111,13 +121,33 @@ async fn respond(
         .get::<Peer>()
         .map(|peer| peer.0)
         .ok_or_else(Fault::internal)?;
-    if !is_public(app.settings.media_auth, &target, verb) {
+    let link = match (target.resource, query.as_mut()) {
+        (
+            Resource::Recording(sid) | Resource::CallRecording(_, RecordingRef::Sid(sid)),
+            Ok(query),
+        ) if matches!(verb, Verb::Get | Verb::Head) => {
+            link::take(query, &mut target.extension)?.map(|link| (sid, link))
+        }
+        _ => None,
+    };
+    // Who has credentials is judged by them.
+    let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
+    if is_public(app.settings.media_auth, &target, verb) {
+        // What a player adds to a public URL is its own affair.
+    } else if let Some((sid, link)) = link {
+        link.check(&app, peer, target.account, sid, target.extension)?;
+    } else {
         let store = &app.store;
-        let account = app
-            .gate
-            .admit(request.headers(), peer, app.now_ms(), |account, token| {
-                store.authenticate(account, token)
-            })?;
+        let account =
+            app.gate.admit(
+                request.headers(),
+                peer,
+                app.now_ms(),
+                |user, secret| match user {
+                    User::Account(sid) => store.authenticate(sid, secret).then_some(sid),
+                    User::Key(sid) => store.authenticate_key(sid, secret),
+                },
+            )?;
         if account != target.account {
             return Err(Fault::not_found(&path));
         }
@@ -153,6 +183,7 @@ async fn post(asked: &Asked, resource: Resource, form: Params) -> Result<Respons
         Resource::CallRecording(call, recording) => {
             control::update(asked, call, recording, form).await
         }
+        Resource::Links(sid) => link::make(asked, sid, form).await,
         Resource::Account | Resource::Recordings | Resource::Recording(_) | Resource::Annex(..) => {
             Err(asked.not_found())
         }
@@ -173,9 +204,9 @@ async fn get(asked: &Asked, query: Params) -> Result<Response<Body>, Fault> {
             empty_list(asked, annex)
         }
         Resource::Call(call) => calls::show(asked, call).await,
-        Resource::Calls | Resource::CallRecording(_, RecordingRef::Current) => {
-            Err(asked.not_found())
-        }
+        Resource::Links(_)
+        | Resource::Calls
+        | Resource::CallRecording(_, RecordingRef::Current) => Err(asked.not_found()),
     }
 }
 
@@ -201,10 +232,10 @@ pub(crate) const fn verbs(resource: &Resource) -> (&'static str, &'static [Verb]
             ("GET, HEAD", &[Verb::Get, Verb::Head])
         }
         Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
-        // A name for control alone: what runs is shown by its own name.
-        Resource::Calls | Resource::CallRecording(_, RecordingRef::Current) => {
-            ("POST", &[Verb::Post])
-        }
+        // The latter is a name for control alone: what runs is shown by its own name.
+        Resource::Calls
+        | Resource::Links(_)
+        | Resource::CallRecording(_, RecordingRef::Current) => ("POST", &[Verb::Post]),
         Resource::Call(_) | Resource::CallRecordings(_) => {
             ("GET, HEAD, POST", &[Verb::Get, Verb::Head, Verb::Post])
         }

@@ -34,6 +34,7 @@ pub mod fuzz;
 mod health;
 mod html;
 mod json;
+pub mod link;
 mod media;
 mod openapi;
 mod paging;

@@ -27,7 +27,7 @@ use crate::media::peaks;
 use crate::params::{Known, Use};
 use crate::path::{Annex, Extension, Resource, path_of};
 use crate::settings::MediaAuth;
-use crate::{answer, calls, control, filter, start};
+use crate::{answer, calls, control, filter, link, start};
 use parameters::{Parameter, described};
 
 /// Stand for any Sid in a path.
@@ -108,13 +108,14 @@ fn document(public_url: Option<&str>, media_auth: MediaAuth) -> Json {
 }
 
 /// Each kind of resource once.
-fn resources() -> [Resource; 10] {
+fn resources() -> [Resource; 11] {
     [
         Resource::Account,
         Resource::Recordings,
         Resource::Recording(RECORDING),
         Resource::Annex(RECORDING, Annex::Transcriptions),
         Resource::Annex(RECORDING, Annex::AddOnResults),
+        Resource::Links(RECORDING),
         Resource::Calls,
         Resource::Call(CALL),
         Resource::CallRecordings(CALL),
@@ -253,6 +254,7 @@ impl Place {
             (Verb::Get | Verb::Head, Resource::Call(_) | Resource::Calls) => "A call",
             (Verb::Delete, _) => "Deletes a recording",
             (Verb::Post, Resource::Calls) => "Opens a call",
+            (_, Resource::Links(_)) => "Makes a signed link to a recording",
             (Verb::Post, Resource::Call(_)) => "Gives a call a new offer, or ends it",
             (Verb::Post, Resource::CallRecordings(_)) => "Starts a recording",
             (Verb::Post, Resource::CallRecording(_, RecordingRef::Current)) => {
@@ -336,6 +338,7 @@ impl Place {
             Resource::Calls => (calls::KNOWN_TO_OPEN, &[]),
             Resource::Call(_) => (calls::KNOWN_TO_UPDATE, &["completed"]),
             Resource::CallRecordings(_) => (start::KNOWN, &[]),
+            Resource::Links(_) => (&link::KNOWN, &[]),
             Resource::CallRecording(..) => (
                 control::KNOWN_TO_UPDATE,
                 &["paused", "in-progress", "stopped"],
@@ -404,7 +407,7 @@ impl Place {
             (Verb::Get | Verb::Head, _) if has_audio(&self.resource) => &[200, 304],
             (Verb::Get | Verb::Head, _) => &[200],
             (Verb::Delete, _) => &[204],
-            (Verb::Post, Resource::Calls) => &[201],
+            (Verb::Post, Resource::Calls | Resource::Links(_)) => &[201],
             // 200: the idempotency token has begun one before.
             (Verb::Post, Resource::CallRecordings(_)) => &[200, 201],
             (Verb::Post, _) => &[200],
@@ -430,6 +433,7 @@ impl Place {
     const fn name(&self, verb: Verb) -> &'static str {
         match (verb, &self.resource) {
             (_, Resource::Account) => "Account",
+            (_, Resource::Links(_)) => "Link",
             (Verb::Post, Resource::CallRecordings(_) | Resource::CallRecording(..)) => {
                 "ControlledRecording"
             }

@@ -54,7 +54,7 @@ impl Extension {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "xml" => Self::Xml,
             "json" => Self::Json,
@@ -74,6 +74,8 @@ pub(crate) enum Resource {
     Account,
     Recordings,
     Recording(RecordingSid),
+    /// Signed links to a recording.
+    Links(RecordingSid),
     /// What belongs to a recording and is always empty here.
     Annex(RecordingSid, Annex),
     Calls,
@@ -105,6 +107,7 @@ impl Resource {
             Self::Account => "account",
             Self::Recordings => "recordings",
             Self::Recording(_) => "recording",
+            Self::Links(_) => "links",
             Self::Annex(..) => "annex",
             Self::Calls => "calls",
             Self::Call(_) => "call",
@@ -141,6 +144,7 @@ impl Target {
             [] => Resource::Account,
             ["Recordings"] => Resource::Recordings,
             ["Recordings", sid] => Resource::Recording(sid.parse().ok()?),
+            ["Recordings", sid, "Links"] => Resource::Links(sid.parse().ok()?),
             ["Recordings", sid, annex] => Resource::Annex(sid.parse().ok()?, parse_annex(annex)?),
             ["Calls"] => Resource::Calls,
             ["Calls", call] => Resource::Call(call.parse().ok()?),
@@ -196,6 +200,7 @@ pub(crate) fn path_of(version: Version, account: AccountSid, resource: &Resource
         Resource::Account => Ok(()),
         Resource::Recordings => path.write_str("/Recordings"),
         Resource::Recording(sid) => write!(path, "/Recordings/{sid}"),
+        Resource::Links(sid) => write!(path, "/Recordings/{sid}/Links"),
         Resource::Annex(sid, annex) => write!(path, "/Recordings/{sid}/{}", annex.as_str()),
         Resource::Calls => path.write_str("/Calls"),
         Resource::Call(call) => write!(path, "/Calls/{call}"),

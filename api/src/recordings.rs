@@ -58,7 +58,7 @@ pub(crate) async fn list(
         .records
         .iter()
         .map(|record| {
-            let mut view = view(record, &base_url, call);
+            let mut view = view(asked, record, &base_url, call);
             view.ranges = false;
             view.document()
         })
@@ -113,7 +113,7 @@ async fn describe(
         found => found?,
     };
     answer::document_if_changed(
-        &view(&record, &asked.base_url(), call).document(),
+        &view(asked, &record, &asked.base_url(), call).document(),
         asked.face(),
         &asked.zone(),
         &asked.headers,
@@ -165,10 +165,16 @@ pub(crate) async fn find(
         .ok_or_else(|| asked.not_found())
 }
 
-fn view<'a>(record: &'a Record, base_url: &'a str, call: Option<CallSid>) -> RecordingView<'a> {
+fn view<'a>(
+    asked: &Asked,
+    record: &'a Record,
+    base_url: &'a str,
+    call: Option<CallSid>,
+) -> RecordingView<'a> {
     RecordingView {
         record,
         base_url,
+        media_query: asked.media_query(record),
         of_call: call.is_some(),
         ranges: true,
         live: None,

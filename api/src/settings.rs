@@ -21,6 +21,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// `api.media_auth`.
     pub media_auth: MediaAuth,
+    /// `api.link_lifetime`: how long `media_url` is a signed link for; `None`: it is none.
+    pub link_lifetime: Option<Duration>,
     /// `api.start_unknown_call`: whether starting a recording opens a call that is not open.
     pub start_unknown_call: bool,
     /// `api.timezone`: of 2008 dates and of the days in 2008 filters. 2010 is always UTC.

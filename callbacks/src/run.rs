@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reeld_store::{Event, Store, StoreError};
+use reeld_store::{Event, Link, Store, StoreError};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -32,6 +32,8 @@ pub struct Settings {
     pub allow: Allow,
     /// Rounds at once.
     pub concurrency: usize,
+    /// How long `RecordingUrl` is a signed link for, from each round on; `None`: it is none.
+    pub link_lifetime: Option<Duration>,
     /// How long after its first round an event is given up on.
     pub retry_for: Duration,
     /// The pause after the first round; each further one is twice as long.
@@ -132,9 +134,12 @@ async fn deliver(shared: Arc<Shared>, event: Event) {
         None => Err(Outcome::Hopeless("its account is gone".to_owned())),
         Some(token) => match Target::parse(&event.subscription.url, &shared.settings.allow) {
             Err(reason) => Err(Outcome::Failed(reason)),
-            Ok(target) => round::send(&shared.connector, &target, &event, token.expose_secret())
-                .await
-                .map_err(Outcome::Failed),
+            Ok(target) => {
+                let shown = with_link(&shared, &event);
+                round::send(&shared.connector, &target, &shown, token.expose_secret())
+                    .await
+                    .map_err(Outcome::Failed)
+            }
         },
     };
     {
@@ -150,6 +155,20 @@ async fn deliver(shared: Arc<Shared>, event: Event) {
     if let Err(error) = settling.await {
         tracing::error!(%error, "what came of a callback is not kept; it is sent again after the next start");
     }
+}
+
+/// The event as its receiver is shown it: the link of its URL is of now, and not kept.
+fn with_link(shared: &Shared, event: &Event) -> Event {
+    let mut shown = event.clone();
+    if let Some(lifetime) = shared.settings.link_lifetime {
+        let link = Link::to_sound(event.account, event.sid, now_ms(), lifetime);
+        if let Some(query) = shared.store.signed_query(&link) {
+            let url = &mut shown.subscription.recording_url;
+            url.push('?');
+            url.push_str(&query);
+        }
+    }
+    shown
 }
 
 /// Why an event has not arrived.
@@ -246,6 +265,7 @@ mod tests {
         let settings = Settings {
             allow: Allow::default(),
             concurrency: 1,
+            link_lifetime: None,
             retry_for: Duration::from_secs(100),
             retry_first: Duration::from_secs(10),
             retry_most: Duration::from_secs(30),

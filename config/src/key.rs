@@ -108,6 +108,8 @@ keys! {
         "How clients reach the API from outside, if not by the Host they ask for; used where a full URL is handed out.";
     "api" . "media_auth": Text = r#""public""#, r#""public" or "required""#,
         "Whether audio and the 2008 XML of a recording are open to whoever knows its Sid, or need credentials too.";
+    "api" . "link_lifetime": Text = r#""""#, "duration, 1m to 7days, or empty",
+        "How long the media_url of metadata and the RecordingUrl of callbacks are signed links for, which need no credentials; empty leaves them unsigned.";
     "api" . "start_unknown_call": Bool = "true", "boolean",
         "Whether starting a recording on a call that is not open opens it; false answers 400/21220, as Twilio does.";
     "api" . "timezone": Text = r#""UTC""#, "IANA name",

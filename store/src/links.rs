@@ -1,12 +1,14 @@
 //! Signed links: whoever has one may read one recording until it expires, without credentials.
 //!
-//! Called by `api` (it makes and checks them) and the daemon (`reeld link`). What a link looks like
-//! in a URL does not belong here.
+//! Called by `api` (it makes and checks them), `callbacks` and the daemon (`reeld link`). The URLs in
+//! front of a link's query do not belong here.
 //!
 //! A signature is the first 16 bytes of keyed BLAKE3, which is a MAC, over what the link opens and
 //! until when: no version of the API and no file's extension, so that one link serves each way to
 //! write it. The key is derived from the machine's key and the account's token, under a context
 //! of its own: who knows the token alone can sign nothing, and `rotate_account` ends every link.
+
+use std::time::Duration;
 
 use reeld_model::{AccountSid, RecordingSid};
 use secrecy::ExposeSecret as _;
@@ -42,6 +44,27 @@ pub struct Link {
 }
 
 impl Link {
+    /// To a recording's sound, for at least `lifetime` from `now_ms` on. Its end is rounded up by an
+    /// eighth at most, so that the same link is given for a while and what caches hold stays good.
+    #[must_use]
+    pub fn to_sound(
+        account: AccountSid,
+        sid: RecordingSid,
+        now_ms: i64,
+        lifetime: Duration,
+    ) -> Self {
+        let now_s = u64::try_from(now_ms.div_euclid(1_000)).unwrap_or(0);
+        let lifetime_s = lifetime.as_secs();
+        let end_s = now_s.saturating_add(lifetime_s).saturating_add(1);
+        let step_s = (lifetime_s / 8).max(1);
+        Self {
+            account,
+            sid,
+            reach: Reach::Sound,
+            expires_s: end_s.checked_next_multiple_of(step_s).unwrap_or(end_s),
+        }
+    }
+
     /// What is signed: fields of fixed size, so that no two links have the same bytes.
     fn bytes(&self) -> Vec<u8> {
         let reach: u8 = match self.reach {
@@ -62,6 +85,13 @@ impl Store {
     #[must_use]
     pub fn sign_link(&self, link: &Link) -> Option<String> {
         self.signature(link).map(hex::encode)
+    }
+
+    /// The query of a URL that is the link; `None` where there is no such account.
+    #[must_use]
+    pub fn signed_query(&self, link: &Link) -> Option<String> {
+        let signature = self.sign_link(link)?;
+        Some(format!("expires={}&signature={signature}", link.expires_s))
     }
 
     /// Whether `signature` is the link's, in a time that says nothing of the right one. Whether it
@@ -170,6 +200,23 @@ mod tests {
         assert!(store.check_link(&links[1].0, &links[1].1));
         store.remove_account(account(2)).unwrap();
         assert!(!store.check_link(&links[1].0, &links[1].1));
+    }
+
+    #[test]
+    fn a_link_lasts_as_long_as_it_should_and_is_the_same_for_a_while() {
+        let hour = Duration::from_secs(3_600);
+        let end = |now_ms, lifetime| Link::to_sound(account(1), sid(1), now_ms, lifetime).expires_s;
+        let mut ends = Vec::new();
+        for now_s in 1_000_000..1_003_600 {
+            let end = end(now_s * 1_000 + 999, hour);
+            let lasts = end - u64::try_from(now_s).unwrap();
+            assert!((3_601..=3_601 + 450).contains(&lasts), "{lasts}");
+            ends.push(end);
+        }
+        ends.dedup();
+        assert!(ends.len() <= 9, "{} links in an hour", ends.len());
+        assert_eq!(end(999, Duration::from_secs(1)), 2);
+        assert_eq!(end(0, Duration::MAX), u64::MAX);
     }
 
     #[test]

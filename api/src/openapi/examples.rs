@@ -7,7 +7,7 @@ use reeld_model::{
     RecordingSid, RecordingView as LiveRecording, SAMPLE_RATE, StreamView, Track, TrackQuality,
     TrackSelection, TrackStats, Trim,
 };
-use reeld_store::{Account, Origin, Page, Parties, Record, Stage};
+use reeld_store::{Account, Link, Origin, Page, Parties, Reach, Record, Stage};
 use serde_json::{Value as Json, json};
 
 use crate::call::{EndedCall, ended_document, open_document};
@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::paging::{Place, Stretch};
 use crate::path::{Annex, Resource, path_of};
 use crate::recording::{Live, RecordingView};
-use crate::{account, json};
+use crate::{account, json, link};
 
 /// Tue, 01 Apr 2008 05:07:15 +0000: the seed's first recording.
 const CREATED_MS: i64 = 1_207_026_435_000;
@@ -121,7 +121,17 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         let resource = Resource::Annex(RECORDING, annex);
         vec![list(&resource, annex.as_str(), Vec::new(), &empty)]
     };
+    let link = link::document(
+        &Link {
+            account: ACCOUNT,
+            sid: RECORDING,
+            reach: Reach::Sound,
+            expires_s: 1_207_030_035,
+        },
+        BASE_URL.into(),
+    );
     vec![
+        ("Link", vec![written(&link)]),
         ("Account", vec![written(&account)]),
         (
             "Call",
@@ -172,6 +182,7 @@ fn view<'a>(record: &'a Record, ranges: bool, live: Option<Live<'a>>) -> Recordi
         of_call: false,
         ranges,
         live,
+        media_query: None,
     }
 }
 

@@ -73,6 +73,7 @@ impl House {
         let mut settings = Settings {
             public_url: None,
             media_auth: MediaAuth::Public,
+            link_lifetime: None,
             start_unknown_call: true,
             timezone: TimeZone::fixed(offset(-4)),
             limits: Limits::default(),

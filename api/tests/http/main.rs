@@ -14,6 +14,7 @@ mod control;
 mod faces;
 mod harness;
 mod instance;
+mod links;
 mod list;
 mod media;
 mod quality;

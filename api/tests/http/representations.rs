@@ -36,7 +36,7 @@ fn opus_is_public_whole_and_of_the_length_that_head_says() {
         // OpusHead behind the header of a page: version, channels.
         assert_eq!(
             answer.body[28..38],
-            [b"OpusHead", &[1, channels as u8][..]].concat()
+            [b"OpusHead", &[1, u8::try_from(channels).unwrap()][..]].concat()
         );
         // Its serial number is the recording's.
         assert_eq!(answer.body[14..18], [1; 4]);
