@@ -16,8 +16,10 @@ pub mod g722;
 pub mod l16;
 pub mod level;
 pub mod mp3;
+pub mod octaves;
 pub mod opus;
 pub mod resample;
+pub mod tonal;
 pub mod warp;
 pub mod wav;
 
