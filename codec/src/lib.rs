@@ -19,9 +19,11 @@ mod harness;
 pub mod l16;
 pub mod level;
 pub mod mp3;
+pub mod octaves;
 pub mod ogg_opus;
 pub mod opus;
 pub mod resample;
+pub mod tonal;
 pub mod warp;
 pub mod wav;
 
