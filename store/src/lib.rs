@@ -43,7 +43,7 @@ mod harness;
 
 pub use accounts::Account;
 pub use error::StoreError;
-pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
+pub use events::{DeadEvent, Event, EventFigures, EventMethod, EventStatus, Subscription};
 pub use life::{Begun, End};
 pub use media::MediaReader;
 pub use query::{Cursor, Page, PageAt, Query};

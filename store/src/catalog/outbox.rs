@@ -16,21 +16,23 @@
 //! - An event leaves the outbox by being delivered or given up on; a process that dies between sends
 //!   it again, with the same token.
 //!
-//! What waits is in memory too, by the time at which it is due: 100 to 200 bytes each, and at most
-//! `MOST_PENDING` recordings begin with a subscription.
+//! What waits is in memory too, by host and the time at which it is due (`due`): 200 to 300 bytes
+//! each, and at most `MOST_PENDING` recordings begin with a subscription. Figures are kept as it
+//! changes; nothing is scanned for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use reeld_model::RecordingSid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::due::Due;
 use super::{count, key};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::lock;
 use crate::stored::Stored;
-use crate::{DeadEvent, Event, EventStatus, Stage, StoreError, Subscription};
+use crate::{DeadEvent, Event, EventFigures, EventStatus, Stage, StoreError, Subscription};
 
 /// The version of the bytes of [`Subscription`] and [`Event`].
 const VERSION: u8 = 1;
@@ -57,16 +59,19 @@ pub(crate) struct Outbox {
 
 #[derive(Default)]
 struct State {
-    /// What can be sent, by when; with the host that it goes to.
-    due: BTreeMap<(i64, RecordingSid), Arc<str>>,
+    /// What can be sent.
+    due: Due,
     waiting: HashMap<RecordingSid, Waiting>,
+    /// All events of `waiting`, by when they were made, milliseconds since the Unix epoch.
+    made: BTreeSet<(i64, RecordingSid, u8)>,
     dead: usize,
 }
 
 /// The durable events of a recording.
 struct Waiting {
     phase: Phase,
-    numbers: VecDeque<u8>,
+    /// Numbers in order, with when each was made.
+    events: Vec<(u8, i64)>,
     host: Arc<str>,
 }
 
@@ -131,12 +136,14 @@ impl Outbox {
     /// Forgets a recording that was taken back; its keys are gone by then.
     pub(crate) fn forget(&self, sid: RecordingSid) {
         let mut state = lock(&self.state);
-        if let Some(Waiting {
-            phase: Phase::Due(at),
-            ..
-        }) = state.waiting.remove(&sid)
-        {
-            state.due.remove(&(at, sid));
+        let Some(waiting) = state.waiting.remove(&sid) else {
+            return;
+        };
+        if let Phase::Due(at_ms) = waiting.phase {
+            state.due.remove(at_ms, sid, &waiting.host);
+        }
+        for (number, made_ms) in waiting.events {
+            state.made.remove(&(made_ms, sid, number));
         }
     }
 
@@ -150,14 +157,25 @@ impl Outbox {
         (state.waiting.len(), state.dead)
     }
 
-    /// When the first event is due that is due after `now_ms`.
-    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
-        let later = (now_ms.saturating_add(1), RecordingSid::from_bytes([0; 16]));
+    /// What there is, counted.
+    pub(crate) fn figures(&self) -> EventFigures {
         let state = lock(&self.state);
-        state.due.range(later..).next().map(|(key, _)| key.0)
+        EventFigures {
+            recordings: state.waiting.len(),
+            most_recordings: MOST_PENDING,
+            events: state.made.len(),
+            oldest_ms: state.made.first().map(|(made_ms, ..)| *made_ms),
+            dead: state.dead,
+        }
     }
 
-    /// Hands out the event that has been due longest and whose host `may` be sent to now.
+    /// When the first event is due for a host that has none due by `now_ms`.
+    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
+        lock(&self.state).due.next_after(now_ms)
+    }
+
+    /// Hands out the event that has been due longest and whose host `may` be sent to now; `may` is
+    /// asked once of each host at most.
     pub(crate) fn take(
         &self,
         now_ms: i64,
@@ -166,22 +184,18 @@ impl Outbox {
         loop {
             let (sid, number) = {
                 let mut state = lock(&self.state);
-                let due = state
-                    .due
-                    .range(..=(now_ms, RecordingSid::from_bytes([u8::MAX; 16])))
-                    .find(|(_, host)| may(host))
-                    .map(|(key, _)| *key);
-                let Some(at) = due else { return Ok(None) };
-                state.due.remove(&at);
-                let Some(waiting) = state.waiting.get_mut(&at.1) else {
+                let Some(sid) = state.due.take(now_ms, may) else {
+                    return Ok(None);
+                };
+                let Some(waiting) = state.waiting.get_mut(&sid) else {
                     continue;
                 };
                 waiting.phase = Phase::Out;
-                let Some(number) = waiting.numbers.front() else {
-                    state.waiting.remove(&at.1);
+                let Some((number, _)) = waiting.events.first() else {
+                    state.waiting.remove(&sid);
                     continue;
                 };
-                (at.1, *number)
+                (sid, *number)
             };
             let bytes = match self.table.get(&key::event(sid, number)) {
                 Ok(bytes) => bytes,
@@ -308,22 +322,24 @@ impl State {
         let host: Arc<str> = event.host().into();
         let sid = event.sid;
         if let Some(waiting) = self.waiting.get_mut(&sid) {
-            if !waiting.numbers.contains(&number) {
-                waiting.numbers.push_back(number);
-                waiting.numbers.make_contiguous().sort_unstable();
+            if waiting.events.iter().all(|(other, _)| *other != number) {
+                waiting.events.push((number, event.made_ms));
+                waiting.events.sort_unstable();
+                self.made.insert((event.made_ms, sid, number));
             }
             // What has an end has begun.
             self.release(sid);
             return;
         }
-        if let Phase::Due(at) = phase {
-            self.due.insert((at, sid), Arc::clone(&host));
+        if let Phase::Due(at_ms) = phase {
+            self.due.insert(at_ms, sid, &host);
         }
+        self.made.insert((event.made_ms, sid, number));
         self.waiting.insert(
             sid,
             Waiting {
                 phase,
-                numbers: VecDeque::from([number]),
+                events: vec![(number, event.made_ms)],
                 host,
             },
         );
@@ -342,7 +358,7 @@ impl State {
     fn again(&mut self, sid: RecordingSid, at_ms: i64) {
         if let Some(waiting) = self.waiting.get_mut(&sid) {
             waiting.phase = Phase::Due(at_ms);
-            self.due.insert((at_ms, sid), Arc::clone(&waiting.host));
+            self.due.insert(at_ms, sid, &waiting.host);
         }
     }
 
@@ -351,8 +367,15 @@ impl State {
         let Some(waiting) = self.waiting.get_mut(&sid) else {
             return;
         };
-        waiting.numbers.retain(|other| *other != number);
-        if waiting.numbers.is_empty() {
+        let place = waiting
+            .events
+            .iter()
+            .position(|(other, _)| *other == number);
+        if let Some(place) = place {
+            let (_, made_ms) = waiting.events.remove(place);
+            self.made.remove(&(made_ms, sid, number));
+        }
+        if waiting.events.is_empty() {
             self.waiting.remove(&sid);
         } else {
             self.again(sid, now_ms);
@@ -361,14 +384,9 @@ impl State {
 
     /// Makes all that waits for a later time due now; how many recordings have events that wait.
     fn hurry(&mut self, now_ms: i64) -> usize {
-        let later: Vec<_> = self
-            .due
-            .range((now_ms, RecordingSid::from_bytes([0; 16]))..)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in later {
-            self.due.remove(&key);
-            self.again(key.1, now_ms);
+        for (at_ms, sid, host) in self.due.later(now_ms) {
+            self.due.remove(at_ms, sid, &host);
+            self.again(sid, now_ms);
         }
         self.waiting.len()
     }
