@@ -110,10 +110,12 @@ async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<Servers> {
     let listen = listener.local_addr()?;
+    let figures = Arc::new(reeld_callbacks::Figures::default());
     let api = Api::new(
         settings::api(config, &config.data_dir),
         store.clone(),
         control,
+        Arc::clone(&figures),
     )?;
     let local = socket::server::bind(&config.data_dir)?;
     let (ending, ended) = watch::channel(false);
@@ -130,6 +132,7 @@ async fn serve(
     let callbacks = tokio::spawn(reeld_callbacks::run(
         store.clone(),
         settings::callbacks(config),
+        figures,
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
