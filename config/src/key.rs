@@ -182,7 +182,7 @@ keys! {
     "callbacks" . "retry_for": Text = r#""4h""#, "duration, 0s to 7days",
         "How long a callback that fails is tried again. 0s leaves it to Twilio's rules: given up on after one round.";
     "callbacks" . "retry_first": Text = r#""10s""#, "duration, 1s to 1h",
-        "The pause after the first failure; each further one is twice as long.";
+        "The pause after the first failure; each further one is twice as long. Each is shortened by up to a half, by chance, so that a receiver that comes back is not hit at one instant.";
     "callbacks" . "retry_most": Text = r#""10m""#, "duration, 1s to 1day",
         "The longest pause between tries.";
 

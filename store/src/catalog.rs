@@ -11,6 +11,7 @@
 mod change;
 mod check;
 mod count;
+mod due;
 mod key;
 mod list;
 mod outbox;

@@ -49,7 +49,8 @@ pub use accounts::Account;
 pub use api_keys::ApiKey;
 pub use error::StoreError;
 pub use events::{
-    Action, DeadEvent, Dialect, Event, EventMethod, EventStatus, HANGUP, Subscription, VerbEnd,
+    Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,
+    Subscription, VerbEnd,
 };
 pub use life::{Begun, End};
 pub use links::{Link, Reach};

@@ -11,6 +11,7 @@
 //! Time: senders are paced by the clock, since real time is what is tested. Nothing else sleeps for
 //! a fixed time; waiting is polling with a bound ([`patience`]).
 
+pub mod authority;
 pub mod binary;
 pub mod capture_file;
 pub mod client;
@@ -29,6 +30,7 @@ pub mod span;
 pub mod tape;
 pub mod wav;
 
+pub use authority::Authority;
 pub use client::{Client, Started};
 pub use daemon::Daemon;
 pub use receiver::Receiver;

@@ -104,6 +104,7 @@ impl House {
             settings,
             store.clone(),
             Arc::clone(&capture) as Arc<dyn reeld_model::Control>,
+            Arc::default(),
             Arc::new(move || now.load(Ordering::SeqCst)),
         )
         .unwrap();
