@@ -33,6 +33,7 @@ mod health;
 mod html;
 mod json;
 mod media;
+mod openapi;
 mod paging;
 mod params;
 mod path;
