@@ -19,17 +19,15 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// A new one of this name.
     ///
     /// # Panics
     /// When there is no temporary folder or no randomness.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = params(&[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "a test's authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let issuer = CertifiedIssuer::self_signed(params, key()).expect("it can be made");
         let folder = tempfile::Builder::new().prefix("reeld-test-").tempdir();
         let folder = folder.expect("the temporary folder can be written");
@@ -70,12 +68,6 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer);
         let certificate = certificate.expect("it can be signed");
         configured(certificate.der().clone(), &key)
-    }
-}
-
-impl Default for Authority {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

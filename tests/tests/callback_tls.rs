@@ -14,7 +14,8 @@ const BOUND: Duration = Duration::from_secs(60);
 
 #[test]
 fn only_a_certificate_that_is_in_order_is_trusted() {
-    let (trusted, stranger) = (Authority::new(), Authority::new());
+    let (trusted, stranger) = (Authority::new("house"), Authority::new("stranger"));
+    let impostor = Authority::new("house");
     let daemon = Setup::new()
         .set("callbacks.allow", vec!["loopback"])
         .set("callbacks.retry_for", "0s")
@@ -38,6 +39,11 @@ fn only_a_certificate_that_is_in_order_is_trusted() {
         (
             Receiver::start_tls(stranger.server(&["localhost"]), well),
             "TLS: the certificate is of no authority that this machine trusts",
+        ),
+        // It has the trusted one's name, and not its key.
+        (
+            Receiver::start_tls(impostor.server(&["localhost"]), well),
+            "TLS: invalid peer certificate: BadSignature",
         ),
         // It speaks no TLS at all.
         (Receiver::start(well), "TLS: "),
@@ -69,9 +75,9 @@ fn only_a_certificate_that_is_in_order_is_trusted() {
             end_one(number, &receiver.url_as("https", "localhost", "/cb"))
         })
         .collect();
-    let dead = wait_for("five given up on", BOUND, || {
+    let dead = wait_for("six given up on", BOUND, || {
         let text = daemon.command(&["callbacks", "dead"]).success().text();
-        text.contains(", 5 were given up on").then_some(text)
+        text.contains(", 6 were given up on").then_some(text)
     });
     for (sid, (receiver, reason)) in sids.iter().zip(&bad) {
         let line = dead.lines().find(|line| line.contains(sid.as_str()));
@@ -82,10 +88,10 @@ fn only_a_certificate_that_is_in_order_is_trusted() {
     let metrics = daemon.client().metrics();
     for line in [
         // Two each: a connection that fails is tried once more within its round.
-        "reeld_callbacks_tries_total{result=\"tls\"} 10",
+        "reeld_callbacks_tries_total{result=\"tls\"} 12",
         "reeld_callbacks_tries_total{result=\"2xx\"} 2",
-        "reeld_callbacks_rounds_total{result=\"dead\"} 5",
-        "reeld_callbacks_dead 5",
+        "reeld_callbacks_rounds_total{result=\"dead\"} 6",
+        "reeld_callbacks_dead 6",
         "reeld_callbacks_waiting 0",
     ] {
         assert!(metrics.lines().any(|is| is == line), "{line}: {metrics}");

@@ -30,7 +30,7 @@ use super::receiver::Receiver;
 use super::report::Machine;
 use super::tape::{Tape, Wanted};
 use super::{descriptors, hands, interrupt};
-use crate::caller::{self, Plan, Sockets};
+use crate::caller::{self, Plan, Seeded, Sockets};
 use crate::settings;
 
 /// More packets than a live call has before the measurement is over: an hour of them.
@@ -38,6 +38,10 @@ const PACKETS: u64 = 180_000;
 
 /// Between two ends.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// From the sync of a recording out of virtual time to its end, at most, milliseconds: what
+/// `capture.fsync` is. Any part of it, so that ends are spread over the syncer's seconds.
+const SYNC_MS: u32 = 1_000;
 
 /// Between two looks at a signal while calls are live.
 const LOOK: Duration = Duration::from_millis(50);
@@ -206,6 +210,7 @@ impl End {
         let mut seen = Vec::new();
         let (account, base) = (house.customer().account, house.customer().base.clone());
         let (store, spool) = (house.store().clone(), house.spool());
+        let mut seeds = Seeded::new(self.seed);
         for number in first..first + u64::from(self.ends) {
             interrupt::check()?;
             let wanted = Wanted {
@@ -219,7 +224,7 @@ impl End {
             let of_calls = settings::capture(house.config());
             let tape = Tape::record(&wanted, of_calls, &store, house.sink()?)?;
             tape.settle(seconds.into(), &spool, &store)?;
-            thread::sleep(PAUSE);
+            thread::sleep(PAUSE + Duration::from_millis(seeds.below(SYNC_MS).into()));
             let sid = tape.sid.clone();
             let begun = Instant::now();
             tape.end(house.sink()?)?;
