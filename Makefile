@@ -22,7 +22,8 @@ BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl python3 python3-venv
 
 # Twilio's own SDKs, which judge the API (tests/tests/twilio_python.rs): today's and an old one.
-SDKS := twilio-9 twilio-6
+# Beside them what reads our own description of it and asks for all of it (tests/tests/schemathesis.rs).
+SDKS := twilio-9 twilio-6 schemathesis
 
 # What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
 SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)

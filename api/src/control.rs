@@ -35,7 +35,7 @@ const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
 /// Bytes of its value: a UUID has 36.
 const MAX_TOKEN: usize = 128;
 
-const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
+pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
 
 /// What a start came to.
 struct Started {

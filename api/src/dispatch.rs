@@ -32,7 +32,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What a resource does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Get,
     Head,
     Post,
@@ -134,7 +134,7 @@ async fn respond(
     let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
     if let Some((sid, link)) = link {
         link.check(&app, peer, target.account, sid, target.extension)?;
-    } else if !is_public(&app, &target, verb) {
+    } else if !is_public(app.settings.media_auth, &target, verb) {
         let store = &app.store;
         let account =
             app.gate.admit(
@@ -209,7 +209,7 @@ async fn get(asked: &Asked, query: Params) -> Result<Response<Body>, Fault> {
 }
 
 /// Public by their Sid are the audio and the 2008 `.xml` (contract.md, "Recordings").
-fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
+pub(crate) fn is_public(media_auth: MediaAuth, target: &Target, verb: Verb) -> bool {
     let read = matches!(verb, Verb::Get | Verb::Head);
     let recording = matches!(
         target.resource,
@@ -220,25 +220,33 @@ fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
         Extension::Xml => target.version == Version::V2008,
         Extension::Json | Extension::Csv | Extension::Html | Extension::Peaks => false,
     };
-    app.settings.media_auth == MediaAuth::Public && read && recording && representation
+    media_auth == MediaAuth::Public && read && recording && representation
 }
 
-/// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
-fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
-    let (allow, verbs): (&'static str, &[Verb]) = match resource {
+/// What a resource does, for `Allow` and as verbs.
+pub(crate) const fn verbs(resource: &Resource) -> (&'static str, &'static [Verb]) {
+    match resource {
         Resource::Account | Resource::Recordings | Resource::Annex(..) => {
             ("GET, HEAD", &[Verb::Get, Verb::Head])
         }
         Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
-        Resource::Calls | Resource::Links(_) => ("POST", &[Verb::Post]),
+        // A name for control alone: what runs is shown by its own name.
+        Resource::Calls
+        | Resource::Links(_)
+        | Resource::CallRecording(_, RecordingRef::Current) => ("POST", &[Verb::Post]),
         Resource::Call(_) | Resource::CallRecordings(_) => {
             ("GET, HEAD, POST", &[Verb::Get, Verb::Head, Verb::Post])
         }
-        Resource::CallRecording(..) => (
+        Resource::CallRecording(_, RecordingRef::Sid(_)) => (
             "GET, HEAD, POST, DELETE",
             &[Verb::Get, Verb::Head, Verb::Post, Verb::Delete],
         ),
-    };
+    }
+}
+
+/// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
+fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
+    let (allow, verbs) = verbs(resource);
     let overriding = match query {
         Some(query) if *method == Method::POST => query.take("_method")?,
         Some(_) | None => None,

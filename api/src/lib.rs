@@ -34,6 +34,7 @@ mod html;
 mod json;
 pub mod link;
 mod media;
+mod openapi;
 mod paging;
 mod params;
 mod path;

@@ -35,7 +35,7 @@ const SIGNATURE: &str = "signature";
 const EXPIRES_IN: &str = "ExpiresIn";
 const FORMAT: &str = "Format";
 
-const KNOWN: [Known; 2] = [(EXPIRES_IN, Use::Read), (FORMAT, Use::Read)];
+pub(crate) const KNOWN: [Known; 2] = [(EXPIRES_IN, Use::Read), (FORMAT, Use::Read)];
 
 /// What a link is asked for as, and the extension of its URL.
 pub const FORMATS: [&str; 6] = ["wav", "mp3", "opus", "peaks.json", "json", "xml"];
@@ -155,18 +155,21 @@ pub(crate) async fn make(
         .signed_query(&link)
         .ok_or_else(|| asked.not_found())?;
     let expires_ms = i64::try_from(link.expires_s * 1_000).ok();
-    let document = Document {
+    let url = url(&asked.base_url(), &link, format, &query);
+    let document = document(sid, url, expires_ms);
+    answer::document(StatusCode::CREATED, &document, asked.face(), &asked.zone())
+}
+
+/// A link as an answer shows it.
+pub(crate) fn document(sid: RecordingSid, url: String, expires_ms: Option<i64>) -> Document {
+    Document {
         name: "Link",
         fields: vec![
             Field::seed("RecordingSid", Value::Text(sid.to_string())),
-            Field::seed(
-                "Url",
-                Value::Text(url(&asked.base_url(), &link, format, &query)),
-            ),
+            Field::seed("Url", Value::Text(url)),
             Field::seed("DateExpires", Value::date(expires_ms)),
         ],
-    };
-    answer::document(StatusCode::CREATED, &document, asked.face(), &asked.zone())
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,31 @@ pub(crate) enum Extension {
 }
 
 impl Extension {
+    /// What a path ends with that asks for it.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Xml => ".xml",
+            Self::Json => ".json",
+            Self::Csv => ".csv",
+            Self::Html => ".html",
+            Self::Wav => ".wav",
+            Self::Mp3 => ".mp3",
+            Self::Opus => ".opus",
+            Self::Peaks => ".peaks.json",
+        }
+    }
+
+    /// How what is not audio is written: as the extension says, else XML.
+    const fn format(self) -> Format {
+        match self {
+            Self::Json | Self::Peaks => Format::Json,
+            Self::Csv => Format::Csv,
+            Self::Html => Format::Html,
+            Self::None | Self::Xml | Self::Wav | Self::Mp3 | Self::Opus => Format::Xml,
+        }
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "xml" => Self::Xml,
@@ -149,38 +174,21 @@ impl Target {
         })
     }
 
-    /// How answers that are not audio are written: as the extension says, else XML.
+    /// How answers that are not audio are written.
     pub(crate) fn face(&self) -> Face {
         Face {
             version: self.version,
-            format: match self.extension {
-                Extension::Json | Extension::Peaks => Format::Json,
-                Extension::Csv => Format::Csv,
-                Extension::Html => Format::Html,
-                Extension::None
-                | Extension::Xml
-                | Extension::Wav
-                | Extension::Mp3
-                | Extension::Opus => Format::Xml,
-            },
+            format: self.extension.format(),
         }
     }
 }
 
-/// The face of an error about a path that names nothing.
+/// The face of an error about a path that names nothing: what its extension would have been.
 pub(crate) fn face_of_stray(path: &str) -> Face {
+    let version = path.trim_start_matches('/').split('/').next();
     Face {
-        version: path
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .and_then(Version::parse)
-            .unwrap_or(Version::V2010),
-        format: if path.ends_with(".json") {
-            Format::Json
-        } else {
-            Format::Xml
-        },
+        version: version.and_then(Version::parse).unwrap_or(Version::V2010),
+        format: split_extension(path).1.format(),
     }
 }
 

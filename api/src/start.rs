@@ -29,7 +29,7 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 const ACTION: &str = "the <Record> verb's action";
 
 /// What starting a recording knows; the call's own parameters are read by `calls`.
-const KNOWN: &[Known] = &[
+pub(crate) const KNOWN: &[Known] = &[
     ("RecordingChannels", Use::Read),
     ("RecordingTrack", Use::Read),
     ("Trim", Use::Read),

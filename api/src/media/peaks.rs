@@ -38,7 +38,7 @@ const SAMPLES: &str = "samples_per_pixel";
 const WIDTH: &str = "width";
 const BITS: &str = "bits";
 
-const KNOWN: [Known; 4] = [
+pub(crate) const KNOWN: [Known; 4] = [
     ("RequestedChannels", Use::Read),
     (SAMPLES, Use::Read),
     (WIDTH, Use::Read),
