@@ -107,7 +107,7 @@ impl Gate {
             return Ok(());
         }
         self.count_failure(key, now_ms);
-        Err(Fault::forbidden("The link's signature is not right"))
+        Err(Fault::forbidden("The link is not right"))
     }
 
     fn is_exhausted(&self, key: IpAddr, now_ms: i64) -> bool {

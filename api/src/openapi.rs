@@ -11,6 +11,8 @@
 mod examples;
 mod parameters;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -99,10 +101,16 @@ fn document(public_url: Option<&str>, media_auth: MediaAuth) -> Json {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": { "account": {
-                "type": "http", "scheme": "basic",
-                "description": "The account's Sid and its token",
-            } },
+            "securitySchemes": {
+                "account": {
+                    "type": "http", "scheme": "basic",
+                    "description": "The account's Sid and its token, or a key's and its secret",
+                },
+                "link": {
+                    "type": "apiKey", "in": "query", "name": "signature",
+                    "description": "With expires: a link that was made for it",
+                },
+            },
         },
     })
 }
@@ -113,9 +121,9 @@ fn resources() -> [Resource; 11] {
         Resource::Account,
         Resource::Recordings,
         Resource::Recording(RECORDING),
+        Resource::Links(RECORDING),
         Resource::Annex(RECORDING, Annex::Transcriptions),
         Resource::Annex(RECORDING, Annex::AddOnResults),
-        Resource::Links(RECORDING),
         Resource::Calls,
         Resource::Call(CALL),
         Resource::CallRecordings(CALL),
@@ -221,6 +229,8 @@ impl Place {
         operation.insert("tags".into(), json!([self.version.as_str()]));
         let security = if self.is_public(verb) {
             json!([])
+        } else if self.is_linked(verb) {
+            json!([{ "account": [] }, { "link": [] }])
         } else {
             json!([{ "account": [] }])
         };
@@ -244,18 +254,18 @@ impl Place {
             (Verb::Get | Verb::Head, Resource::Recording(_) | Resource::CallRecording(..)) => {
                 if self.is_audio() {
                     "A recording's audio"
-                } else if matches!(self.extension, Extension::Peaks) {
-                    "A recording's wave for drawing, as audiowaveform has it"
+                } else if self.is_peaks() {
+                    "A recording's peaks, to draw it by"
                 } else {
                     "What is known of a recording"
                 }
             }
             (Verb::Get | Verb::Head, Resource::Annex(..)) => "Always empty",
-            (Verb::Get | Verb::Head, Resource::Call(_) | Resource::Calls) => "A call",
+            (Verb::Get | Verb::Head, _) => "A call",
             (Verb::Delete, _) => "Deletes a recording",
             (Verb::Post, Resource::Calls) => "Opens a call",
-            (_, Resource::Links(_)) => "Makes a signed link to a recording",
             (Verb::Post, Resource::Call(_)) => "Gives a call a new offer, or ends it",
+            (Verb::Post, Resource::Links(_)) => "Makes a link that needs no credentials",
             (Verb::Post, Resource::CallRecordings(_)) => "Starts a recording",
             (Verb::Post, Resource::CallRecording(_, RecordingRef::Current)) => {
                 "Pauses, resumes or stops the call's only recording"
@@ -270,6 +280,15 @@ impl Place {
                 self.extension,
                 Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus
             )
+    }
+
+    const fn is_peaks(&self) -> bool {
+        matches!(self.extension, Extension::Peaks)
+    }
+
+    /// Whether it is GET or HEAD of one recording, in whatever form: what links open.
+    const fn is_linked(&self, verb: Verb) -> bool {
+        matches!(verb, Verb::Get | Verb::Head) && has_audio(&self.resource)
     }
 
     fn is_public(&self, verb: Verb) -> bool {
@@ -289,9 +308,7 @@ impl Place {
                 described(filter::KNOWN)
             }
             (Verb::Get | Verb::Head, _) if self.is_audio() => described(OF_AUDIO),
-            (Verb::Get | Verb::Head, _) if self.extension == Extension::Peaks => {
-                described(&peaks::KNOWN)
-            }
+            (Verb::Get | Verb::Head, _) if self.is_peaks() => described(&peaks::KNOWN),
             (Verb::Get | Verb::Head, Resource::Recording(_) | Resource::CallRecording(..))
                 if self.version == Version::V2010 =>
             {
@@ -304,27 +321,26 @@ impl Place {
     /// Header fields that mean something.
     fn headers(&self, verb: Verb) -> Vec<Json> {
         let text = |name: &str, schema: Json, what: &str| json!({ "name": name, "in": "header", "schema": schema, "description": what });
+        let known = text(
+            "If-None-Match",
+            json!({ "type": "string" }),
+            "Entity tags that the client has (RFC 9110 §13.1.2).",
+        );
         match (verb, &self.resource) {
             (Verb::Post, Resource::CallRecordings(_)) => vec![text(
                 "I-Twilio-Idempotency-Token",
                 json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" }),
                 "A start with the same one is answered with what the first began.",
             )],
-            (Verb::Get | Verb::Head, resource) if has_audio(resource) => {
-                let mut fields = vec![text(
-                    "If-None-Match",
-                    json!({ "type": "string" }),
-                    "Entity tags that the client has (RFC 9110 §13.1.2).",
-                )];
-                if verb == Verb::Get && self.is_audio() {
-                    fields.push(text(
-                        "Range",
-                        json!({ "type": "string", "examples": ["bytes=0-1023"] }),
-                        "One range of bytes (RFC 9110 §14.2).",
-                    ));
-                }
-                fields
-            }
+            (Verb::Get, _) if self.is_audio() => vec![
+                text(
+                    "Range",
+                    json!({ "type": "string", "examples": ["bytes=0-1023"] }),
+                    "One range of bytes (RFC 9110 §14.2).",
+                ),
+                known,
+            ],
+            (Verb::Get, _) if self.is_linked(verb) => vec![known],
             _ => Vec::new(),
         }
     }
@@ -388,7 +404,7 @@ impl Place {
                 204 => ("It is gone.", None),
                 206 => ("The range.", Some(self.audio())),
                 304 => ("The client has it.", None),
-                201 => ("It has begun.", Some(self.content(self.name(verb)))),
+                201 => ("It is there now.", Some(self.content(self.name(verb)))),
                 _ if self.is_audio() && verb != Verb::Post => ("The audio.", Some(self.audio())),
                 _ => ("As it is.", Some(self.content(self.name(verb)))),
             };
@@ -403,8 +419,8 @@ impl Place {
     const fn successes(&self, verb: Verb) -> &'static [u16] {
         match (verb, &self.resource) {
             (Verb::Get, _) if self.is_audio() => &[200, 206, 304],
-            // Told by its ETag whether it has changed.
-            (Verb::Get | Verb::Head, _) if has_audio(&self.resource) => &[200, 304],
+            (Verb::Head, _) if self.is_audio() => &[200, 304],
+            (Verb::Get | Verb::Head, _) if self.is_linked(verb) => &[200, 304],
             (Verb::Get | Verb::Head, _) => &[200],
             (Verb::Delete, _) => &[204],
             (Verb::Post, Resource::Calls | Resource::Links(_)) => &[201],
@@ -419,6 +435,9 @@ impl Place {
         if !self.is_public(verb) {
             statuses.extend([401, 429]);
         }
+        if self.is_linked(verb) {
+            statuses.extend([403, 429]);
+        }
         match verb {
             Verb::Post => statuses.extend([413, 415]),
             Verb::Delete => statuses.push(409),
@@ -426,25 +445,21 @@ impl Place {
             Verb::Get | Verb::Head => {}
         }
         statuses.sort_unstable();
+        statuses.dedup();
         statuses
     }
 
     /// The schema of a success.
     const fn name(&self, verb: Verb) -> &'static str {
         match (verb, &self.resource) {
-            (_, Resource::Account) => "Account",
+            (Verb::Get | Verb::Head, _) if self.is_peaks() => "Peaks",
             (_, Resource::Links(_)) => "Link",
+            (_, Resource::Account) => "Account",
             (Verb::Post, Resource::CallRecordings(_) | Resource::CallRecording(..)) => {
                 "ControlledRecording"
             }
             (_, Resource::Recordings | Resource::CallRecordings(_)) => "Recordings",
-            (_, Resource::Recording(_) | Resource::CallRecording(..)) => {
-                if matches!(self.extension, Extension::Peaks) {
-                    "Peaks"
-                } else {
-                    "Recording"
-                }
-            }
+            (_, Resource::Recording(_) | Resource::CallRecording(..)) => "Recording",
             (_, Resource::Annex(_, Annex::Transcriptions)) => "Transcriptions",
             (_, Resource::Annex(_, Annex::AddOnResults)) => "AddOnResults",
             (_, Resource::Calls | Resource::Call(_)) => "Call",
@@ -475,11 +490,11 @@ impl Place {
             Extension::Opus => json!({ "audio/ogg": {} }),
             Extension::None
             | Extension::Wav
+            | Extension::Peaks
             | Extension::Xml
             | Extension::Json
             | Extension::Csv
-            | Extension::Html
-            | Extension::Peaks => json!({ "audio/x-wav": {} }),
+            | Extension::Html => json!({ "audio/x-wav": {} }),
         }
     }
 }
@@ -508,12 +523,13 @@ const fn refusal(status: u16) -> &'static str {
     match status {
         400 => "A parameter, named, that is unknown or has a bad value; a step that is not legal.",
         401 => "No credentials, or wrong ones.",
+        403 => "A link that is not right, or has expired.",
         404 => "No such resource, or another account's.",
         409 => "It is not complete.",
         413 => "The body is too large.",
         415 => "The body is no form.",
         416 => "The range lies outside the file.",
-        429 => "Too many failed authentications.",
+        429 => "Too many failed authentications or wrong links.",
         _ => "Something is full or not ready; Retry-After says when to come again.",
     }
 }
@@ -530,68 +546,4 @@ fn beside(path: &str, what: &str) -> Json {
         "operationId": path.trim_start_matches('/'), "summary": what, "tags": ["daemon"],
         "security": [], "parameters": [], "responses": responses,
     } })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::path::Target;
-
-    fn made() -> Json {
-        document(None, MediaAuth::Public)
-    }
-
-    #[test]
-    fn every_path_names_what_it_says() {
-        for path in made()["paths"].as_object().unwrap().keys() {
-            if path.contains("Accounts") {
-                let concrete = path
-                    .replace("{AccountSid}", &ACCOUNT.to_string())
-                    .replace("{CallSid}", &CALL.to_string())
-                    .replace("{RecordingSid}", &RECORDING.to_string());
-                assert!(Target::parse(&concrete).is_some(), "{path}");
-            }
-        }
-    }
-
-    #[test]
-    fn operations_have_names_of_their_own() {
-        let document = made();
-        let mut names = HashSet::new();
-        for (path, item) in document["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                if method != "parameters" {
-                    let name = operation["operationId"].as_str().unwrap();
-                    assert!(names.insert(name.to_owned()), "{method} {path}: {name}");
-                }
-            }
-        }
-        assert!(names.len() > 100, "{}", names.len());
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let document = made();
-        let text = document.to_string();
-        let mut references = 0;
-        for part in text.split("\"$ref\":\"#").skip(1) {
-            let pointer = part.split('"').next().unwrap();
-            assert!(document.pointer(pointer).is_some(), "{pointer}");
-            references += 1;
-        }
-        assert!(references > 100, "{references}");
-    }
-
-    #[test]
-    fn an_account_that_requires_it_is_asked_for_everywhere() {
-        let of = |media_auth| {
-            let document = document(Some("https://recorder.example/"), media_auth);
-            let path = "/2010-04-01/Accounts/{AccountSid}/Recordings/{RecordingSid}.mp3";
-            document["paths"][path]["get"]["security"].clone()
-        };
-        assert_eq!(of(MediaAuth::Public), json!([]));
-        assert_eq!(of(MediaAuth::Required), json!([{ "account": [] }]));
-    }
 }

@@ -114,11 +114,10 @@ fn ffprobe_sees(file: &Path, wav: &Wav, channels: usize) {
 
 /// The samples that ffmpeg hears at 48 kHz, brought to the recording's rate, from a second on.
 fn decoded(url: &str, from: Option<usize>) -> Vec<i16> {
-    let from = from.map(|second| second.to_string());
-    let seek = from.iter().flat_map(|second| ["-ss", second]);
-    let rate = RATE_HZ.to_string();
-    let output = ["-i", url, "-ar", &rate, "-f", "s16le", "-"];
-    let args = ["-v", "warning"].into_iter().chain(seek).chain(output);
+    let (from, rate) = (from.unwrap_or(0).to_string(), RATE_HZ.to_string());
+    let input = ["-v", "warning", "-ss", &from, "-i", url];
+    let output = ["-ar", &rate, "-f", "s16le", "-"];
+    let args = input.into_iter().chain(output);
     let run = peer::run("ffmpeg", args, &[], BOUND).success();
     assert_eq!(run.stderr, "", "ffmpeg finds nothing to complain of");
     run.stdout

@@ -130,7 +130,7 @@ fn a_wrong_link_is_403_before_anything_is_looked_up_and_counts() {
         let answer = house.get_public(&format!("{path}?{query}"));
         let (status, code, message) = answer.fault();
         assert_eq!((status, code), (403, Some(20006)), "{path}?{query}");
-        assert_eq!(message, "The link's signature is not right");
+        assert_eq!(message, "The link is not right");
         assert_eq!(answer.header("www-authenticate"), None);
     }
     let twice = format!("{}?{link}&signature={}", path(1), "0".repeat(32));
