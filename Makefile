@@ -19,7 +19,7 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl python3 python3-venv
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg sip-tester curl espeak-ng python3 python3-venv
 
 # Twilio's own SDKs, which judge the API (tests/tests/twilio_python.rs): today's and an old one.
 SDKS := twilio-9 twilio-6
