@@ -19,7 +19,7 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl python3 python3-venv
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng python3 python3-venv
 
 # Twilio's own SDKs, which judge the API (tests/tests/twilio_python.rs): today's and an old one.
 # Beside them what reads our own description of it and asks for all of it (tests/tests/schemathesis.rs).

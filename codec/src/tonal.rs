@@ -5,7 +5,7 @@
 //! nothing. Which key a pair of tones is belongs to [`crate::dtmf`].
 //!
 //! Two sines are predicted without error from the four samples before; noise is not, however it is
-//! coloured. A pair is found where it is some 25 dB above hiss, one tone where it is 12. Below 300 Hz nothing is looked at: a mains hum or a rotor is background.
+//! coloured. A pair is found where it is some 25 dB above hiss, one tone where it is 15. Below 300 Hz nothing is looked at: a mains hum or a rotor is background.
 
 use crate::octaves::PARTS;
 
@@ -65,20 +65,16 @@ fn unpredicted(sound: &[f64]) -> f64 {
         pairs.map(|(one, other)| one * other).sum()
     };
     let whole = together(0, 0);
-    // Rows of the normal equations with their right sides; a touch of noise keeps them solvable,
-    // and close low tones need all of a double's digits.
-    let mut rows = [[0.0; ORDER + 1]; ORDER];
-    let mut wanted = [0.0; ORDER];
-    for row in 0..ORDER {
-        for column in row..ORDER {
-            let product = together(row + 1, column + 1);
-            rows[row][column] = product;
-            rows[column][row] = product;
-        }
-        rows[row][row] += whole * 1e-9;
-        wanted[row] = together(0, row + 1);
-        rows[row][ORDER] = wanted[row];
-    }
+    let wanted: [f64; ORDER] = std::array::from_fn(|row| together(0, row + 1));
+    // Rows of the normal equations with their right sides; a touch of noise keeps them solvable, and
+    // close low tones need all of a double's digits.
+    let mut rows: [[f64; ORDER + 1]; ORDER] = std::array::from_fn(|row| {
+        std::array::from_fn(|column| match column {
+            ORDER => wanted[row],
+            _ if column == row => together(row + 1, column + 1) + whole * 1e-9,
+            _ => together(row + 1, column + 1),
+        })
+    });
     for pivot in 0..ORDER {
         let upper = rows[pivot];
         for row in &mut rows[pivot + 1..] {

@@ -17,6 +17,7 @@ pub mod capture_file;
 pub mod client;
 pub mod daemon;
 pub mod judge;
+pub mod line;
 pub mod patience;
 pub mod peer;
 pub mod port_block;
@@ -27,7 +28,10 @@ pub mod script;
 pub mod sender;
 pub mod setup;
 pub mod span;
+pub mod speech;
+pub mod tally;
 pub mod tape;
+pub mod virtual_call;
 pub mod wav;
 
 pub use authority::Authority;
