@@ -36,7 +36,7 @@ const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
 /// Bytes of its value: a UUID has 36.
 const MAX_TOKEN: usize = 128;
 
-const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
+pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
 
 /// What a start came to.
 struct Started {
@@ -111,6 +111,7 @@ pub(crate) async fn start(
     let view = RecordingView {
         record: &started.record,
         base_url: &asked.base_url(),
+        media_query: asked.media_query(&started.record),
         of_call: true,
         ranges: true,
         live: Some(Live {
@@ -322,6 +323,7 @@ pub(crate) async fn update(
     let view = RecordingView {
         record: &record,
         base_url: &asked.base_url(),
+        media_query: asked.media_query(&record),
         of_call: true,
         ranges: true,
         live: Some(match &live {

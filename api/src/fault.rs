@@ -15,6 +15,8 @@ pub(crate) mod code {
     pub(crate) const UNKNOWN_PARAMETER: u32 = 20001;
     /// No credentials, or wrong ones.
     pub(crate) const UNAUTHENTICATED: u32 = 20003;
+    /// A link that is not right, or no longer.
+    pub(crate) const ACCESS_DENIED: u32 = 20006;
     /// A method that the resource does not have.
     pub(crate) const METHOD: u32 = 20004;
     /// A page size over 1,000.
@@ -118,6 +120,11 @@ impl Fault {
             HeaderValue::from_static("Basic realm=\"reeld API\""),
         ));
         fault
+    }
+
+    /// 403 for a signed link: there is nothing that its holder could authenticate with.
+    pub(crate) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Some(code::ACCESS_DENIED), message)
     }
 
     /// 429 after too many failed authentications.

@@ -29,7 +29,7 @@ const MAX_TAGS: usize = 4 * 1024;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// What starting a recording knows; the call's own parameters are read by `calls`.
-const KNOWN: &[Known] = &[
+pub(crate) const KNOWN: &[Known] = &[
     ("RecordingChannels", Use::Read),
     ("RecordingTrack", Use::Read),
     ("Trim", Use::Read),

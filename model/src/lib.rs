@@ -22,7 +22,7 @@ pub use quality::{ConcealedRange, TrackQuality};
 pub use recording::{
     Beep, EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,
 };
-pub use sid::{AccountSid, CallSid, RecordingSid, SidError};
+pub use sid::{AccountSid, CallSid, KeySid, RecordingSid, SidError};
 pub use stats::TrackStats;
 pub use time::{MediaPlace, Mono, SAMPLE_RATE};
 pub use track::{Channels, Track, TrackSelection};

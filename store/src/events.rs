@@ -207,6 +207,21 @@ pub struct DeadEvent {
     pub event: Event,
 }
 
+/// What is to be told, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventFigures {
+    /// Recordings that have events waiting.
+    pub recordings: usize,
+    /// As many may have; a start that asks for a callback is refused then.
+    pub most_recordings: usize,
+    /// Events waiting, those that are being sent among them.
+    pub events: usize,
+    /// When the oldest of them was made, milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
+    /// Events that were given up on.
+    pub dead: usize,
+}
+
 impl Event {
     pub(crate) fn of(record: &Record, subscription: &Subscription, status: EventStatus) -> Self {
         Self {
@@ -318,7 +333,8 @@ impl Store {
         self.inner.catalog.outbox().take(now_ms, may)
     }
 
-    /// When the first event is due that is due after `now_ms`, milliseconds since the Unix epoch.
+    /// When the first event is due of a host that has none due by `now_ms`, milliseconds since the
+    /// Unix epoch: a host that has, and that nothing is taken for, waits for room and not for a time.
     #[must_use]
     pub fn next_event_ms(&self, now_ms: i64) -> Option<i64> {
         self.inner.catalog.outbox().next_due_ms(now_ms)
@@ -391,6 +407,12 @@ impl Store {
     #[must_use]
     pub fn event_counts(&self) -> (usize, usize) {
         self.inner.catalog.outbox().counts()
+    }
+
+    /// What is to be told, counted. It costs no look at the disk.
+    #[must_use]
+    pub fn event_figures(&self) -> EventFigures {
+        self.inner.catalog.outbox().figures()
     }
 }
 

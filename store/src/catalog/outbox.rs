@@ -17,20 +17,22 @@
 //! - An event leaves the outbox by being delivered or given up on; a process that dies between sends
 //!   it again, with the same token.
 //!
-//! What waits is in memory too, by the time at which it is due: 100 to 200 bytes a line, and none
-//! begins where `MOST_PENDING` lines wait.
+//! What waits is in memory too, by host and the time at which it is due (`due`): 200 to 300 bytes a
+//! line, and none begins where `MOST_PENDING` lines wait. Figures are kept as it changes; nothing is
+//! scanned for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use reeld_model::RecordingSid;
 
+use super::due::{Due, Queue};
 use super::{Told, count, key};
 use crate::events::{Line, Number};
 use crate::kv::{Changes, Kv, Table};
 use crate::locks::lock;
 use crate::stored::Stored;
-use crate::{Action, DeadEvent, Event, EventStatus, Stage, StoreError, Subscription};
+use crate::{Action, DeadEvent, Event, EventFigures, EventStatus, Stage, StoreError, Subscription};
 
 mod kept;
 
@@ -58,23 +60,21 @@ pub(crate) struct Outbox {
 
 #[derive(Default)]
 struct State {
-    /// What can be sent, by when; with the host that it goes to.
-    due: BTreeMap<(i64, Queue), Arc<str>>,
+    /// What can be sent.
+    due: Due,
     waiting: HashMap<Queue, Waiting>,
+    /// Recordings of `waiting`.
+    recordings: usize,
+    /// All events of `waiting`, by when they were made, milliseconds since the Unix epoch.
+    made: BTreeSet<(i64, RecordingSid, Number)>,
     dead: usize,
 }
-
-/// Events that come one after another.
-type Queue = (RecordingSid, Line);
-
-/// What comes before and after every queue, where they are ordered.
-const FIRST: Queue = (RecordingSid::from_bytes([0; 16]), Line::Status);
-const LAST: Queue = (RecordingSid::from_bytes([u8::MAX; 16]), Line::Action);
 
 /// The durable events of a queue.
 struct Waiting {
     phase: Phase,
-    numbers: VecDeque<Number>,
+    /// Numbers in order, with when each was made.
+    events: Vec<(Number, i64)>,
     host: Arc<str>,
 }
 
@@ -140,12 +140,14 @@ impl Outbox {
     pub(crate) fn forget(&self, sid: RecordingSid) {
         let mut state = lock(&self.state);
         for queue in [(sid, Line::Status), (sid, Line::Action)] {
-            if let Some(Waiting {
-                phase: Phase::Due(at),
-                ..
-            }) = state.waiting.remove(&queue)
-            {
-                state.due.remove(&(at, queue));
+            let Some(waiting) = state.leave(queue) else {
+                continue;
+            };
+            if let Phase::Due(at_ms) = waiting.phase {
+                state.due.remove(at_ms, queue, &waiting.host);
+            }
+            for (number, made_ms) in waiting.events {
+                state.made.remove(&(made_ms, sid, number));
             }
         }
     }
@@ -157,21 +159,28 @@ impl Outbox {
     /// How many recordings have events waiting, and how many events were given up on.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = lock(&self.state);
-        let recordings = state.waiting.keys().filter(|(sid, line)| {
-            // One that waits in both lines is one.
-            *line == Line::Status || !state.waiting.contains_key(&(*sid, Line::Status))
-        });
-        (recordings.count(), state.dead)
+        (state.recordings, state.dead)
     }
 
-    /// When the first event is due that is due after `now_ms`.
-    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
-        let later = (now_ms.saturating_add(1), FIRST);
+    /// What there is, counted.
+    pub(crate) fn figures(&self) -> EventFigures {
         let state = lock(&self.state);
-        state.due.range(later..).next().map(|(key, _)| key.0)
+        EventFigures {
+            recordings: state.recordings,
+            most_recordings: MOST_PENDING,
+            events: state.made.len(),
+            oldest_ms: state.made.first().map(|(made_ms, ..)| *made_ms),
+            dead: state.dead,
+        }
     }
 
-    /// Hands out the event that has been due longest and whose host `may` be sent to now.
+    /// When the first event is due for a host that has none due by `now_ms`.
+    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
+        lock(&self.state).due.next_after(now_ms)
+    }
+
+    /// Hands out the event that has been due longest and whose host `may` be sent to now; `may` is
+    /// asked once of each host at most.
     pub(crate) fn take(
         &self,
         now_ms: i64,
@@ -180,22 +189,18 @@ impl Outbox {
         loop {
             let (queue, number) = {
                 let mut state = lock(&self.state);
-                let due = state
-                    .due
-                    .range(..=(now_ms, LAST))
-                    .find(|(_, host)| may(host))
-                    .map(|(key, _)| *key);
-                let Some(at) = due else { return Ok(None) };
-                state.due.remove(&at);
-                let Some(waiting) = state.waiting.get_mut(&at.1) else {
+                let Some(queue) = state.due.take(now_ms, may) else {
+                    return Ok(None);
+                };
+                let Some(waiting) = state.waiting.get_mut(&queue) else {
                     continue;
                 };
                 waiting.phase = Phase::Out;
-                let Some(number) = waiting.numbers.front() else {
-                    state.waiting.remove(&at.1);
+                let Some((number, _)) = waiting.events.first() else {
+                    state.leave(queue);
                     continue;
                 };
-                (at.1, *number)
+                (queue, *number)
             };
             let sid = queue.0;
             let bytes = match self.table.get(&key::event(sid, number)) {
@@ -323,22 +328,24 @@ impl State {
         let host: Arc<str> = event.host().into();
         let queue = (event.sid, number.line());
         if let Some(waiting) = self.waiting.get_mut(&queue) {
-            if !waiting.numbers.contains(&number) {
-                waiting.numbers.push_back(number);
-                waiting.numbers.make_contiguous().sort_unstable();
+            if waiting.events.iter().all(|(other, _)| *other != number) {
+                waiting.events.push((number, event.made_ms));
+                waiting.events.sort_unstable();
+                self.made.insert((event.made_ms, event.sid, number));
             }
             // What has an end has begun.
             self.release(queue);
             return;
         }
-        if let Phase::Due(at) = phase {
-            self.due.insert((at, queue), Arc::clone(&host));
+        if let Phase::Due(at_ms) = phase {
+            self.due.insert(at_ms, queue, &host);
         }
-        self.waiting.insert(
+        self.made.insert((event.made_ms, event.sid, number));
+        self.enter(
             queue,
             Waiting {
                 phase,
-                numbers: VecDeque::from([number]),
+                events: vec![(number, event.made_ms)],
                 host,
             },
         );
@@ -357,7 +364,7 @@ impl State {
     fn again(&mut self, queue: Queue, at_ms: i64) {
         if let Some(waiting) = self.waiting.get_mut(&queue) {
             waiting.phase = Phase::Due(at_ms);
-            self.due.insert((at_ms, queue), Arc::clone(&waiting.host));
+            self.due.insert(at_ms, queue, &waiting.host);
         }
     }
 
@@ -367,25 +374,52 @@ impl State {
         let Some(waiting) = self.waiting.get_mut(&queue) else {
             return;
         };
-        waiting.numbers.retain(|other| *other != number);
-        if waiting.numbers.is_empty() {
-            self.waiting.remove(&queue);
+        let place = waiting
+            .events
+            .iter()
+            .position(|(other, _)| *other == number);
+        if let Some(place) = place {
+            let (_, made_ms) = waiting.events.remove(place);
+            self.made.remove(&(made_ms, sid, number));
+        }
+        if self
+            .waiting
+            .get(&queue)
+            .is_some_and(|left| left.events.is_empty())
+        {
+            self.leave(queue);
         } else {
             self.again(queue, now_ms);
         }
     }
 
+    /// Takes a queue in that was not there.
+    fn enter(&mut self, queue: Queue, waiting: Waiting) {
+        self.recordings += usize::from(!self.waiting.contains_key(&other(queue)));
+        self.waiting.insert(queue, waiting);
+    }
+
+    /// Takes a queue out, if it is there.
+    fn leave(&mut self, queue: Queue) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&queue)?;
+        self.recordings -= usize::from(!self.waiting.contains_key(&other(queue)));
+        Some(waiting)
+    }
+
     /// Makes all that waits for a later time due now.
     fn hurry(&mut self, now_ms: i64) {
-        let later: Vec<_> = self
-            .due
-            .range((now_ms, FIRST)..)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in later {
-            self.due.remove(&key);
-            self.again(key.1, now_ms);
+        for (at_ms, queue, host) in self.due.later(now_ms) {
+            self.due.remove(at_ms, queue, &host);
+            self.again(queue, now_ms);
         }
+    }
+}
+
+/// The recording's other queue.
+const fn other((sid, line): Queue) -> Queue {
+    match line {
+        Line::Status => (sid, Line::Action),
+        Line::Action => (sid, Line::Status),
     }
 }
 
@@ -411,7 +445,7 @@ pub(super) fn end(
     ending: Option<EventStatus>,
 ) -> Result<Vec<Event>, StoreError> {
     let status = match stored.record.stage {
-        Stage::Live => return Ok(Vec::new()),
+        Stage::Live | Stage::Deleted => return Ok(Vec::new()),
         Stage::Completed => EventStatus::Completed,
         Stage::Absent => EventStatus::Absent,
     };

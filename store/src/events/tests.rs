@@ -298,3 +298,65 @@ fn an_action_is_told_the_key_or_that_the_call_is_over() {
         assert_eq!(digits(&record), told, "{ended_by:?}");
     }
 }
+
+#[test]
+fn a_host_that_takes_no_more_is_asked_of_once_however_much_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    for n in 1..=30 {
+        record(&store, told(n, &[EventStatus::Completed]), &sound(2));
+    }
+    drop(store);
+    let store = open(dir.path(), MediaKind::Local);
+    let asked = std::cell::Cell::new(0);
+    let refused = store.take_event(LATER, &|_| {
+        asked.set(asked.get() + 1);
+        false
+    });
+    assert_eq!((refused.unwrap(), asked.get()), (None, 1));
+    assert_eq!(std::iter::from_fn(|| take(&store)).count(), 30);
+}
+
+#[test]
+fn figures_follow_what_waits_also_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    assert_eq!(store.event_figures().oldest_ms, None);
+    let all = [EventStatus::InProgress, EventStatus::Completed];
+    let first = record(&store, told(1, &all), &sound(640));
+    record(&store, told(2, &all), &sound(640));
+    begin(&store, told(3, &all));
+    store.abort(sid(3)).unwrap();
+    let figures = store.event_figures();
+    assert_eq!(
+        (figures.recordings, figures.events, figures.dead),
+        (2, 4, 0)
+    );
+    let began = taken(&store).unwrap();
+    assert_eq!(figures.oldest_ms, Some(began.made_ms));
+
+    store.event_delivered(&began, LATER).unwrap();
+    let other = taken(&store).unwrap();
+    store
+        .event_died(other.clone(), LATER, "it was refused")
+        .unwrap();
+    drop(store);
+    let store = open(dir.path(), MediaKind::Local);
+    let figures = store.event_figures();
+    assert_eq!(
+        (figures.recordings, figures.events, figures.dead),
+        (2, 2, 1)
+    );
+    assert_eq!(figures.oldest_ms, Some(first.updated_ms));
+
+    store.retry_events(LATER).unwrap();
+    let figures = store.event_figures();
+    assert_eq!((figures.events, figures.dead), (3, 0));
+    for _ in 0..3 {
+        store
+            .event_delivered(&taken(&store).unwrap(), LATER)
+            .unwrap();
+    }
+    let none = store.event_figures();
+    assert_eq!((none.recordings, none.events, none.oldest_ms), (0, 0, None));
+}
