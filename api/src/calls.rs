@@ -6,7 +6,7 @@
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_model::{CallSid, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection};
-use reeld_store::{PageAt, Query, Record};
+use reeld_store::{PageAt, Query, Record, Which};
 
 use crate::answer;
 use crate::app::Declined;
@@ -29,7 +29,7 @@ pub(crate) const SELECTIONS: [(&str, TrackSelection); 3] = [
     (TrackSelection::Both.as_str(), TrackSelection::Both),
 ];
 
-const KNOWN_TO_OPEN: &[Known] = &[
+pub(crate) const KNOWN_TO_OPEN: &[Known] = &[
     ("CallSid", Use::Read),
     ("ExternalId", Use::Read),
     ("From", Use::Read),
@@ -40,7 +40,7 @@ const KNOWN_TO_OPEN: &[Known] = &[
     ("Twiml", Use::Unbuilt("TwiML")),
 ];
 
-const KNOWN_TO_UPDATE: &[Known] = &[
+pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[
     ("Sdp", Use::Read),
     ("RemoteAddress", Use::Read),
     ("Status", Use::Read),
@@ -225,7 +225,7 @@ async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
                 call: Some(call),
                 from_ms: None,
                 until_ms: None,
-                include_unfinished: true,
+                which: Which::Undeleted,
                 at: PageAt::Number(page),
                 page_size: 1,
             };

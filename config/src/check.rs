@@ -23,7 +23,9 @@ use crate::settings::{
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const KIB: u64 = 1 << 10;
@@ -142,6 +144,9 @@ impl Reader<'_> {
             },
             store: Store {
                 media: self.get("store", "media", media_kind),
+                deleted_metadata: self.get("store", "deleted_metadata", |v| {
+                    value::duration(v, Duration::ZERO..=10 * YEAR)
+                }),
                 min_free: self.get("store", "min_free", |v| value::size(v, 0..=u64::MAX)),
                 cache: self.get("store", "cache", |v| value::size(v, MIB..=TIB)),
             },
@@ -174,6 +179,9 @@ impl Reader<'_> {
                         ("required", MediaAuth::Required),
                     ],
                 )
+            }),
+            link_lifetime: self.get("api", "link_lifetime", |v| {
+                value::optional_duration(v, MINUTE..=WEEK)
             }),
             start_unknown_call: self.get("api", "start_unknown_call", value::boolean),
             timezone: self.get("api", "timezone", value::time_zone),

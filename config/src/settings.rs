@@ -46,6 +46,8 @@ pub struct Api {
     pub public_url: Option<String>,
     /// Who may fetch audio.
     pub media_auth: MediaAuth,
+    /// How long links in metadata and callbacks are signed for.
+    pub link_lifetime: Option<Duration>,
     /// Whether a recording may open its call.
     pub start_unknown_call: bool,
     /// Of days and dates under 2008-08-01.
@@ -171,6 +173,8 @@ pub struct Callbacks {
 pub struct Store {
     /// Where finished audio is kept.
     pub media: MediaKind,
+    /// How long the record of a deleted recording is kept; zero keeps none.
+    pub deleted_metadata: Duration,
     /// Bytes of disk that stay free; see [`Store::min_free_on`].
     pub min_free: u64,
     /// Bytes of the catalog's cache.

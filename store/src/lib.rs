@@ -8,12 +8,15 @@
 //! - Takes and media are the truth: the catalog can be made anew from them.
 //! - Every procedure is steps that can be repeated; a crash between any two loses nothing that
 //!   was acknowledged (`life`, `read`, `recover`).
-//! - Record, indices, kept counts and the event that tells of it change together; no list walks what it does not return.
+//! - Record, indices, kept counts and the event that tells of it change together; no list walks
+//!   what it does not return.
+//! - A deleted recording has no media, whatever is kept of its record.
 //! - Nothing waits for a disk under a lock. Everything blocks; nothing is async.
 //!
 //! `docs/ref/storage.md` says what every byte on disk is.
 
 mod accounts;
+mod api_keys;
 mod catalog;
 mod error;
 mod events;
@@ -22,6 +25,7 @@ mod group;
 mod key;
 mod kv;
 mod life;
+mod links;
 mod live;
 mod locks;
 mod media;
@@ -42,11 +46,16 @@ mod verify;
 mod harness;
 
 pub use accounts::Account;
+pub use api_keys::ApiKey;
 pub use error::StoreError;
-pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
+pub use events::{
+    Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,
+    Subscription, VerbEnd,
+};
 pub use life::{Begun, End};
+pub use links::{Link, Reach};
 pub use media::MediaReader;
-pub use query::{Cursor, Page, PageAt, Query};
+pub use query::{Cursor, Page, PageAt, Query, Which};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
 pub use record::{NewRecording, Origin, Parties, Record, Stage, ms_of};

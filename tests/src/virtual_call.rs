@@ -76,6 +76,7 @@ pub fn play(codes: &[u8], timeouts: &[Duration]) -> Outcome {
                 timeout: timeout.copied(),
                 ..Rules::default()
             },
+            beep: None,
         };
         call.start(opened, start).expect("it can be recorded");
     }

@@ -13,16 +13,16 @@
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
 
-use reeld_model::{AccountSid, RecordingSid};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use super::change::changes;
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, check, count, list, outbox};
+use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError, Subscription};
+use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -30,6 +30,7 @@ pub(crate) struct SledCatalog {
     kv: Arc<Kv>,
     meta: Table,
     accounts: Table,
+    keys: Table,
     generation: u32,
     table: Table,
     order: RwLock<()>,
@@ -50,12 +51,14 @@ impl SledCatalog {
 
     fn of_generation(kv: Arc<Kv>, meta: Table, generation: u32) -> Result<Self, StoreError> {
         let accounts = kv.table("accounts")?;
+        let keys = kv.table("keys")?;
         let table = kv.table(&table_name(generation))?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         Ok(Self {
             kv,
             meta,
             accounts,
+            keys,
             generation,
             table,
             order: RwLock::default(),
@@ -82,27 +85,29 @@ impl SledCatalog {
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable; the event that became sendable once it is.
+    /// [`Catalog::put`], not yet durable; the events that become sendable once it is.
     pub(crate) fn place(
         &self,
         stored: &Stored,
         ending: Option<EventStatus>,
-    ) -> Result<Option<Event>, StoreError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let _order = write(&self.order);
-        let old = self.read_record(stored.record.sid)?;
+        let old = self.read_either(stored.record.sid)?;
         let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
-        let event = outbox::end(&self.table, &mut changes, stored, ending)?;
+        let events = outbox::end(&self.table, &mut changes, stored, ending)?;
         self.table.apply(changes)?;
-        Ok(event)
+        Ok(events)
     }
 
-    /// [`SledCatalog::place`], durable, and its event let out.
+    /// [`SledCatalog::place`], durable, and its events let out.
     fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
-        let event = self.place(stored, ending)?;
+        let events = self.place(stored, ending)?;
         self.commit()?;
-        if let Some(event) = event {
-            self.outbox.added(&event, false);
-        } else if stored.record.stage != Stage::Live {
+        for event in &events {
+            self.outbox.added(event, false);
+        }
+        if stored.record.stage != Stage::Live {
+            // What has ended has begun, also where nobody asked for its end.
             self.outbox.announce(stored.record.sid);
         }
         Ok(())
@@ -114,10 +119,66 @@ impl SledCatalog {
     }
 
     fn read_record(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
-        let Some(place) = self.table.get(&key::of_sid(key::PLACE, sid))? else {
+        self.read_by(key::PLACE, sid)
+    }
+
+    /// What has this Sid, deleted or not; it is never both.
+    fn read_either(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        match self.read_record(sid)? {
+            Some(stored) => Ok(Some(stored)),
+            None => self.read_by(key::DELETED_PLACE, sid),
+        }
+    }
+
+    fn read_by(&self, tag: u8, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        let Some(place) = self.table.get(&key::of_sid(tag, sid))? else {
             return Ok(None);
         };
-        self.read_at(&key::record_at(&place, sid), sid).map(Some)
+        let stored = self.read_at(&key::record_at(tag, &place, sid), sid)?;
+        Ok(Some(stored))
+    }
+
+    /// Up to `limit` records after `sid` that are found under keys with this tag.
+    fn met(
+        &self,
+        tag: u8,
+        sid: Option<RecordingSid>,
+        limit: usize,
+    ) -> Result<Vec<Met>, StoreError> {
+        let all = key::all(tag);
+        let start = match sid {
+            None => Bound::Included(all.start),
+            Some(sid) => Bound::Excluded(key::of_sid(tag, sid)),
+        };
+        self.table
+            .range((start, Bound::Excluded(all.end)))
+            .take(limit)
+            .map(|pair| {
+                let (key, place) = pair?;
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                let bytes = self.table.get(&key::record_at(tag, &place, sid))?;
+                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
+            })
+            .collect()
+    }
+
+    /// Takes a deleted recording's record out, if it still is what is to be purged.
+    fn purge_one(&self, key: &[u8], sid: RecordingSid) -> Result<(), StoreError> {
+        let _order = write(&self.order);
+        let old = match self.read_by(key::DELETED_PLACE, sid) {
+            Ok(Some(old)) if key::purge(&old.record) == key => old,
+            Ok(Some(_) | None) => {
+                let mut changes = Changes::default();
+                changes.remove(key.to_vec());
+                return self.table.apply(changes);
+            }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "purged all the same; `reeld verify` tells what it leaves");
+                return self.purge_damaged(key, sid);
+            }
+            Err(error) => return Err(error),
+        };
+        self.table.apply(changes(&self.table, Some(&old), None)?)
     }
 
     fn read_at(&self, key: &[u8], sid: RecordingSid) -> Result<Stored, StoreError> {
@@ -125,6 +186,19 @@ impl SledCatalog {
         bytes
             .and_then(|bytes| Stored::decode(&bytes))
             .ok_or(StoreError::Corrupt { sid })
+    }
+
+    /// Takes out what can be found of a deleted recording whose record cannot be read: its data
+    /// may not stay longer than another's.
+    fn purge_damaged(&self, key: &[u8], sid: RecordingSid) -> Result<(), StoreError> {
+        let by_sid = key::of_sid(key::DELETED_PLACE, sid);
+        let mut changes = Changes::default();
+        changes.remove(key.to_vec());
+        if let Some(place) = self.table.get(&by_sid)? {
+            changes.remove(key::record_at(key::DELETED_PLACE, &place, sid));
+        }
+        changes.remove(by_sid);
+        self.table.apply(changes)
     }
 
     fn sids(&self, tag: u8) -> Result<Vec<RecordingSid>, StoreError> {
@@ -145,16 +219,22 @@ impl SledCatalog {
     }
 }
 
+/// A table's values by their Sids, of which `sid` makes one.
+fn by_sid<S>(table: &Table, sid: impl Fn([u8; 16]) -> S) -> Result<Vec<(S, Vec<u8>)>, StoreError> {
+    let pairs = table.range(..).map(|pair| {
+        let (key, bytes) = pair?;
+        let key = key.as_ref().try_into().map_err(|_| count::damaged())?;
+        Ok((sid(key), bytes.to_vec()))
+    });
+    pairs.collect()
+}
+
 fn table_name(generation: u32) -> String {
     format!("catalog-{generation}")
 }
 
 impl Catalog for SledCatalog {
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError> {
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError> {
         let sid = stored.record.sid;
         let event = {
             let _order = write(&self.order);
@@ -167,8 +247,9 @@ impl Catalog for SledCatalog {
             if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
                 return Ok(Insert::Taken);
             }
-            let mut changes = changes(&self.table, None, Some(stored))?;
-            let event = outbox::begin(&mut changes, stored, subscription);
+            let deleted = self.read_by(key::DELETED_PLACE, sid)?;
+            let mut changes = changes(&self.table, deleted.as_ref(), Some(stored))?;
+            let event = outbox::begin(&mut changes, stored, told);
             self.table.apply(changes)?;
             event
         };
@@ -199,7 +280,12 @@ impl Catalog for SledCatalog {
         self.commit()
     }
 
-    fn bury(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError> {
+    fn bury(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+        keep_ms: Option<i64>,
+    ) -> Result<Deletion, StoreError> {
         {
             let _order = write(&self.order);
             let old = match self.read_record(sid)? {
@@ -209,7 +295,8 @@ impl Catalog for SledCatalog {
             if old.record.stage == Stage::Live {
                 return Ok(Deletion::StillLive);
             }
-            let mut changes = changes(&self.table, Some(&old), None)?;
+            let kept = keep_ms.map(|deleted_ms| old.deleted(deleted_ms));
+            let mut changes = changes(&self.table, Some(&old), kept.as_ref())?;
             changes.put(key::of_sid(key::TOMBSTONE, sid), Value::default());
             self.table.apply(changes)?;
         }
@@ -223,6 +310,22 @@ impl Catalog for SledCatalog {
 
     fn get(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
         self.read_record(sid)
+    }
+
+    fn get_deleted(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        self.read_by(key::DELETED_PLACE, sid)
+    }
+
+    fn purge(&self, before_ms: i64, limit: usize) -> Result<usize, StoreError> {
+        let span = key::all(key::PURGE).start..key::purge_from(before_ms);
+        let mut purged = 0;
+        for pair in self.table.range(span).take(limit) {
+            let (key, _) = pair?;
+            let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+            self.purge_one(&key, sid)?;
+            purged += 1;
+        }
+        Ok(purged)
     }
 
     fn by_token(
@@ -252,21 +355,15 @@ impl Catalog for SledCatalog {
     }
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
-        let all = key::all(key::PLACE);
-        let start = match sid {
-            None => Bound::Included(all.start),
-            Some(sid) => Bound::Excluded(key::of_sid(key::PLACE, sid)),
-        };
-        self.table
-            .range((start, Bound::Excluded(all.end)))
-            .take(limit)
-            .map(|pair| {
-                let (key, place) = pair?;
-                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
-                let bytes = self.table.get(&key::record_at(&place, sid))?;
-                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
-            })
-            .collect()
+        self.met(key::PLACE, sid, limit)
+    }
+
+    fn deleted_after(
+        &self,
+        sid: Option<RecordingSid>,
+        limit: usize,
+    ) -> Result<Vec<Met>, StoreError> {
+        self.met(key::DELETED_PLACE, sid, limit)
     }
 
     fn total(&self) -> Result<u64, StoreError> {
@@ -295,14 +392,7 @@ impl Catalog for SledCatalog {
     }
 
     fn accounts(&self) -> Result<Vec<(AccountSid, Vec<u8>)>, StoreError> {
-        self.accounts
-            .range(..)
-            .map(|pair| {
-                let (sid, bytes) = pair?;
-                let sid = sid.as_ref().try_into().map(AccountSid::from_bytes);
-                Ok((sid.map_err(|_| count::damaged())?, bytes.to_vec()))
-            })
-            .collect()
+        by_sid(&self.accounts, AccountSid::from_bytes)
     }
 
     fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError> {
@@ -316,6 +406,24 @@ impl Catalog for SledCatalog {
         let mut changes = Changes::default();
         changes.remove(sid.as_bytes().to_vec());
         self.accounts.apply(changes)?;
+        self.commit()
+    }
+
+    fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError> {
+        by_sid(&self.keys, KeySid::from_bytes)
+    }
+
+    fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(sid.as_bytes().to_vec(), bytes);
+        self.keys.apply(changes)?;
+        self.commit()
+    }
+
+    fn remove_key(&self, sid: KeySid) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.remove(sid.as_bytes().to_vec());
+        self.keys.apply(changes)?;
         self.commit()
     }
 
@@ -344,12 +452,16 @@ impl SledCatalog {
         self.table.apply(changes).unwrap();
     }
 
+    pub(crate) fn table_has(&self, key: &[u8]) -> bool {
+        self.table.has(key).unwrap()
+    }
+
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
         let sample = crate::stored::tests::sample().record;
         let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();
         let place = place.map_or_else(|| key::place(&sample), |place| place.to_vec());
         self.overwrite(&key::of_sid(key::PLACE, sid), Some(&place));
-        self.overwrite(&key::record_at(&place, sid), Some(bytes));
+        self.overwrite(&key::record_at(key::PLACE, &place, sid), Some(bytes));
     }
 
     pub(crate) fn wipe(&self) {
