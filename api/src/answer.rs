@@ -3,12 +3,13 @@
 use std::io;
 
 use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use jiff::tz::TimeZone;
 
 use crate::document::{Document, Listing};
 use crate::face::{Face, Format, Version};
 use crate::fault::Fault;
+use crate::media::conditions::Validators;
 use crate::{csv, html, json, xml};
 
 /// A resource.
@@ -18,13 +19,42 @@ pub(crate) fn document(
     face: Face,
     zone: &TimeZone,
 ) -> Result<Response<Body>, Fault> {
-    let bytes = match face.format {
+    let bytes = bytes(status, document, face, zone)?;
+    Ok(response(status, face.format, bytes))
+}
+
+/// A resource with its `ETag`, or 304 to who has it already.
+pub(crate) fn document_if_changed(
+    document: &Document,
+    face: Face,
+    zone: &TimeZone,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Fault> {
+    let bytes = bytes(StatusCode::OK, document, face, zone)?;
+    let validators = Validators::of_document(&bytes);
+    let mut response = if validators.is_unchanged(headers) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        response(StatusCode::OK, face.format, bytes)
+    };
+    validators.put(response.headers_mut());
+    Ok(response)
+}
+
+fn bytes(
+    status: StatusCode,
+    document: &Document,
+    face: Face,
+    zone: &TimeZone,
+) -> Result<Vec<u8>, Fault> {
+    Ok(match face.format {
         Format::Xml => written(xml::document(document, face, zone))?,
         Format::Json => json::document(document, face, zone).to_string().into(),
         Format::Csv => csv::document(document, face, zone).into(),
         Format::Html => html::document(status.as_u16(), document, face, zone).into(),
-    };
-    Ok(response(status, face.format, bytes))
+    })
 }
 
 /// A list; always 200, as SDKs want it.

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use reeld_callbacks::Figures;
 use reeld_model::{Answer, CallView, Command, Control, RecordingView, Refusal, Request};
 use reeld_store::{Store, StoreError};
-use tokio::sync::{Mutex, MutexGuard, oneshot};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
 use crate::auth::Gate;
 use crate::encode::Encoder;
@@ -19,9 +20,13 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) control: Arc<dyn Control>,
+    /// What the sender of callbacks has counted.
+    pub(crate) callbacks: Arc<Figures>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) encoder: Encoder,
+    /// Who may read a recording for its peaks.
+    pub(crate) peaks: Arc<Semaphore>,
     pub(crate) turns: Turns,
 }
 

@@ -1,10 +1,10 @@
-//! Who asks: Basic credentials, and a bound on failures by address.
+//! Who asks: Basic credentials or a signed link, and a bound on failures by address.
 //!
-//! `dispatch` calls [`Gate::admit`]. Tokens are compared by the store, in constant time. A client
+//! `dispatch` calls [`Gate::admit`], `link` [`Gate::admit_link`]. Tokens and signatures are compared by the store, in constant time. A client
 //! that sends no credentials gets the challenge and is not counted: old SDKs always ask first.
 //! An address with too many failures gets 429 before its token is looked at, unless it has
 //! authenticated well within the last hour, so that one bad client behind a proxy does not shut
-//! the others out.
+//! the others out. Who has a link has proven nothing else: it earns no such trust.
 //!
 //! Bounded: [`ADDRESSES`] entries, the least recently failed goes first.
 
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::{HeaderMap, header};
 use lru::LruCache;
-use reeld_model::AccountSid;
+use reeld_model::{AccountSid, KeySid};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::fault::Fault;
@@ -32,10 +32,17 @@ const REFILL_PER_SECOND: f64 = 1.0;
 /// How long a success speaks for an address.
 const TRUST_MS: i64 = 60 * 60 * 1_000;
 
+/// A user of HTTP Basic: an account by its own name, or one of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum User {
+    Account(AccountSid),
+    Key(KeySid),
+}
+
 /// Credentials as they came.
 struct Credentials {
-    account: AccountSid,
-    token: SecretString,
+    user: User,
+    secret: SecretString,
 }
 
 /// What is remembered of an address.
@@ -59,14 +66,14 @@ impl Gate {
         }
     }
 
-    /// The account that the request's credentials prove, or 401, or 429. `check` compares a token
-    /// with an account's.
+    /// The account that the request's credentials prove, or 401, or 429. `check` says whose they
+    /// are, if the secret is the user's.
     pub(crate) fn admit(
         &self,
         headers: &HeaderMap,
         peer: IpAddr,
         now_ms: i64,
-        check: impl FnOnce(AccountSid, &str) -> bool,
+        check: impl FnOnce(User, &str) -> Option<AccountSid>,
     ) -> Result<AccountSid, Fault> {
         if !headers.contains_key(header::AUTHORIZATION) {
             return Err(Fault::unauthenticated());
@@ -75,11 +82,32 @@ impl Gate {
         if self.is_exhausted(key, now_ms) {
             return Err(Fault::throttled());
         }
-        let proven = credentials(headers)
-            .filter(|credentials| check(credentials.account, credentials.token.expose_secret()))
-            .map(|credentials| credentials.account);
-        self.note(key, now_ms, proven.is_some());
+        let proven =
+            credentials(headers).and_then(|given| check(given.user, given.secret.expose_secret()));
+        if proven.is_some() {
+            self.trust(key, now_ms);
+        } else {
+            self.count_failure(key, now_ms);
+        }
         proven.ok_or_else(Fault::unauthenticated)
+    }
+
+    /// Lets a signed link in, or 403, or 429. `is_right` checks its signature.
+    pub(crate) fn admit_link(
+        &self,
+        peer: IpAddr,
+        now_ms: i64,
+        is_right: impl FnOnce() -> bool,
+    ) -> Result<(), Fault> {
+        let key = network(peer);
+        if self.is_exhausted(key, now_ms) {
+            return Err(Fault::throttled());
+        }
+        if is_right() {
+            return Ok(());
+        }
+        self.count_failure(key, now_ms);
+        Err(Fault::forbidden("The link is not right"))
     }
 
     fn is_exhausted(&self, key: IpAddr, now_ms: i64) -> bool {
@@ -89,15 +117,18 @@ impl Gate {
         })
     }
 
-    fn note(&self, key: IpAddr, now_ms: i64, proven: bool) {
+    fn trust(&self, key: IpAddr, now_ms: i64) {
         let mut addresses = self.lock();
         let record = addresses.get_or_insert_mut(key, || Record::new(now_ms));
         *record = record.at(now_ms);
-        if proven {
-            record.trusted_until_ms = now_ms.saturating_add(TRUST_MS);
-        } else {
-            record.failures_left = (record.failures_left - 1.0).max(0.0);
-        }
+        record.trusted_until_ms = now_ms.saturating_add(TRUST_MS);
+    }
+
+    fn count_failure(&self, key: IpAddr, now_ms: i64) {
+        let mut addresses = self.lock();
+        let record = addresses.get_or_insert_mut(key, || Record::new(now_ms));
+        *record = record.at(now_ms);
+        record.failures_left = (record.failures_left - 1.0).max(0.0);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<IpAddr, Record>> {
@@ -145,7 +176,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// RFC 7617 credentials, if the request has exactly one that can be an account's.
+/// RFC 7617 credentials, if the request has exactly one that can be an account's or a key's.
 fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -157,10 +188,11 @@ fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     }
     let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    let (user, token) = text.split_once(':')?;
+    let (user, secret) = text.split_once(':')?;
+    let account = user.parse().map(User::Account);
     Some(Credentials {
-        account: user.parse().ok()?,
-        token: token.into(),
+        user: account.or_else(|_| user.parse().map(User::Key)).ok()?,
+        secret: secret.into(),
     })
 }
 
@@ -186,7 +218,10 @@ mod tests {
             &headers(AC, token),
             peer.parse().unwrap(),
             now_ms,
-            |_, token| token == "a:b",
+            |user, token| {
+                (user == User::Account(AC.parse().unwrap()) && token == "a:b")
+                    .then(|| AC.parse().unwrap())
+            },
         )
         .map_err(|fault| fault.status)
     }
@@ -200,7 +235,7 @@ mod tests {
                 &HeaderMap::new(),
                 "192.0.2.1".parse().unwrap(),
                 0,
-                |_, _| true,
+                |_, _| unreachable!("there are no credentials"),
             )
             .unwrap_err();
         assert!(
@@ -236,6 +271,30 @@ mod tests {
             assert!(ask(&gate, "x", "2001:db8::2", 0).is_err());
         }
         assert!(ask(&gate, "a:b", "2001:db8::3", 0).is_ok());
+    }
+
+    #[test]
+    fn wrong_links_count_as_failures_and_right_ones_earn_no_trust() {
+        let gate = Gate::new();
+        let peer = "192.0.2.1".parse().unwrap();
+        let follow = |is_right| gate.admit_link(peer, 0, || is_right);
+        assert!(follow(true).is_ok());
+        for _ in 0..60 {
+            assert_eq!(follow(false).unwrap_err().status, StatusCode::FORBIDDEN);
+        }
+        for is_right in [true, false] {
+            let refused = follow(is_right).unwrap_err().status;
+            assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+        }
+        assert!(ask(&gate, "a:b", "192.0.2.1", 0).is_err());
+    }
+
+    #[test]
+    fn a_key_is_a_user_too() {
+        let sk = "SK0123456789abcdef0123456789abcdef";
+        let credentials = credentials(&headers(sk, "secret")).unwrap();
+        assert_eq!(credentials.user, User::Key(sk.parse().unwrap()));
+        assert_eq!(credentials.secret.expose_secret(), "secret");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) const SELECTIONS: [(&str, TrackSelection); 3] = [
     (TrackSelection::Both.as_str(), TrackSelection::Both),
 ];
 
-const KNOWN_TO_OPEN: &[Known] = &[
+pub(crate) const KNOWN_TO_OPEN: &[Known] = &[
     ("CallSid", Use::Read),
     ("ExternalId", Use::Read),
     ("From", Use::Read),
@@ -40,7 +40,7 @@ const KNOWN_TO_OPEN: &[Known] = &[
     ("Twiml", Use::Unbuilt("TwiML")),
 ];
 
-const KNOWN_TO_UPDATE: &[Known] = &[
+pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[
     ("Sdp", Use::Read),
     ("RemoteAddress", Use::Read),
     ("Status", Use::Read),

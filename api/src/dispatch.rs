@@ -2,7 +2,7 @@
 //! asks, within what time.
 //!
 //! `serve` routes everything here that is not beside the API. Order: path (404), method (405),
-//! credentials (401, 429, 404 for another's account), parameters (400), then the handler.
+//! credentials (401, 429, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +13,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::tz::TimeZone;
 use reeld_model::RecordingRef;
+use reeld_store::{Link, Record};
 
 use crate::app::App;
+use crate::auth::User;
 use crate::document::Listing;
 use crate::face::{Face, Version};
 use crate::fault::Fault;
@@ -22,7 +24,7 @@ use crate::paging::{Place, Stretch};
 use crate::params::Params;
 use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
 use crate::settings::MediaAuth;
-use crate::{account, answer, calls, control, recordings};
+use crate::{account, answer, calls, control, link, recordings};
 
 /// The client's address, put into each request by `serve`.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +32,7 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What a resource does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Get,
     Head,
     Post,
@@ -71,6 +73,14 @@ impl Asked {
             .and_then(|host| Authority::try_from(host.as_bytes()).ok())
             .map_or_else(String::new, |host| format!("http://{host}"))
     }
+
+    /// What makes a recording's `media_url` a signed link, where `api.link_lifetime` says so.
+    pub(crate) fn media_query(&self, record: &Record) -> Option<String> {
+        let app = &self.app;
+        let lifetime = app.settings.link_lifetime?;
+        let link = Link::to_sound(record.account, record.sid, app.now_ms(), lifetime);
+        app.store.signed_query(&link)
+    }
 }
 
 /// Answers a request of the API.
@@ -100,15 +110,10 @@ pub(crate) async fn handle(app: Arc<App>, request: Request<Body>) -> Response<Bo
 
 async fn respond(
     app: Arc<App>,
-    target: Target,
+    mut target: Target,
     path: String,
     request: Request<Body>,
 ) -> Result<Response<Body>, Fault> {
-    if let Extension::Unbuilt(extension) = target.extension {
-        let mut fault = Fault::not_found(&path);
-        fault.message = format!("{}: .{extension} is not built yet", fault.message);
-        return Err(fault);
-    }
     let mut query = Params::parse(request.uri().query().unwrap_or_default());
     let verb = verb(&target.resource, request.method(), query.as_mut().ok())?;
     let peer = request
@@ -116,13 +121,33 @@ async fn respond(
         .get::<Peer>()
         .map(|peer| peer.0)
         .ok_or_else(Fault::internal)?;
-    if !is_public(&app, &target, verb) {
+    let link = match (target.resource, query.as_mut()) {
+        (
+            Resource::Recording(sid) | Resource::CallRecording(_, RecordingRef::Sid(sid)),
+            Ok(query),
+        ) if matches!(verb, Verb::Get | Verb::Head) => {
+            link::take(query, &mut target.extension)?.map(|link| (sid, link))
+        }
+        _ => None,
+    };
+    // Who has credentials is judged by them.
+    let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
+    if is_public(app.settings.media_auth, &target, verb) {
+        // What a player adds to a public URL is its own affair.
+    } else if let Some((sid, link)) = link {
+        link.check(&app, peer, target.account, sid, target.extension)?;
+    } else {
         let store = &app.store;
-        let account = app
-            .gate
-            .admit(request.headers(), peer, app.now_ms(), |account, token| {
-                store.authenticate(account, token)
-            })?;
+        let account =
+            app.gate.admit(
+                request.headers(),
+                peer,
+                app.now_ms(),
+                |user, secret| match user {
+                    User::Account(sid) => store.authenticate(sid, secret).then_some(sid),
+                    User::Key(sid) => store.authenticate_key(sid, secret),
+                },
+            )?;
         if account != target.account {
             return Err(Fault::not_found(&path));
         }
@@ -158,6 +183,7 @@ async fn post(asked: &Asked, resource: Resource, form: Params) -> Result<Respons
         Resource::CallRecording(call, recording) => {
             control::update(asked, call, recording, form).await
         }
+        Resource::Links(sid) => link::make(asked, sid, form).await,
         Resource::Account | Resource::Recordings | Resource::Recording(_) | Resource::Annex(..) => {
             Err(asked.not_found())
         }
@@ -178,43 +204,51 @@ async fn get(asked: &Asked, query: Params) -> Result<Response<Body>, Fault> {
             empty_list(asked, annex)
         }
         Resource::Call(call) => calls::show(asked, call).await,
-        Resource::Calls | Resource::CallRecording(_, RecordingRef::Current) => {
-            Err(asked.not_found())
-        }
+        Resource::Links(_)
+        | Resource::Calls
+        | Resource::CallRecording(_, RecordingRef::Current) => Err(asked.not_found()),
     }
 }
 
 /// Public by their Sid are the audio and the 2008 `.xml` (contract.md, "Recordings").
-fn is_public(app: &App, target: &Target, verb: Verb) -> bool {
+pub(crate) fn is_public(media_auth: MediaAuth, target: &Target, verb: Verb) -> bool {
     let read = matches!(verb, Verb::Get | Verb::Head);
     let recording = matches!(
         target.resource,
         Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
     );
     let representation = match target.extension {
-        Extension::None | Extension::Wav | Extension::Mp3 => true,
+        Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus => true,
         Extension::Xml => target.version == Version::V2008,
-        Extension::Json | Extension::Csv | Extension::Html | Extension::Unbuilt(_) => false,
+        Extension::Json | Extension::Csv | Extension::Html | Extension::Peaks => false,
     };
-    app.settings.media_auth == MediaAuth::Public && read && recording && representation
+    media_auth == MediaAuth::Public && read && recording && representation
 }
 
-/// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
-fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
-    let (allow, verbs): (&'static str, &[Verb]) = match resource {
+/// What a resource does, for `Allow` and as verbs.
+pub(crate) const fn verbs(resource: &Resource) -> (&'static str, &'static [Verb]) {
+    match resource {
         Resource::Account | Resource::Recordings | Resource::Annex(..) => {
             ("GET, HEAD", &[Verb::Get, Verb::Head])
         }
         Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
-        Resource::Calls => ("POST", &[Verb::Post]),
+        // The latter is a name for control alone: what runs is shown by its own name.
+        Resource::Calls
+        | Resource::Links(_)
+        | Resource::CallRecording(_, RecordingRef::Current) => ("POST", &[Verb::Post]),
         Resource::Call(_) | Resource::CallRecordings(_) => {
             ("GET, HEAD, POST", &[Verb::Get, Verb::Head, Verb::Post])
         }
-        Resource::CallRecording(..) => (
+        Resource::CallRecording(_, RecordingRef::Sid(_)) => (
             "GET, HEAD, POST, DELETE",
             &[Verb::Get, Verb::Head, Verb::Post, Verb::Delete],
         ),
-    };
+    }
+}
+
+/// What is asked of the resource, with `?_method=` on POST (twilio.md §1), or 405.
+fn verb(resource: &Resource, method: &Method, query: Option<&mut Params>) -> Result<Verb, Fault> {
+    let (allow, verbs) = verbs(resource);
     let overriding = match query {
         Some(query) if *method == Method::POST => query.take("_method")?,
         Some(_) | None => None,

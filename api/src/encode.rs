@@ -1,8 +1,8 @@
-//! MP3 on demand: a bounded pool of threads that encode, a bounded folder that keeps the results.
+//! MP3 and Opus on demand: a bounded pool of threads that encode, a bounded folder that keeps the results.
 //!
-//! `media` calls [`Encoder::fetch`] for a recording's MP3 and gets a [`Source`] at once: a finished
+//! `media` calls [`Encoder::fetch`] for a recording in a [`Format`] and gets a [`Source`] at once: a finished
 //! file, or one that grows while it is encoded, whose length `codec` knows beforehand. All who want
-//! the same MP3 at the same time share one encoding. `recordings` calls [`Encoder::forget`].
+//! the same one at the same time share one encoding. `recordings` calls [`Encoder::forget`].
 //!
 //! Threads run at the lowest priority ([`NICENESS`]), so that capture keeps its packets while every
 //! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. One
@@ -10,6 +10,7 @@
 //! while it holds it.
 
 mod folder;
+mod format;
 mod growing;
 #[cfg(test)]
 mod tests;
@@ -22,27 +23,28 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use reeld_codec::mp3;
 use reeld_model::RecordingSid;
 use reeld_store::StoreError;
 
 use folder::Folder;
+pub(crate) use format::Format;
 use growing::Growing;
 pub(crate) use growing::Source;
 
 /// The lowest priority there is (nice(2)).
 const NICENESS: i32 = 19;
 
-/// Which MP3: a recording's audio, known by its hash, in so many channels.
+/// Which file: a recording's audio, known by its hash, in so many channels, encoded so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) sid: RecordingSid,
     /// The first bytes of the audio's BLAKE3, so that a file never outlives what it was made of.
     pub(crate) hash: [u8; 8],
     pub(crate) channels: u16,
+    pub(crate) format: Format,
 }
 
-/// Why there is no MP3.
+/// Why there is no file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
     /// As many wait for an encoder as may.
@@ -51,15 +53,15 @@ pub(crate) enum FetchError {
     /// The recording's audio cannot be opened, or the disk lacks room.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No MP3 has the recording's rate.
+    /// The format has not the recording's rate.
     #[error(transparent)]
     Codec(#[from] reeld_codec::Error),
     /// The cache folder refused.
-    #[error("the MP3 cache: {0}")]
+    #[error("the cache of encoded files: {0}")]
     Cache(#[from] io::Error),
 }
 
-/// The WAV that an MP3 is made of, from its first byte.
+/// The WAV that a file is made of, from its first byte.
 pub(crate) type Wav = Box<dyn Read + Send>;
 
 /// A recording that waits for a thread.
@@ -136,7 +138,7 @@ impl Encoder {
         })
     }
 
-    /// The MP3 of `key`, of `frames` frames at `rate_hz`; `open` opens the WAV in the key's channels, and is
+    /// The file of `key`, of `frames` frames at `rate_hz`; `open` opens the WAV in the key's channels, and is
     /// called only where an encoding must begin. Blocks on the disk, not on encoding.
     pub(crate) fn fetch(
         &self,
@@ -145,7 +147,7 @@ impl Encoder {
         frames: u64,
         open: impl FnOnce() -> Result<Wav, StoreError>,
     ) -> Result<Source, FetchError> {
-        let length = mp3::encoded_len(key.channels, rate_hz, frames)?;
+        let length = key.format.encoded_len(key.channels, rate_hz, frames)?;
         let mut inner = self.shared.lock();
         if let Some(growing) = inner.running.get(&key) {
             return Ok(Source::growing(growing));

@@ -15,6 +15,8 @@ pub(crate) mod code {
     pub(crate) const UNKNOWN_PARAMETER: u32 = 20001;
     /// No credentials, or wrong ones.
     pub(crate) const UNAUTHENTICATED: u32 = 20003;
+    /// A link that is not right, or no longer.
+    pub(crate) const ACCESS_DENIED: u32 = 20006;
     /// A method that the resource does not have.
     pub(crate) const METHOD: u32 = 20004;
     /// A page size over 1,000.
@@ -29,6 +31,12 @@ pub(crate) mod code {
     pub(crate) const THROTTLED: u32 = 20429;
     /// The call cannot be recorded in its state.
     pub(crate) const CALL_STATE: u32 = 21220;
+    /// `Twiml` that is no XML.
+    pub(crate) const TWIML: u32 = 12100;
+    /// `Twiml` that is not what is taken.
+    pub(crate) const TWIML_SCHEMA: u32 = 12200;
+    /// `Method` of the Record verb.
+    pub(crate) const METHOD_OF_ACTION: u32 = 13610;
     /// `Timeout` of the Record verb.
     pub(crate) const TIMEOUT: u32 = 13611;
     /// `MaxLength` of the Record verb.
@@ -112,6 +120,11 @@ impl Fault {
             HeaderValue::from_static("Basic realm=\"reeld API\""),
         ));
         fault
+    }
+
+    /// 403 for a signed link: there is nothing that its holder could authenticate with.
+    pub(crate) fn forbidden(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Some(code::ACCESS_DENIED), message)
     }
 
     /// 429 after too many failed authentications.
@@ -238,6 +251,7 @@ impl From<Refusal> for Fault {
             Refusal::IllegalStep { .. } => Self::parameter("Status", refusal, code::ILLEGAL_STEP),
             Refusal::Sdp(_) => Self::invalid("Sdp", refusal),
             Refusal::TrackNotOpen(_) => Self::parameter("RecordingTrack", refusal, code::TRACK),
+            Refusal::Beep(_) => Self::parameter("PlayBeep", refusal, code::PLAY_BEEP),
             Refusal::Source(_) => Self::invalid("RemoteAddress", refusal),
             Refusal::NoPort(_)
             | Refusal::TooManyRecordings(_)

@@ -24,7 +24,7 @@ const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u64 = 1_000;
 
 /// What a list of an account's recordings knows.
-const KNOWN: &[Known] = &[
+pub(crate) const KNOWN: &[Known] = &[
     ("DateCreated", Use::Read),
     ("DateCreated>", Use::Read),
     ("DateCreated<", Use::Read),

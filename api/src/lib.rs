@@ -1,8 +1,8 @@
 //! The Twilio dialects over HTTP: Recordings of 2008-08-01 and 2010-04-01, calls and control,
-//! audio as WAV and MP3, health.
+//! audio as WAV, MP3 and Ogg Opus, health.
 //!
 //! The daemon makes an [`Api`] of [`Settings`], the store and whoever takes commands, and lets it
-//! [`Api::serve`] a listener. It calls `store` (records, audio, accounts), `codec` (MP3) and
+//! [`Api::serve`] a listener. It calls `store` (records, audio, accounts), `codec` (MP3, Opus) and
 //! `model`'s [`Control`]; it knows neither capture nor sockets of media.
 //!
 //! A request's way: `wire` (mended ahead of hyper) → `serve` → `dispatch` (`path`, `auth`,
@@ -29,10 +29,14 @@ mod encode;
 mod face;
 mod fault;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod html;
 mod json;
+pub mod link;
 mod media;
+mod openapi;
 mod paging;
 mod params;
 mod path;
@@ -42,6 +46,7 @@ mod serve;
 mod settings;
 mod sound;
 mod start;
+mod twiml;
 mod wire;
 mod xml;
 
@@ -51,9 +56,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use reeld_callbacks::Figures;
 use reeld_model::Control;
 use reeld_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use app::{App, Turns};
 use auth::Gate;
@@ -63,8 +70,8 @@ pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The MP3 cache cannot be used: repair `cache/` in the data folder.
-    #[error("the MP3 cache {}: {source}", dir.display())]
+    /// The cache of encoded files cannot be used: repair `cache/` in the data folder.
+    #[error("the cache of encoded files {}: {source}", dir.display())]
     Cache {
         /// The folder.
         dir: PathBuf,
@@ -91,7 +98,8 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// Opens the MP3 cache and starts its encoders. Time is the system's.
+    /// Opens the cache of encoded files and starts its encoders. Time is the system's; `/metrics`
+    /// shows `callbacks`, which the sender of callbacks counts in.
     ///
     /// # Errors
     /// [`ApiError`], before anything is served.
@@ -99,9 +107,10 @@ impl Api {
         settings: Settings,
         store: Store,
         control: Arc<dyn Control>,
+        callbacks: Arc<Figures>,
     ) -> Result<Self, ApiError> {
         let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
-        Self::with_clock(settings, store, control, clock)
+        Self::with_clock(settings, store, control, callbacks, clock)
     }
 
     /// As [`Api::new`], on another clock.
@@ -112,6 +121,7 @@ impl Api {
         settings: Settings,
         store: Store,
         control: Arc<dyn Control>,
+        callbacks: Arc<Figures>,
         clock: Clock,
     ) -> Result<Self, ApiError> {
         let Encode {
@@ -133,9 +143,11 @@ impl Api {
                 settings,
                 store,
                 control,
+                callbacks,
                 clock,
                 gate: Gate::new(),
                 encoder,
+                peaks: Arc::new(Semaphore::new(media::peaks::READERS)),
                 turns: Turns::default(),
             }),
         })

@@ -1,47 +1,48 @@
-//! A recording's audio over HTTP: WAV and MP3, whole or a range, fresh or not modified.
+//! A recording's audio over HTTP: WAV, MP3 and Ogg Opus, whole or a range, fresh or not modified.
 //!
 //! Called by `recordings`. Conditions and ranges are `conditions`' and `range`'s (RFC 9110), the
 //! bytes are `stream`'s. A download goes on after a DELETE: it holds the file open.
 //!
 //! Twilio's `RequestedChannels`: 1 of a dual recording is its sum, 2 of a mono one is 400.
 
-mod conditions;
+pub(crate) mod conditions;
+pub(crate) mod peaks;
 mod range;
 mod stream;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use reeld_store::{Record, Stage, StoreError};
+use reeld_store::{Record, Stage, Store, StoreError};
 
 use crate::dispatch::Asked;
-use crate::encode::{FetchError, Key, Wav};
+use crate::encode::{FetchError, Format, Key, Wav};
 use crate::fault::{Fault, code};
 use crate::params::Params;
 use crate::sound::{Sound, wav_length};
 use conditions::Validators;
 use range::{Span, Wanted};
-use reeld_codec::mp3;
 
 /// Which representation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Wav,
-    Mp3,
+    Encoded(Format),
 }
 
 impl Kind {
     const fn extension(self) -> &'static str {
         match self {
             Self::Wav => "wav",
-            Self::Mp3 => "mp3",
+            Self::Encoded(format) => format.extension(),
         }
     }
 
-    /// The seed's types.
+    /// The seed's types, and RFC 7845 §9's.
     const fn content_type(self) -> HeaderValue {
         match self {
             Self::Wav => HeaderValue::from_static("audio/x-wav"),
-            Self::Mp3 => HeaderValue::from_static("audio/mpeg"),
+            Self::Encoded(Format::Mp3) => HeaderValue::from_static("audio/mpeg"),
+            Self::Encoded(Format::Opus) => HeaderValue::from_static("audio/ogg; codecs=opus"),
         }
     }
 }
@@ -56,25 +57,14 @@ pub(crate) async fn serve(
     if record.stage != Stage::Completed {
         return Err(asked.not_found());
     }
-    let has = record.channels.count();
-    let channels = params.number("RequestedChannels", code::INVALID, 1..=2)?;
-    let channels = match channels {
-        Some(2) if has == 1 => {
-            return Err(Fault::invalid(
-                "RequestedChannels",
-                "the recording has one channel",
-            ));
-        }
-        Some(1) => 1,
-        Some(_) | None => has,
-    };
+    let channels = channels(record, &mut params)?;
     let length = match kind {
         Kind::Wav => wav_length(record, channels),
-        Kind::Mp3 => {
-            mp3::encoded_len(channels, record.rate_hz, record.frames).map_err(|_| no_mp3(record))?
-        }
+        Kind::Encoded(format) => format
+            .encoded_len(channels, record.rate_hz, record.frames)
+            .map_err(|_| no_such_rate(record, format))?,
     };
-    let validators = Validators::of(record, kind, channels);
+    let validators = Validators::of(record, kind.extension(), channels);
     if validators.is_unchanged(&asked.headers) {
         return Ok(respond(
             StatusCode::NOT_MODIFIED,
@@ -115,7 +105,7 @@ pub(crate) async fn serve(
     } else {
         match kind {
             Kind::Wav => wav_body(asked, record, channels, span).await?,
-            Kind::Mp3 => mp3_body(asked, record, channels, span).await?,
+            Kind::Encoded(format) => encoded_body(asked, record, channels, format, span).await?,
         }
     };
     let mut response = respond(status, &validators, body);
@@ -131,6 +121,30 @@ pub(crate) async fn serve(
     Ok(response)
 }
 
+/// As many channels as the recording has, or as the request wants of them.
+fn channels(record: &Record, params: &mut Params) -> Result<u16, Fault> {
+    const NAME: &str = "RequestedChannels";
+    let has = record.channels.count();
+    match params.number(NAME, code::INVALID, 1..=2)? {
+        Some(2) if has == 1 => Err(Fault::invalid(NAME, "the recording has one channel")),
+        Some(1) => Ok(1),
+        Some(_) | None => Ok(has),
+    }
+}
+
+/// The recording's sound; `None` where it was deleted since its record was read.
+fn open(store: &Store, record: &Record, channels: u16) -> Result<Option<Sound>, StoreError> {
+    match store.media(record) {
+        Ok(reader) => Ok(Some(Sound::new(reader, record, channels))),
+        Err(StoreError::MediaMissing { .. })
+            if store.get(record.account, record.sid)?.is_none() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 async fn wav_body(
     asked: &Asked,
     record: &Record,
@@ -140,25 +154,17 @@ async fn wav_body(
     let record = record.clone();
     let sound = asked
         .app
-        .store(move |store| match store.media(&record) {
-            Ok(reader) => Ok(Some(Sound::new(reader, &record, channels))),
-            // Deleted since its record was read.
-            Err(StoreError::MediaMissing { .. })
-                if store.get(record.account, record.sid)?.is_none() =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        })
+        .store(move |store| open(store, &record, channels))
         .await?
         .ok_or_else(|| asked.not_found())?;
     Ok(stream::of_sound(sound, span))
 }
 
-async fn mp3_body(
+async fn encoded_body(
     asked: &Asked,
     record: &Record,
     channels: u16,
+    format: Format,
     span: Span,
 ) -> Result<Body, Fault> {
     let Some(hash) = record.blake3 else {
@@ -171,6 +177,7 @@ async fn mp3_body(
         sid: record.sid,
         hash: first,
         channels,
+        format,
     };
     let app = std::sync::Arc::clone(&asked.app);
     let record = record.clone();
@@ -195,32 +202,39 @@ async fn mp3_body(
     let source = fetched.map_err(|error| match error {
         FetchError::Full(_) => Fault::unavailable(error),
         FetchError::Codec(error) => {
-            tracing::error!(%error, "an MP3 of a length that is no MP3's");
+            tracing::error!(%error, "a recording of a length that no file has");
             Fault::internal()
         }
         FetchError::Store(error) => error.into(),
         FetchError::Cache(error) => {
-            tracing::error!(%error, "the MP3 cache failed");
+            tracing::error!(%error, "the cache of encoded files failed");
             Fault::internal()
         }
     })?;
-    Ok(stream::of_mp3(source, span))
+    Ok(stream::of_encoded(source, span))
 }
 
-/// MP3 has frames at nine rates, and a call in L16 may have another one.
-fn no_mp3(record: &Record) -> Fault {
-    let rate_hz = record.rate_hz;
-    let message = format!("There is no MP3 of a recording at {rate_hz} Hz; its WAV is there");
+/// MP3 has frames at nine rates, Opus at five and what can be brought to one; a call in L16 may
+/// have another one.
+fn no_such_rate(record: &Record, format: Format) -> Fault {
+    let (rate_hz, extension) = (record.rate_hz, format.extension());
+    let message =
+        format!("There is no .{extension} of a recording at {rate_hz} Hz; its WAV is there");
     Fault::new(StatusCode::NOT_FOUND, Some(code::NOT_FOUND), message)
 }
 
 fn respond(status: StatusCode, validators: &Validators, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    validators.put(response.headers_mut());
+    let mut response = respond_with(status, validators, body);
     response
         .headers_mut()
         .insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+}
+
+fn respond_with(status: StatusCode, validators: &Validators, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    validators.put(response.headers_mut());
     response
 }
 

@@ -23,12 +23,38 @@ pub(crate) enum Extension {
     Html,
     Wav,
     Mp3,
-    /// Representations that are documented and not built.
-    Unbuilt(&'static str),
+    Opus,
+    /// `.peaks.json`.
+    Peaks,
 }
 
 impl Extension {
-    fn parse(text: &str) -> Option<Self> {
+    /// What a path ends with that asks for it.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Xml => ".xml",
+            Self::Json => ".json",
+            Self::Csv => ".csv",
+            Self::Html => ".html",
+            Self::Wav => ".wav",
+            Self::Mp3 => ".mp3",
+            Self::Opus => ".opus",
+            Self::Peaks => ".peaks.json",
+        }
+    }
+
+    /// How what is not audio is written: as the extension says, else XML.
+    const fn format(self) -> Format {
+        match self {
+            Self::Json | Self::Peaks => Format::Json,
+            Self::Csv => Format::Csv,
+            Self::Html => Format::Html,
+            Self::None | Self::Xml | Self::Wav | Self::Mp3 | Self::Opus => Format::Xml,
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "xml" => Self::Xml,
             "json" => Self::Json,
@@ -36,7 +62,7 @@ impl Extension {
             "mp3" => Self::Mp3,
             "csv" => Self::Csv,
             "html" => Self::Html,
-            "opus" => Self::Unbuilt("opus"),
+            "opus" => Self::Opus,
             _ => return None,
         })
     }
@@ -48,6 +74,8 @@ pub(crate) enum Resource {
     Account,
     Recordings,
     Recording(RecordingSid),
+    /// Signed links to a recording.
+    Links(RecordingSid),
     /// What belongs to a recording and is always empty here.
     Annex(RecordingSid, Annex),
     Calls,
@@ -79,6 +107,7 @@ impl Resource {
             Self::Account => "account",
             Self::Recordings => "recordings",
             Self::Recording(_) => "recording",
+            Self::Links(_) => "links",
             Self::Annex(..) => "annex",
             Self::Calls => "calls",
             Self::Call(_) => "call",
@@ -115,6 +144,7 @@ impl Target {
             [] => Resource::Account,
             ["Recordings"] => Resource::Recordings,
             ["Recordings", sid] => Resource::Recording(sid.parse().ok()?),
+            ["Recordings", sid, "Links"] => Resource::Links(sid.parse().ok()?),
             ["Recordings", sid, annex] => Resource::Annex(sid.parse().ok()?, parse_annex(annex)?),
             ["Calls"] => Resource::Calls,
             ["Calls", call] => Resource::Call(call.parse().ok()?),
@@ -128,7 +158,10 @@ impl Target {
             }
             _ => return None,
         };
-        let audio = matches!(extension, Extension::Wav | Extension::Mp3);
+        let audio = matches!(
+            extension,
+            Extension::Wav | Extension::Mp3 | Extension::Opus | Extension::Peaks
+        );
         let has_audio = matches!(
             resource,
             Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
@@ -141,38 +174,21 @@ impl Target {
         })
     }
 
-    /// How answers that are not audio are written: as the extension says, else XML.
+    /// How answers that are not audio are written.
     pub(crate) fn face(&self) -> Face {
         Face {
             version: self.version,
-            format: match self.extension {
-                Extension::Json => Format::Json,
-                Extension::Csv => Format::Csv,
-                Extension::Html => Format::Html,
-                Extension::None
-                | Extension::Xml
-                | Extension::Wav
-                | Extension::Mp3
-                | Extension::Unbuilt(_) => Format::Xml,
-            },
+            format: self.extension.format(),
         }
     }
 }
 
-/// The face of an error about a path that names nothing.
+/// The face of an error about a path that names nothing: what its extension would have been.
 pub(crate) fn face_of_stray(path: &str) -> Face {
+    let version = path.trim_start_matches('/').split('/').next();
     Face {
-        version: path
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .and_then(Version::parse)
-            .unwrap_or(Version::V2010),
-        format: if path.ends_with(".json") {
-            Format::Json
-        } else {
-            Format::Xml
-        },
+        version: version.and_then(Version::parse).unwrap_or(Version::V2010),
+        format: split_extension(path).1.format(),
     }
 }
 
@@ -184,6 +200,7 @@ pub(crate) fn path_of(version: Version, account: AccountSid, resource: &Resource
         Resource::Account => Ok(()),
         Resource::Recordings => path.write_str("/Recordings"),
         Resource::Recording(sid) => write!(path, "/Recordings/{sid}"),
+        Resource::Links(sid) => write!(path, "/Recordings/{sid}/Links"),
         Resource::Annex(sid, annex) => write!(path, "/Recordings/{sid}/{}", annex.as_str()),
         Resource::Calls => path.write_str("/Calls"),
         Resource::Call(call) => write!(path, "/Calls/{call}"),
@@ -204,6 +221,10 @@ fn split_extension(path: &str) -> (&str, Extension) {
         .rsplit_once('.')
         .and_then(|(stem, extension)| {
             let extension = Extension::parse(extension)?;
+            let (stem, extension) = match (extension, stem.strip_suffix(".peaks")) {
+                (Extension::Json, Some(stem)) => (stem, Extension::Peaks),
+                (extension, _) => (stem, extension),
+            };
             Some((&path[..segment + stem.len()], extension))
         })
         .unwrap_or((path, Extension::None))

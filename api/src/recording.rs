@@ -18,6 +18,8 @@ pub(crate) struct RecordingView<'a> {
     pub(crate) record: &'a Record,
     /// What absolute links begin with.
     pub(crate) base_url: &'a str,
+    /// The query that makes its `media_url` a signed link.
+    pub(crate) media_query: Option<String>,
     /// Whether it is shown as one of its call's.
     pub(crate) of_call: bool,
     /// Whether each concealed range is told: not in lists, of which it would be the most.
@@ -84,6 +86,11 @@ impl RecordingView<'_> {
         let path = |resource| path_of(Version::V2010, record.account, &resource);
         let instance = path(Resource::Recording(record.sid));
         let too_short = || Value::Number(u64::from(code::TOO_SHORT));
+        let mut media_url = format!("{}{instance}", self.base_url);
+        if let Some(query) = &self.media_query {
+            media_url.push('?');
+            media_url.push_str(query);
+        }
         let error_code = match record.stage {
             Stage::Absent => too_short(),
             // What has no sound was absent when it was deleted.
@@ -113,10 +120,7 @@ impl RecordingView<'_> {
                         .into(),
                 ),
             ),
-            Field::new(
-                "MediaUrl",
-                Value::Text(format!("{}{instance}", self.base_url)),
-            ),
+            Field::new("MediaUrl", Value::Text(media_url)),
         ]
     }
 

@@ -10,6 +10,7 @@ use reeld_store::{Deletion, Page, Record, Stage};
 use crate::answer;
 use crate::dispatch::Asked;
 use crate::document::Listing;
+use crate::encode::Format;
 use crate::face::Version;
 use crate::fault::{Fault, code};
 use crate::filter::{ListQuery, include_deleted};
@@ -57,7 +58,7 @@ pub(crate) async fn list(
         .records
         .iter()
         .map(|record| {
-            let mut view = view(record, &base_url, call);
+            let mut view = view(asked, record, &base_url, call);
             view.ranges = false;
             view.document()
         })
@@ -79,12 +80,15 @@ pub(crate) async fn show(
 ) -> Result<Response<Body>, Fault> {
     let kind = match asked.target.extension {
         Extension::None | Extension::Wav => media::Kind::Wav,
-        Extension::Mp3 => media::Kind::Mp3,
-        Extension::Xml
-        | Extension::Json
-        | Extension::Csv
-        | Extension::Html
-        | Extension::Unbuilt(_) => return describe(asked, sid, call, &mut params).await,
+        Extension::Mp3 => media::Kind::Encoded(Format::Mp3),
+        Extension::Opus => media::Kind::Encoded(Format::Opus),
+        Extension::Peaks => {
+            let record = find(asked, sid, call).await?;
+            return media::peaks::serve(asked, &record, params).await;
+        }
+        Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => {
+            return describe(asked, sid, call, &mut params).await;
+        }
     };
     let record = find(asked, sid, call).await?;
     media::serve(asked, &record, kind, params).await
@@ -108,11 +112,11 @@ async fn describe(
             .ok_or(fault)?,
         found => found?,
     };
-    answer::document(
-        StatusCode::OK,
-        &view(&record, &asked.base_url(), call).document(),
+    answer::document_if_changed(
+        &view(asked, &record, &asked.base_url(), call).document(),
         asked.face(),
         &asked.zone(),
+        &asked.headers,
     )
 }
 
@@ -161,10 +165,16 @@ pub(crate) async fn find(
         .ok_or_else(|| asked.not_found())
 }
 
-fn view<'a>(record: &'a Record, base_url: &'a str, call: Option<CallSid>) -> RecordingView<'a> {
+fn view<'a>(
+    asked: &Asked,
+    record: &'a Record,
+    base_url: &'a str,
+    call: Option<CallSid>,
+) -> RecordingView<'a> {
     RecordingView {
         record,
         base_url,
+        media_query: asked.media_query(record),
         of_call: call.is_some(),
         ranges: true,
         live: None,

@@ -30,7 +30,7 @@ use crate::face::Format;
 use crate::fault::{Fault, code};
 use crate::settings::Limits;
 use crate::wire::{Mended, REFUSED_METHOD};
-use crate::{answer, health};
+use crate::{answer, health, openapi};
 
 /// Between tries, when the process has no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +44,10 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/healthz", get(health::alive).fallback(health::only_get))
         .route("/readyz", get(health::ready).fallback(health::only_get))
+        .route(
+            "/openapi.json",
+            get(openapi::show).fallback(health::only_get),
+        )
         .route("/metrics", get(health::metrics).fallback(health::only_get))
         .fallback(api)
         .with_state(app)

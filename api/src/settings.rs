@@ -21,6 +21,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// `api.media_auth`.
     pub media_auth: MediaAuth,
+    /// `api.link_lifetime`: how long `media_url` is a signed link for; `None`: it is none.
+    pub link_lifetime: Option<Duration>,
     /// `api.start_unknown_call`: whether starting a recording opens a call that is not open.
     pub start_unknown_call: bool,
     /// `api.timezone`: of 2008 dates and of the days in 2008 filters. 2010 is always UTC.
@@ -53,14 +55,14 @@ pub struct RecordDefaults {
     pub trim: Trim,
 }
 
-/// `encode.*`: the pool that makes MP3s and the folder that keeps them.
+/// `encode.*`: the pool that makes MP3 and Opus and the folder that keeps them.
 #[derive(Debug, Clone)]
 pub struct Encode {
     /// Threads that encode; at least 1.
     pub workers: usize,
     /// Recordings that may wait for one; a request beyond gets 503.
     pub queue: usize,
-    /// Bytes of finished MP3s kept.
+    /// Bytes of finished files kept.
     pub cache_bytes: u64,
     /// Where they are kept; made if it is missing, and nobody else's.
     pub cache_dir: PathBuf,

@@ -1,6 +1,6 @@
 //! A recording's WAV as it is served: as it was made, or its two channels summed to one.
 //!
-//! `media` reads it for `.wav`, `encode` for `.mp3`. The sum is the mixer's, saturated, so that a
+//! `media` reads it for `.wav`, `encode` for `.mp3` and `.opus`. The sum is the mixer's, saturated, so that a
 //! dual recording asked for in one channel sounds as a mono one would have.
 
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
-//! Opus: packets of 2.5 to 120 ms to samples of 8, 16 or 48 kHz, one channel.
+//! Opus: packets of 2.5 to 120 ms to samples of 8, 16 or 48 kHz, one channel, and back.
 //!
-//! Called by `capture` for each packet in the order of its sequence, and by what makes Opus for
-//! tests; it calls libopus through audiopus. This file alone names audiopus, so that another
+//! Called by `capture` for each packet in the order of its sequence, by [`crate::ogg_opus`] for
+//! files, and by what makes Opus for tests; it calls libopus through audiopus. This file alone names audiopus, so that another
 //! binding can take its place (RUSTSEC-2026-0150). Order and places do not belong here.
 //!
 //! RTP's clock is 48000 whatever is inside (RFC 7587 §4.1), and so are durations here. Stereo
@@ -10,7 +10,7 @@
 //! RFC 6716 (§3.1: the first byte of a packet), RFC 7587.
 
 use audiopus::coder::{Decoder as OpusDecoder, Encoder as OpusEncoder, GenericCtl};
-use audiopus::{Application, Channels, SampleRate};
+use audiopus::{Application, Bitrate, Channels, SampleRate};
 
 use crate::Error;
 
@@ -156,6 +156,103 @@ impl Encoder {
         written.map_err(|_| Error::Opus("samples of no packet's length"))?;
         Ok(())
     }
+}
+
+/// Encodes one channel to packets of 20 ms that all have one size, so that a file's length is known
+/// before it is made: hard CBR.
+#[derive(Debug)]
+pub struct ConstantEncoder {
+    encoder: OpusEncoder,
+    packet_bytes: usize,
+    delay_units: u32,
+}
+
+impl ConstantEncoder {
+    /// An encoder for sound of `rate_hz` (8000, 12000, 16000, 24000 or 48000) to packets of
+    /// `packet_bytes` each.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for another rate, [`Error::Opus`] where libopus refuses.
+    pub fn new(rate_hz: u32, packet_bytes: u16) -> Result<Self, Error> {
+        let refused = |_| Error::Opus("no encoder");
+        let mut encoder = OpusEncoder::new(rate(rate_hz)?, Channels::Mono, Application::Audio)
+            .map_err(refused)?;
+        let bits_per_second = i32::from(packet_bytes) * 8 * 50;
+        encoder
+            .set_bitrate(Bitrate::BitsPerSecond(bits_per_second))
+            .map_err(refused)?;
+        encoder.disable_vbr().map_err(refused)?;
+        let delay = encoder.lookahead().map_err(refused)?;
+        Ok(Self {
+            encoder,
+            packet_bytes: packet_bytes.into(),
+            delay_units: delay * (CLOCK_HZ / rate_hz),
+        })
+    }
+
+    /// How much later the sound comes out of a decoder, in units of [`CLOCK_HZ`].
+    #[must_use]
+    pub const fn delay_units(&self) -> u32 {
+        self.delay_units
+    }
+
+    /// Encodes 20 ms of `samples` onto the end of `packets`.
+    ///
+    /// # Errors
+    /// [`Error::Opus`] for another length.
+    pub fn encode(&mut self, samples: &[i16], packets: &mut Vec<u8>) -> Result<(), Error> {
+        let before = packets.len();
+        packets.resize(before + self.packet_bytes, 0);
+        match self.encoder.encode(samples, &mut packets[before..]) {
+            Ok(written) if written == self.packet_bytes => Ok(()),
+            Ok(_) => Err(Error::Opus("a packet of another size than the rest")),
+            Err(_) => Err(Error::Opus("samples of no packet's length")),
+        }
+    }
+}
+
+/// Appends `packet`, of one frame, with its length inside (RFC 6716 appendix B), as all but the
+/// last stream of a packet of several have it.
+///
+/// # Errors
+/// [`Error::Opus`] for a packet of several frames, or of a frame of more than 251 bytes.
+pub fn self_delimit(packet: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    let refused = Error::Opus("no packet of one short frame");
+    let Some((&toc, rest)) = packet.split_first() else {
+        return Err(refused);
+    };
+    // What comes before the length, the frame, and padding behind it.
+    let (head, frame) = match (toc & 3, rest.first()) {
+        (0, _) => (0, rest.len()),
+        // Code 3 (§3.2.5) with one frame: a byte that says whether padding follows, whose length
+        // is a sum of bytes as long as they are 255, each of which stands for 254.
+        (3, Some(&count)) if count & 0x3f == 1 => {
+            let (mut head, mut padding) = (1, 0);
+            let mut more = count & 0x40 != 0;
+            while more {
+                let byte = usize::from(*rest.get(head).ok_or(refused_padding())?);
+                head += 1;
+                more = byte == 255;
+                padding += if more { 254 } else { byte };
+            }
+            let frame = (rest.len() - head).checked_sub(padding);
+            (head, frame.ok_or(refused_padding())?)
+        }
+        _ => return Err(refused),
+    };
+    // §3.2.1: longer ones take two bytes.
+    let Some(length) = u8::try_from(frame).ok().filter(|length| *length < 252) else {
+        return Err(refused);
+    };
+    out.push(toc);
+    out.extend(&rest[..head]);
+    out.push(length);
+    out.extend(&rest[head..]);
+    Ok(())
+}
+
+const fn refused_padding() -> Error {
+    Error::Opus("a packet with more padding than bytes")
 }
 
 fn rate(rate_hz: u32) -> Result<SampleRate, Error> {

@@ -67,20 +67,11 @@ impl Resampler {
     /// # Errors
     /// [`Error::Unsupported`] for other rates, and for two whose ratio has no small terms.
     pub fn new(from_hz: u32, to_hz: u32) -> Result<Self, Error> {
-        let unsupported = || Error::Unsupported(format!("{from_hz} Hz to {to_hz} Hz"));
-        if !RATES.contains(&from_hz) || !RATES.contains(&to_hz) {
-            return Err(unsupported());
-        }
-        let common = gcd(from_hz, to_hz);
-        let (up, down) = (to_hz / common, from_hz / common);
-        let (taps, kernel) = if up == down {
-            (0, Box::default())
+        let (up, down, taps) = ratio(from_hz, to_hz)?;
+        let kernel = if taps == 0 {
+            Box::default()
         } else {
-            let taps = taps(from_hz, to_hz);
-            if up as usize * taps > MOST_COEFFICIENTS {
-                return Err(unsupported());
-            }
-            (taps, kernel(up, taps, from_hz, to_hz))
+            kernel(up, taps, from_hz, to_hz)
         };
         let line = if taps == 0 { 0 } else { taps + CHUNK };
         let mut resampler = Self {
@@ -97,6 +88,14 @@ impl Resampler {
         };
         resampler.reset();
         Ok(resampler)
+    }
+
+    /// Says what [`Resampler::new`] would, and makes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn accepts(from_hz: u32, to_hz: u32) -> Result<(), Error> {
+        ratio(from_hz, to_hz).map(|_| ())
     }
 
     /// Samples of input that an output needs beyond its own time; 0 where the rates are equal.
@@ -182,6 +181,24 @@ impl Resampler {
             self.phase %= self.up;
         }
     }
+}
+
+/// The ratio of output to input, reduced, and the coefficients of a phase: none for equal rates.
+fn ratio(from_hz: u32, to_hz: u32) -> Result<(u32, u32, usize), Error> {
+    let unsupported = || Error::Unsupported(format!("{from_hz} Hz to {to_hz} Hz"));
+    if !RATES.contains(&from_hz) || !RATES.contains(&to_hz) {
+        return Err(unsupported());
+    }
+    let common = gcd(from_hz, to_hz);
+    let (up, down) = (to_hz / common, from_hz / common);
+    if up == down {
+        return Ok((up, down, 0));
+    }
+    let taps = taps(from_hz, to_hz);
+    if up as usize * taps > MOST_COEFFICIENTS {
+        return Err(unsupported());
+    }
+    Ok((up, down, taps))
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

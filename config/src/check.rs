@@ -23,6 +23,7 @@ use crate::settings::{
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -178,6 +179,9 @@ impl Reader<'_> {
                         ("required", MediaAuth::Required),
                     ],
                 )
+            }),
+            link_lifetime: self.get("api", "link_lifetime", |v| {
+                value::optional_duration(v, MINUTE..=WEEK)
             }),
             start_unknown_call: self.get("api", "start_unknown_call", value::boolean),
             timezone: self.get("api", "timezone", value::time_zone),

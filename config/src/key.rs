@@ -108,6 +108,8 @@ keys! {
         "How clients reach the API from outside, if not by the Host they ask for; used where a full URL is handed out.";
     "api" . "media_auth": Text = r#""public""#, r#""public" or "required""#,
         "Whether audio and the 2008 XML of a recording are open to whoever knows its Sid, or need credentials too.";
+    "api" . "link_lifetime": Text = r#""""#, "duration, 1m to 7days, or empty",
+        "How long the media_url of metadata and the RecordingUrl of callbacks are signed links for, which need no credentials; empty leaves them unsigned.";
     "api" . "start_unknown_call": Bool = "true", "boolean",
         "Whether starting a recording on a call that is not open opens it; false answers 400/21220, as Twilio does.";
     "api" . "timezone": Text = r#""UTC""#, "IANA name",
@@ -180,7 +182,7 @@ keys! {
     "callbacks" . "retry_for": Text = r#""4h""#, "duration, 0s to 7days",
         "How long a callback that fails is tried again. 0s leaves it to Twilio's rules: given up on after one round.";
     "callbacks" . "retry_first": Text = r#""10s""#, "duration, 1s to 1h",
-        "The pause after the first failure; each further one is twice as long.";
+        "The pause after the first failure; each further one is twice as long. Each is shortened by up to a half, by chance, so that a receiver that comes back is not hit at one instant.";
     "callbacks" . "retry_most": Text = r#""10m""#, "duration, 1s to 1day",
         "The longest pause between tries.";
 

@@ -46,6 +46,8 @@ pub struct Api {
     pub public_url: Option<String>,
     /// Who may fetch audio.
     pub media_auth: MediaAuth,
+    /// How long links in metadata and callbacks are signed for.
+    pub link_lifetime: Option<Duration>,
     /// Whether a recording may open its call.
     pub start_unknown_call: bool,
     /// Of days and dates under 2008-08-01.

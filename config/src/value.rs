@@ -99,6 +99,17 @@ pub(crate) fn duration(
     )))
 }
 
+/// A duration within bounds, or an empty text for none.
+pub(crate) fn optional_duration(
+    value: &Value,
+    bounds: RangeInclusive<Duration>,
+) -> Result<Option<Duration>, Reason> {
+    if text(value, r#"a duration such as "24h", or "" for none"#)?.is_empty() {
+        return Ok(None);
+    }
+    duration(value, bounds).map(Some)
+}
+
 /// A size such as `1GiB`, or a number of bytes, within bounds.
 pub(crate) fn size(value: &Value, bounds: RangeInclusive<u64>) -> Result<u64, Reason> {
     let expected = r#"a size such as "64MiB" or "1GiB""#;

@@ -8,6 +8,7 @@ mod account;
 mod callbacks;
 mod check_config;
 mod import;
+mod link;
 mod serve;
 mod show;
 mod source;
@@ -46,6 +47,8 @@ enum Command {
     Verify(verify::Verify),
     /// Shows a recording and what happened to its sound
     Show(show::Show),
+    /// Prints a link to a recording that needs no credentials, and expires
+    Link(link::Link),
     /// Shows the callbacks that wait or were given up on, and sends them again
     #[command(subcommand)]
     Callbacks(callbacks::Callbacks),
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
         Command::Show(show) => show.run(),
+        Command::Link(link) => link.run(),
         Command::Callbacks(callbacks) => callbacks.run(),
         Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),

@@ -1,6 +1,6 @@
 //! The daemon: every part made, joined, and ended in order.
 //!
-//! Called by `reeld serve`, `reeld demo` and tests; calls every crate. Nothing is decided here but
+//! Called by `reeld serve`, `reeld demo`, `reeld bench end` and tests; calls every crate. Nothing is decided here but
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
@@ -36,6 +36,16 @@ const STUCK: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something cannot be started. What had been started by then is ended in order.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_shown(config, shutdown, |_, _| {}).await
+}
+
+/// As [`run`]; once calls are taken, `show` gets the store and the recorder, for a measurement that
+/// records what no call has sent. A sink that it takes must be gone before `shutdown` resolves.
+pub(crate) async fn run_shown(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    show: impl FnOnce(&Store, &Recorder),
+) -> anyhow::Result<()> {
     let data_dir = config.data_dir.clone();
     let store = blocking({
         let (config, data_dir) = (config.clone(), data_dir.clone());
@@ -80,6 +90,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         &switchboard,
         &recorder,
         shutdown,
+        show,
     )
     .await;
 
@@ -98,6 +109,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     Ok(())
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a daemon, once")]
 /// Serves until `shutdown` resolves; returns the servers, to be ended once everything that was
 /// recorded is durable.
 async fn serve(
@@ -108,12 +120,15 @@ async fn serve(
     switchboard: &Switchboard,
     recorder: &Recorder,
     shutdown: impl Future<Output = ()>,
+    show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
     let listen = listener.local_addr()?;
+    let figures = Arc::new(reeld_callbacks::Figures::default());
     let api = Api::new(
         settings::api(config, &config.data_dir),
         store.clone(),
         control,
+        Arc::clone(&figures),
     )?;
     let local = socket::server::bind(&config.data_dir)?;
     let (ending, ended) = watch::channel(false);
@@ -130,6 +145,7 @@ async fn serve(
     let callbacks = tokio::spawn(reeld_callbacks::run(
         store.clone(),
         settings::callbacks(config),
+        figures,
         until_ended(ended.clone()),
     ));
     let purge = tokio::spawn(purge::run(
@@ -144,6 +160,7 @@ async fn serve(
     }));
     tracing::info!(%listen, data_dir = %config.data_dir.display(), "calls are taken");
     notify::ready();
+    show(store, recorder);
 
     shutdown.await;
     notify::stopping();

@@ -92,6 +92,7 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
             MediaAuth::Public => reeld_api::MediaAuth::Public,
             MediaAuth::Required => reeld_api::MediaAuth::Required,
         },
+        link_lifetime: api.link_lifetime,
         start_unknown_call: api.start_unknown_call,
         timezone: api.timezone.clone(),
         limits: reeld_api::Limits {
@@ -132,6 +133,7 @@ pub fn callbacks(config: &Config) -> reeld_callbacks::Settings {
     reeld_callbacks::Settings {
         allow: Allow::new(allow),
         concurrency,
+        link_lifetime: config.api.link_lifetime,
         retry_for,
         retry_first,
         retry_most,

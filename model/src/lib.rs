@@ -19,8 +19,10 @@ pub use control::{
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
 pub use quality::{ConcealedRange, TrackQuality};
-pub use recording::{EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim};
-pub use sid::{AccountSid, CallSid, RecordingSid, SidError};
+pub use recording::{
+    Beep, EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,
+};
+pub use sid::{AccountSid, CallSid, KeySid, RecordingSid, SidError};
 pub use stats::TrackStats;
 pub use time::{MediaPlace, Mono, SAMPLE_RATE};
 pub use track::{Channels, Track, TrackSelection};

@@ -108,6 +108,11 @@ sid! {
     RecordingSid, "RE"
 }
 
+sid! {
+    /// An API key, `SK` and 32 digits: another name that an account's client may have.
+    KeySid, "SK"
+}
+
 impl CallSid {
     /// The CallSid of a call that another system names: `CA` and the first 32 digits of
     /// BLAKE3("reeld-call\0" + account + "\0" + id), as contract.md, "Calls", has it.

@@ -171,6 +171,11 @@ impl Accounts {
         Ok(())
     }
 
+    /// The machine's key, of which others are derived.
+    pub(crate) fn machine_key(&self) -> &[u8; 32] {
+        self.key.bytes()
+    }
+
     fn get(&self, sid: AccountSid) -> Option<Account> {
         read(&self.open).get(&sid).map(|open| open.account.clone())
     }
@@ -246,7 +251,7 @@ impl Store {
         Ok(accounts)
     }
 
-    /// Removes an account, at once; whether there was one. Its recordings stay.
+    /// Removes an account with its API keys, at once; whether there was one. Its recordings stay.
     ///
     /// # Errors
     /// [`StoreError::AccountConfigured`], or what the engine says.
@@ -258,6 +263,8 @@ impl Store {
             Some(_) => {
                 // Out of memory first: from here on nobody gets in with it.
                 write(&accounts.open).remove(&sid);
+                // Before it: an account of the same Sid must find none of them.
+                self.remove_keys_of(sid)?;
                 accounts.catalog.remove_account(sid)?;
                 Ok(true)
             }
@@ -310,11 +317,11 @@ impl Store {
     }
 }
 
-fn new_token() -> Result<SecretString, StoreError> {
+pub(crate) fn new_token() -> Result<SecretString, StoreError> {
     Ok(SecretString::from(hex::encode(random()?)))
 }
 
-fn random() -> Result<[u8; 16], StoreError> {
+pub(crate) fn random() -> Result<[u8; 16], StoreError> {
     let mut bytes = [0; 16];
     fill(&mut bytes)?;
     Ok(bytes)
@@ -328,6 +335,6 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), StoreError> {
     })
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

@@ -11,6 +11,7 @@
 mod change;
 mod check;
 mod count;
+mod due;
 mod key;
 mod list;
 mod outbox;
@@ -19,10 +20,10 @@ pub(crate) mod sled;
 #[cfg(test)]
 mod tests;
 
-use reeld_model::{AccountSid, RecordingSid};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{Deletion, EventStatus, Page, Query, StoreError, Subscription};
+use crate::{Action, Deletion, EventStatus, Page, Query, StoreError, Subscription};
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
@@ -38,17 +39,20 @@ pub(crate) enum Insert {
     Taken,
 }
 
+/// Whom to tell of a new recording.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Told<'a> {
+    pub(crate) status: Option<&'a Subscription>,
+    pub(crate) action: Option<&'a Action>,
+}
+
 /// A record as [`Catalog::after`] meets it: `None` where its bytes cannot be read.
 pub(crate) type Met = (RecordingSid, Option<Stored>);
 
 pub(crate) trait Catalog: Send + Sync {
     /// Takes a new record in, with whom to tell of it; where a deleted recording had its Sid, in
     /// that one's place. Durable.
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError>;
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError>;
 
     /// Puts a record in place of the one with its Sid, or in, where there is none. Durable. A
     /// record that has ended brings its event with it, in the same step, where one is asked for.
@@ -126,6 +130,15 @@ pub(crate) trait Catalog: Send + Sync {
 
     /// Removes an account. Durable.
     fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError>;
+
+    /// The API keys as `api_keys` wrote them.
+    fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError>;
+
+    /// Writes an API key. Durable.
+    fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes an API key. Durable.
+    fn remove_key(&self, sid: KeySid) -> Result<(), StoreError>;
 
     /// The events that somebody is still to be told of.
     fn outbox(&self) -> &Outbox;

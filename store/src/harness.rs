@@ -73,6 +73,7 @@ pub(crate) fn new(n: u64) -> NewRecording {
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     }
 }
 

@@ -16,6 +16,7 @@
 //! `docs/ref/storage.md` says what every byte on disk is.
 
 mod accounts;
+mod api_keys;
 mod catalog;
 mod error;
 mod events;
@@ -24,6 +25,7 @@ mod group;
 mod key;
 mod kv;
 mod life;
+mod links;
 mod live;
 mod locks;
 mod media;
@@ -44,9 +46,14 @@ mod verify;
 mod harness;
 
 pub use accounts::Account;
+pub use api_keys::ApiKey;
 pub use error::StoreError;
-pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
+pub use events::{
+    Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,
+    Subscription, VerbEnd,
+};
 pub use life::{Begun, End};
+pub use links::{Link, Reach};
 pub use media::MediaReader;
 pub use query::{Cursor, Page, PageAt, Query, Which};
 pub use read::Deletion;

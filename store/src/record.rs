@@ -7,7 +7,7 @@ use reeld_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Subscription;
+use crate::{Action, Subscription};
 
 /// What the API knows of a recording when it starts one.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct NewRecording {
     pub idempotency_token: Option<String>,
     /// Who is to be told of it.
     pub subscription: Option<Subscription>,
+    /// Who is asked what to do next when it has ended.
+    pub action: Option<Action>,
 }
 
 /// What a call was opened with beside its name, kept with its recordings so that it outlives the

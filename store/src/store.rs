@@ -2,7 +2,7 @@
 //!
 //! Called by the daemon, `api` and the recorder. What can be done with a recording is in `life`
 //! (begin to finish), `read` (get, list, media, delete), `recover`, `verify` and `rebuild`; with
-//! an account, in `accounts`.
+//! an account, in `accounts`, `api_keys` and `links`.
 //!
 //! Everything blocks and may be called from any thread; none of the locks is held over a sync.
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 use crate::accounts::Accounts;
+use crate::api_keys::ApiKeys;
 use crate::catalog::{Catalog, SledCatalog};
 use crate::folder::{self, Held, Room};
 use crate::kv::Kv;
@@ -75,6 +76,7 @@ impl std::fmt::Debug for Store {
 pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
     pub(crate) accounts: Accounts,
+    pub(crate) keys: ApiKeys,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) media: Arc<dyn Media>,
     pub(crate) spool: Arc<Spool>,
@@ -155,11 +157,13 @@ impl Store {
         } = Parts::open(&config)?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
         let accounts = Accounts::open(&config.data_dir, Arc::clone(&catalog))?;
+        let keys = ApiKeys::open(&*catalog)?;
         let reserve = Arc::new(Reserve::open(&config.data_dir)?);
         let spool_folder =
             File::open(spool.folder()).map_err(|e| StoreError::io("open", spool.folder(), e))?;
         let inner = Inner {
             accounts,
+            keys,
             catalog,
             media,
             spool,

@@ -49,6 +49,7 @@ fn begin(store: &Store, n: u8) {
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     });
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
 }

@@ -81,6 +81,7 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                     created_ms: i64::try_from(n).unwrap(),
                     tags: serde_json::Map::new(),
                     idempotency_token: None,
+                    action: None,
                     subscription: Some(Subscription {
                         url: "http://localhost/".to_owned(),
                         method: EventMethod::Post,

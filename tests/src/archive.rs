@@ -95,6 +95,7 @@ fn make(store: &Store, account: &str, old: &Old) -> Record {
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     };
     let sid = new.sid;
     let Ok(Begun::New(_)) = store.begin(new) else {

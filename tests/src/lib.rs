@@ -12,11 +12,13 @@
 //! a fixed time; waiting is polling with a bound ([`patience`]).
 
 pub mod archive;
+pub mod authority;
 pub mod binary;
 pub mod capture_file;
 pub mod client;
 pub mod daemon;
 pub mod judge;
+pub mod line;
 pub mod patience;
 pub mod peer;
 pub mod port_block;
@@ -28,9 +30,13 @@ pub mod sdk;
 pub mod sender;
 pub mod setup;
 pub mod span;
+pub mod speech;
+pub mod tally;
 pub mod tape;
+pub mod virtual_call;
 pub mod wav;
 
+pub use authority::Authority;
 pub use client::{Client, Started};
 pub use daemon::Daemon;
 pub use receiver::Receiver;

@@ -1,4 +1,4 @@
-//! The folder of finished MP3s: which there are, how many bytes, and which was wanted last.
+//! The folder of finished files: which there are, how many bytes, and which was wanted last.
 //!
 //! [`super::Encoder`] owns it under its lock. A file is made under a name that ends in `.part`,
 //! made durable, then renamed: so whatever has a finished name is whole, after a crash too.
@@ -17,9 +17,8 @@ use std::time::SystemTime;
 use lru::LruCache;
 use reeld_model::RecordingSid;
 
-use super::Key;
+use super::{Format, Key};
 
-const FINISHED: &str = "mp3";
 const PART: &str = "part";
 
 /// See the file's header.
@@ -52,13 +51,12 @@ impl Folder {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some(PART) => fs::remove_file(&path)?,
-                Some(FINISHED) => {
-                    if let Some(key) = path.file_stem().and_then(|stem| parse(stem.to_str()?)) {
+                Some(_) | None => {
+                    if let Some(key) = path.file_name().and_then(|name| parse(name.to_str()?)) {
                         let metadata = fs::metadata(&path)?;
                         found.push((metadata.modified()?, key, metadata.len()));
                     }
                 }
-                Some(_) | None => {}
             }
         }
         found.sort_by_key(|(used, ..)| *used);
@@ -86,7 +84,7 @@ impl Folder {
             Ok(file) if file.metadata()?.len() == length => {
                 // The order of use outlives a restart; without it the cache is a little worse.
                 if let Err(error) = file.set_modified(SystemTime::now()) {
-                    tracing::debug!(%error, "an MP3's time could not be set");
+                    tracing::debug!(%error, "a cached file's time could not be set");
                 }
                 Ok(Some(file))
             }
@@ -102,7 +100,7 @@ impl Folder {
         }
     }
 
-    /// A new file for the MP3 of `key`, readable by its owner alone.
+    /// A new file for `key`, readable by its owner alone.
     pub(super) fn temporary(&mut self, key: Key) -> io::Result<Temporary> {
         self.made += 1;
         let path = self.dir.join(format!("{}-{}.{PART}", name(key), self.made));
@@ -118,7 +116,7 @@ impl Folder {
         })
     }
 
-    /// Makes a whole and durable file the MP3 of `key`.
+    /// Makes a whole and durable file that of `key`.
     pub(super) fn keep(&mut self, key: Key, temporary: &Temporary, length: u64) -> io::Result<()> {
         fs::rename(&temporary.path, self.path(key))?;
         self.bytes += length;
@@ -127,7 +125,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes all MP3s of a recording.
+    /// Removes all files of a recording.
     pub(super) fn forget(&mut self, sid: RecordingSid) {
         let keys: Vec<Key> = self
             .index
@@ -155,7 +153,7 @@ impl Folder {
     }
 
     fn path(&self, key: Key) -> PathBuf {
-        self.dir.join(format!("{}.{FINISHED}", name(key)))
+        self.dir.join(name(key))
     }
 }
 
@@ -170,16 +168,19 @@ fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, path = %path.display(), "a cached MP3 could not be removed");
+        tracing::warn!(%error, path = %path.display(), "a cached file could not be removed");
     }
 }
 
 fn name(key: Key) -> String {
-    format!("{}-{}-{}", key.sid, hex::encode(key.hash), key.channels)
+    let hash = hex::encode(key.hash);
+    let extension = key.format.extension();
+    format!("{}-{hash}-{}.{extension}", key.sid, key.channels)
 }
 
 fn parse(name: &str) -> Option<Key> {
-    let mut parts = name.split('-');
+    let (stem, extension) = name.rsplit_once('.')?;
+    let mut parts = stem.split('-');
     let sid = parts.next()?.parse().ok()?;
     let mut hash = [0; 8];
     hex::decode_to_slice(parts.next()?, &mut hash).ok()?;
@@ -188,6 +189,7 @@ fn parse(name: &str) -> Option<Key> {
         sid,
         hash,
         channels,
+        format: Format::of_extension(extension)?,
     };
     // The one spelling that `name` has.
     (self::name(key) == name).then_some(key)

@@ -25,7 +25,7 @@ enum Progress {
     Failed,
 }
 
-/// An MP3 in the making.
+/// A file in the making.
 pub(super) struct Growing {
     temporary: Temporary,
     length: u64,
@@ -82,7 +82,7 @@ impl Growing {
     }
 }
 
-/// An MP3 to read from.
+/// An encoded file to read from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     file: Arc<File>,

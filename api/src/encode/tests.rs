@@ -1,4 +1,4 @@
-//! The MP3 pool and its cache, against real encodings.
+//! The pool and its cache, against real encodings.
 
 use std::io::Cursor;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::*;
-use reeld_codec::wav;
+use reeld_codec::{mp3, wav};
 
 const FRAMES: u64 = 20_000;
 
@@ -16,6 +16,7 @@ fn key(n: u8) -> Key {
         sid: RecordingSid::from_bytes([n; 16]),
         hash: [n; 8],
         channels: 1,
+        format: Format::Mp3,
     }
 }
 

@@ -1,21 +1,21 @@
 //! A thread that encodes, one recording after another.
 //!
 //! [`super::Encoder::new`] starts it. It takes a job under the lock, encodes without it, and takes
-//! the lock again to keep the file. Memory: one piece of sound and its MP3.
+//! the lock again to keep the file. Memory: one piece of sound and what it is encoded to.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
 
-use reeld_codec::mp3::Mp3Encoder;
 use reeld_codec::wav;
 
+use super::format::Coder;
 use super::growing::Growing;
 use super::{Inner, Job, Key, NICENESS, Shared};
 
 /// Bytes of sound encoded at a time: 4 s of mono.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Why an MP3 did not come to its end.
+/// Why a file did not come to its end.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error(transparent)]
@@ -39,7 +39,8 @@ pub(super) fn run(shared: &Shared) {
             Ok(()) => keep(&mut inner, job.key, &job.growing),
             Err(error) => {
                 job.growing.temporary().remove();
-                tracing::error!(sid = %job.key.sid, %error, "an MP3 could not be made");
+                let format = job.key.format.extension();
+                tracing::error!(sid = %job.key.sid, format, %error, "a recording could not be encoded");
                 false
             }
         };
@@ -58,7 +59,7 @@ fn keep(inner: &mut Inner, key: Key, growing: &Arc<Growing>) -> bool {
         .folder
         .keep(key, growing.temporary(), growing.length())
     {
-        tracing::warn!(%error, "an MP3 could not be kept");
+        tracing::warn!(%error, "an encoded file could not be kept");
         growing.temporary().remove();
     }
     true
@@ -83,7 +84,7 @@ fn next(shared: &Shared) -> Option<Job> {
 
 fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
     let channels = job.key.channels;
-    let mut encoder = Mp3Encoder::new(channels, job.rate_hz, job.frames)?;
+    let mut encoder = Coder::new(job.key, job.rate_hz, job.frames)?;
     let mut header = [0; wav::HEADER_BYTES];
     job.wav.read_exact(&mut header)?;
     let mut left = job.frames * u64::from(channels) * u64::from(wav::SAMPLE_BYTES);

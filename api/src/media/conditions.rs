@@ -4,40 +4,50 @@ use http::{HeaderMap, HeaderValue, header};
 use jiff::fmt::rfc2822::DateTimeParser;
 use reeld_store::Record;
 
-use super::{Kind, only, text_header};
+use super::{only, text_header};
 use crate::face::http_date;
 
 /// What tells whether a client's copy is this representation.
 #[derive(Debug)]
-pub(super) struct Validators {
-    /// Strong: the audio's BLAKE3 with what was made of it.
+pub(crate) struct Validators {
+    /// Strong: the BLAKE3 of the audio with what was made of it, or of the document.
     etag: Option<String>,
-    modified_ms: i64,
+    /// None of documents, which also change with what is asked of them.
+    modified_ms: Option<i64>,
 }
 
 impl Validators {
-    pub(super) fn of(record: &Record, kind: Kind, channels: u16) -> Self {
+    /// Of what was made of a recording's audio: `what`, in so many channels.
+    pub(super) fn of(record: &Record, what: &str, channels: u16) -> Self {
         Self {
             etag: record.blake3.map(|hash| {
                 let hash = hex::encode(&hash[..16]);
-                format!("\"{hash}-{}-{channels}\"", kind.extension())
+                format!("\"{hash}-{what}-{channels}\"")
             }),
-            modified_ms: record.updated_ms,
+            modified_ms: Some(record.updated_ms),
         }
     }
 
-    pub(super) fn put(&self, headers: &mut HeaderMap) {
+    /// Of a document's bytes.
+    pub(crate) fn of_document(bytes: &[u8]) -> Self {
+        let hash = hex::encode(&blake3::hash(bytes).as_bytes()[..16]);
+        Self {
+            etag: Some(format!("\"{hash}\"")),
+            modified_ms: None,
+        }
+    }
+
+    pub(crate) fn put(&self, headers: &mut HeaderMap) {
         if let Some(etag) = &self.etag {
             headers.insert(header::ETAG, text_header(etag.clone()));
         }
-        headers.insert(
-            header::LAST_MODIFIED,
-            text_header(http_date(self.modified_ms)),
-        );
+        if let Some(ms) = self.modified_ms {
+            headers.insert(header::LAST_MODIFIED, text_header(http_date(ms)));
+        }
     }
 
     /// Whether the client has this already: 304 (§13.2.2; `If-None-Match` goes first).
-    pub(super) fn is_unchanged(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_unchanged(&self, headers: &HeaderMap) -> bool {
         if headers.contains_key(header::IF_NONE_MATCH) {
             let texts = headers
                 .get_all(header::IF_NONE_MATCH)
@@ -51,7 +61,8 @@ impl Validators {
         }
         only(headers, &header::IF_MODIFIED_SINCE)
             .and_then(parse_date)
-            .is_some_and(|since_s| self.modified_s() <= since_s)
+            .zip(self.modified_s())
+            .is_some_and(|(since_s, modified_s)| modified_s <= since_s)
     }
 
     /// Whether a range may be answered with a part: no `If-Range`, or one that names exactly this
@@ -63,11 +74,12 @@ impl Validators {
         let Ok(value) = value else {
             return false;
         };
-        self.etag.as_deref() == Some(value) || parse_date(value) == Some(self.modified_s())
+        self.etag.as_deref() == Some(value)
+            || parse_date(value).is_some_and(|date_s| self.modified_s() == Some(date_s))
     }
 
-    fn modified_s(&self) -> i64 {
-        self.modified_ms.div_euclid(1_000)
+    fn modified_s(&self) -> Option<i64> {
+        self.modified_ms.map(|ms| ms.div_euclid(1_000))
     }
 }
 
@@ -87,7 +99,7 @@ mod tests {
     fn validators() -> Validators {
         Validators {
             etag: Some("\"ab-wav-1\"".into()),
-            modified_ms: 1_207_026_435_999,
+            modified_ms: Some(1_207_026_435_999),
         }
     }
 

@@ -28,11 +28,11 @@ pub(super) fn of_sound(sound: Sound, span: Span) -> Body {
     Body::new(channel)
 }
 
-/// `span` of an MP3, as far as it is made.
-pub(super) fn of_mp3(source: Source, span: Span) -> Body {
+/// `span` of an encoded file, as far as it is made.
+pub(super) fn of_encoded(source: Source, span: Span) -> Body {
     let (mut feed, channel) = Channel::new(1);
     tokio::spawn(async move {
-        let outcome = feed_mp3(&mut feed, source, span).await;
+        let outcome = feed_encoded(&mut feed, source, span).await;
         end(feed, outcome);
     });
     Body::new(channel)
@@ -64,7 +64,7 @@ async fn feed_sound(feed: &mut Feed, mut sound: Sound, span: Span) -> io::Result
     Ok(())
 }
 
-async fn feed_mp3(feed: &mut Feed, mut source: Source, span: Span) -> io::Result<()> {
+async fn feed_encoded(feed: &mut Feed, mut source: Source, span: Span) -> io::Result<()> {
     let mut at = span.start;
     while at < span.end {
         let available = source.available(at).await?.min(span.end);

@@ -32,6 +32,10 @@ fn paths_of_the_seed_and_their_aliases() {
         Some((recording, Extension::Mp3))
     );
     assert_eq!(
+        parse("/2010-04-01/Accounts/{AC}/Recordings/{RE}.peaks.json"),
+        Some((recording, Extension::Peaks))
+    );
+    assert_eq!(
         parse("/2010-04-01/Accounts/{AC}/Calls/{CA}/Recordings/Twilio.CURRENT.json"),
         Some((
             Resource::CallRecording(CA.parse().unwrap(), RecordingRef::Current),
@@ -58,7 +62,7 @@ fn what_names_nothing() {
         "/2008-08-01/Accounts/{AC}/Recordings/RE123",
         "/2008-08-01/Accounts/{AC}/Recordings/{CA}",
         "/2008-08-01/Accounts/{AC}/Recordings/{RE}.exe",
-        "/2008-08-01/Accounts/{AC}/Recordings/{RE}.peaks.json",
+        "/2008-08-01/Accounts/{AC}/Recordings/{RE}.peaks.xml",
         "/2008-08-01/Accounts/{AC}/Recordings/../{RE}",
         "/2008-08-01/Accounts/{AC}/Recordings.wav",
         "/2008-08-01/Accounts/{AC}//Recordings",

@@ -73,6 +73,7 @@ impl House {
         let mut settings = Settings {
             public_url: None,
             media_auth: MediaAuth::Public,
+            link_lifetime: None,
             start_unknown_call: true,
             timezone: TimeZone::fixed(offset(-4)),
             limits: Limits::default(),
@@ -103,6 +104,7 @@ impl House {
             settings,
             store.clone(),
             Arc::clone(&capture) as Arc<dyn reeld_model::Control>,
+            Arc::default(),
             Arc::new(move || now.load(Ordering::SeqCst)),
         )
         .unwrap();
@@ -303,6 +305,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     }
 }
 

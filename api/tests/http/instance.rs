@@ -191,7 +191,8 @@ fn what_is_not_there_is_404_in_the_paths_face() {
     for path in [
         format!("2008/Recordings/{}", sid(9)),
         "2008/Recordings/RE1".to_owned(),
-        format!("2008/Recordings/{}.opus", sid(1)),
+        format!("2008/Recordings/{}.flac", sid(1)),
+        format!("2008/Recordings/{}.opus", sid(9)),
         "/".to_owned(),
         format!("/2008-08-01/Accounts/{OTHER_AC}/Recordings/{}", sid(1)),
         format!(

@@ -14,6 +14,8 @@ mod control;
 mod faces;
 mod harness;
 mod instance;
+mod links;
 mod list;
 mod media;
 mod quality;
+mod representations;

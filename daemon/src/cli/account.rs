@@ -1,4 +1,4 @@
-//! `reeld account`: accounts of the running daemon, or of the data folder when none runs.
+//! `reeld account`: accounts and their API keys of the running daemon, or of the data folder when none runs.
 
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Subcommand;
 use jiff::Timestamp;
-use reeld_model::AccountSid;
+use reeld_model::{AccountSid, KeySid};
 use secrecy::ExposeSecret;
 
 use super::Source;
 use crate::socket::client::reach;
-use crate::socket::message::{AccountLine, Reply, Request};
+use crate::socket::message::{AccountLine, KeyLine, Reply, Request};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Account {
@@ -45,6 +45,49 @@ pub(super) enum Account {
         #[command(flatten)]
         source: Source,
     },
+    /// Makes, lists and removes API keys: further credentials of an account
+    #[command(subcommand)]
+    Key(Key),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Makes a key and prints its Sid and secret; the secret is shown this once
+    Add {
+        /// Whose it is
+        account: AccountSid,
+        /// Its name to people
+        #[arg(default_value = "")]
+        name: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Lists the keys
+    List {
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Removes a key; it is good no more
+    Remove {
+        /// Which
+        sid: KeySid,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+impl Key {
+    fn request(self) -> (Source, Request) {
+        match self {
+            Self::Add {
+                account,
+                name,
+                source,
+            } => (source, Request::KeyAdd { account, name }),
+            Self::List { source } => (source, Request::KeyList),
+            Self::Remove { sid, source } => (source, Request::KeyRemove { sid }),
+        }
+    }
 }
 
 impl Account {
@@ -54,6 +97,7 @@ impl Account {
             Self::List { source } => (source, Request::AccountList),
             Self::Remove { sid, source } => (source, Request::AccountRemove { sid }),
             Self::Rotate { sid, source } => (source, Request::AccountRotate { sid }),
+            Self::Key(key) => key.request(),
         };
         let may_make = matches!(request, Request::AccountAdd { .. });
         let reply = reach(&source.config()?, may_make)?.ask(request, &mut |_| {})?;
@@ -87,6 +131,28 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
                 writeln!(out, "{sid}  {made:.0}  {from:13}  {name}")?;
             }
         }
+        Reply::Key {
+            sid,
+            account,
+            secret,
+        } => {
+            writeln!(out, "account_sid = \"{account}\"")?;
+            writeln!(out, "key_sid = \"{sid}\"")?;
+            writeln!(out, "secret = \"{}\"", secret.0.expose_secret())?;
+            writeln!(stderr(), "The secret is shown this once: keep it.")?;
+        }
+        Reply::Keys { keys } => {
+            for KeyLine {
+                sid,
+                account,
+                name,
+                created_ms,
+            } in keys
+            {
+                let made = Timestamp::from_millisecond(*created_ms)?;
+                writeln!(out, "{sid}  {account}  {made:.0}  {name}")?;
+            }
+        }
         Reply::Removed => writeln!(out, "removed")?,
         Reply::Progress { .. }
         | Reply::Report { .. }
@@ -95,6 +161,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         | Reply::Imported(_)
         | Reply::Callbacks { .. }
         | Reply::Retried { .. }
+        | Reply::Link { .. }
         | Reply::Refused { .. } => {
             bail!("the daemon answered something else than was asked")
         }

@@ -60,6 +60,9 @@ impl Callbacks {
             Reply::Token { .. }
             | Reply::Accounts { .. }
             | Reply::Removed
+            | Reply::Key { .. }
+            | Reply::Keys { .. }
+            | Reply::Link { .. }
             | Reply::Progress { .. }
             | Reply::Report { .. }
             | Reply::Recording(_)

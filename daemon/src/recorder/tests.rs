@@ -32,6 +32,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
         tags: Default::default(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     };
     let recording = new.sid;
     assert!(matches!(store.begin(new).unwrap(), Begun::New(_)));

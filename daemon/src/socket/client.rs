@@ -164,6 +164,9 @@ impl Reached {
                     | Reply::Recording(_)
                     | Reply::Status(_)
                     | Reply::Callbacks { .. }
+                    | Reply::Key { .. }
+                    | Reply::Keys { .. }
+                    | Reply::Link { .. }
                     | Reply::Retried { .. } => {
                         bail!("the daemon answered something else than was asked")
                     }

@@ -3,8 +3,10 @@
 
 use std::fmt;
 
-use reeld_model::{AccountSid, RecordingSid};
-use reeld_store::{Account, DeadEvent, Event, Finding, Health, VerifyProgress, VerifyReport};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
+use reeld_store::{
+    Account, ApiKey, DeadEvent, Event, Finding, Health, VerifyProgress, VerifyReport,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -33,6 +35,29 @@ pub enum Request {
     AccountRotate {
         /// Which.
         sid: AccountSid,
+    },
+    /// Makes an API key of an account.
+    KeyAdd {
+        /// Whose.
+        account: AccountSid,
+        /// Its name to people.
+        name: String,
+    },
+    /// Lists the API keys.
+    KeyList,
+    /// Removes an API key.
+    KeyRemove {
+        /// Which.
+        sid: KeySid,
+    },
+    /// Signs a link to a recording.
+    Link {
+        /// Which.
+        sid: RecordingSid,
+        /// One of `reeld_api::link::FORMATS`, or none for the WAV.
+        format: Option<String>,
+        /// How long it is good for, seconds.
+        expires_in_s: u64,
     },
     /// Reads every record and its media back.
     Verify,
@@ -69,7 +94,26 @@ pub enum Reply {
         /// All of them.
         accounts: Vec<AccountLine>,
     },
-    /// The account is gone.
+    /// A new API key, its secret shown this once.
+    Key {
+        /// Its Sid.
+        sid: KeySid,
+        /// Whose it is.
+        account: AccountSid,
+        /// Its secret.
+        secret: Token,
+    },
+    /// The API keys.
+    Keys {
+        /// All of them.
+        keys: Vec<KeyLine>,
+    },
+    /// A signed link.
+    Link {
+        /// Path and query of its URL.
+        path: String,
+    },
+    /// The account or key is gone.
     Removed,
     /// How far a verify or an import is.
     Progress {
@@ -127,6 +171,19 @@ pub struct AccountLine {
     pub created_ms: i64,
     /// Whether it comes from the configuration.
     pub configured: bool,
+}
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyLine {
+    /// Its Sid.
+    pub sid: KeySid,
+    /// Whose it is.
+    pub account: AccountSid,
+    /// Its name to people.
+    pub name: String,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created_ms: i64,
 }
 
 /// Callbacks that are shown at once.
@@ -222,7 +279,7 @@ impl From<Event> for CallbackLine {
     fn from(event: Event) -> Self {
         Self {
             sid: event.sid,
-            status: event.status.as_str().to_owned(),
+            status: event.name().to_owned(),
             host: event.host().to_owned(),
             made_ms: event.made_ms,
             at_ms: event.next_ms,
@@ -254,6 +311,23 @@ impl From<Account> for AccountLine {
             name,
             created_ms,
             configured,
+        }
+    }
+}
+
+impl From<ApiKey> for KeyLine {
+    fn from(key: ApiKey) -> Self {
+        let ApiKey {
+            sid,
+            account,
+            name,
+            created_ms,
+        } = key;
+        Self {
+            sid,
+            account,
+            name,
+            created_ms,
         }
     }
 }

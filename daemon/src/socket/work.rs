@@ -1,7 +1,9 @@
 //! What a request does to the store. Blocking: the server calls it on a thread for that, the command
 //! line directly when it has opened the folder itself. A refusal is a reply, not an error.
 
-use reeld_store::{Store, StoreError};
+use reeld_api::link;
+use reeld_model::RecordingSid;
+use reeld_store::{Link, Reach, Store, StoreError};
 
 use super::message::{CallbackLine, MOST_CALLBACKS, Reply, Request, Token};
 use crate::clock;
@@ -45,6 +47,32 @@ fn try_out(
                 reason: format!("there is no account {sid}"),
             },
         },
+        Request::KeyAdd { account, name } => match store.add_key(account, &name)? {
+            Some((sid, secret)) => Reply::Key {
+                sid,
+                account,
+                secret: Token(secret),
+            },
+            None => Reply::Refused {
+                reason: format!(
+                    "there is no account {account} here; a running daemon knows those of its configuration too"
+                ),
+            },
+        },
+        Request::KeyList => Reply::Keys {
+            keys: store.keys().into_iter().map(Into::into).collect(),
+        },
+        Request::KeyRemove { sid } => match store.remove_key(sid)? {
+            true => Reply::Removed,
+            false => Reply::Refused {
+                reason: format!("there is no API key {sid}"),
+            },
+        },
+        Request::Link {
+            sid,
+            format,
+            expires_in_s,
+        } => signed_link(store, sid, format.as_deref(), expires_in_s)?,
         Request::Verify => store.verify(&mut |now| progress(now.into()))?.into(),
         Request::Show { sid } => match store.find(sid)? {
             Some(record) => Reply::Recording(Box::new(record.into())),
@@ -67,6 +95,39 @@ fn try_out(
         Request::Import(_) => Reply::Refused {
             reason: "no open file came with the request".to_owned(),
         },
+    })
+}
+
+/// A link to a recording that is there, of an account that is.
+fn signed_link(
+    store: &Store,
+    sid: RecordingSid,
+    format: Option<&str>,
+    expires_in_s: u64,
+) -> Result<Reply, StoreError> {
+    let refused = |reason| Ok(Reply::Refused { reason });
+    let Some(record) = store.find(sid)? else {
+        return refused(format!("there is no recording {sid}"));
+    };
+    let Some(reach) = format.map_or(Some(Reach::Sound), link::reach_of) else {
+        return refused("there is no such format".to_owned());
+    };
+    let now_s = u64::try_from(clock::unix_ms() / 1_000).unwrap_or(0);
+    let link = Link {
+        account: record.account,
+        sid,
+        reach,
+        expires_s: now_s.saturating_add(expires_in_s.min(link::MOST_SECONDS)),
+    };
+    let Some(query) = store.signed_query(&link) else {
+        // Nobody could be let in by it.
+        return refused(format!(
+            "the recording's account {} is gone, or is the configuration's and no daemon runs",
+            record.account
+        ));
+    };
+    Ok(Reply::Link {
+        path: link::url("", &link, format, &query),
     })
 }
 

@@ -15,7 +15,7 @@
 //! | `l` sid | nothing: the record is live |
 //! | `x` sid | nothing: a tombstone, a deletion that is not over |
 //! | `t` account token-hash | sid |
-//! | `s` sid, `o` sid number, `d` died sid number | subscriptions and events (`outbox`) |
+//! | `s` sid, `v` sid, `o` sid number, `d` died sid number | subscriptions, actions and events (`outbox`) |
 //! | `n` level account bucket | a count for each view |
 //! | `m` account call | a count for each view |
 //!
@@ -27,6 +27,7 @@ use std::ops::Range;
 
 use reeld_model::{AccountSid, CallSid, RecordingSid};
 
+use crate::events::Number;
 use crate::{Record, Stage};
 
 /// Which records an index has.
@@ -125,6 +126,7 @@ pub(crate) const PURGE: u8 = b'p';
 pub(crate) const LIVE: u8 = b'l';
 pub(crate) const TOMBSTONE: u8 = b'x';
 pub(crate) const SUBSCRIPTION: u8 = b's';
+pub(crate) const ACTION: u8 = b'v';
 pub(crate) const EVENT: u8 = b'o';
 pub(crate) const DEAD: u8 = b'd';
 pub(crate) const COUNT: u8 = b'n';
@@ -132,7 +134,7 @@ pub(crate) const CALL_COUNT: u8 = b'm';
 pub(crate) const LISTED_INDEX: u8 = b'b';
 pub(crate) const CALL_INDEX: u8 = b'c';
 
-/// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`TOMBSTONE`] or [`SUBSCRIPTION`].
+/// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
 pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
     join(tag, &[sid.as_bytes()])
 }
@@ -267,23 +269,23 @@ pub(crate) fn parts_of_call_count(key: &[u8]) -> Option<(AccountSid, CallSid)> {
 }
 
 /// An event that waits, by its number among its recording's.
-pub(crate) fn event(sid: RecordingSid, number: u8) -> Vec<u8> {
-    join(EVENT, &[sid.as_bytes(), &[number]])
+pub(crate) fn event(sid: RecordingSid, number: Number) -> Vec<u8> {
+    join(EVENT, &[sid.as_bytes(), &[number as u8]])
 }
 
 /// The recording and number of a key of [`EVENT`].
-pub(crate) fn parts_of_event(key: &[u8]) -> Option<(RecordingSid, u8)> {
+pub(crate) fn parts_of_event(key: &[u8]) -> Option<(RecordingSid, Number)> {
     let (sid, number) = key.get(1..)?.split_first_chunk()?;
     match number {
-        [number] => Some((RecordingSid::from_bytes(*sid), *number)),
+        [number] => Some((RecordingSid::from_bytes(*sid), Number::of(*number)?)),
         _ => None,
     }
 }
 
 /// An event that was given up on at `died_ms`; a time before 1970 counts as 1970.
-pub(crate) fn dead(died_ms: i64, sid: RecordingSid, number: u8) -> Vec<u8> {
+pub(crate) fn dead(died_ms: i64, sid: RecordingSid, number: Number) -> Vec<u8> {
     let died = u64::try_from(died_ms).unwrap_or(0).to_be_bytes();
-    join(DEAD, &[&died, sid.as_bytes(), &[number]])
+    join(DEAD, &[&died, sid.as_bytes(), &[number as u8]])
 }
 
 /// When the event of a key of [`DEAD`] was given up on.

@@ -13,16 +13,16 @@
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
 
-use reeld_model::{AccountSid, RecordingSid};
+use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use super::change::changes;
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, check, count, list, outbox};
+use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError, Subscription};
+use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -30,6 +30,7 @@ pub(crate) struct SledCatalog {
     kv: Arc<Kv>,
     meta: Table,
     accounts: Table,
+    keys: Table,
     generation: u32,
     table: Table,
     order: RwLock<()>,
@@ -50,12 +51,14 @@ impl SledCatalog {
 
     fn of_generation(kv: Arc<Kv>, meta: Table, generation: u32) -> Result<Self, StoreError> {
         let accounts = kv.table("accounts")?;
+        let keys = kv.table("keys")?;
         let table = kv.table(&table_name(generation))?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         Ok(Self {
             kv,
             meta,
             accounts,
+            keys,
             generation,
             table,
             order: RwLock::default(),
@@ -82,27 +85,29 @@ impl SledCatalog {
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable; the event that became sendable once it is.
+    /// [`Catalog::put`], not yet durable; the events that become sendable once it is.
     pub(crate) fn place(
         &self,
         stored: &Stored,
         ending: Option<EventStatus>,
-    ) -> Result<Option<Event>, StoreError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let _order = write(&self.order);
         let old = self.read_either(stored.record.sid)?;
         let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
-        let event = outbox::end(&self.table, &mut changes, stored, ending)?;
+        let events = outbox::end(&self.table, &mut changes, stored, ending)?;
         self.table.apply(changes)?;
-        Ok(event)
+        Ok(events)
     }
 
-    /// [`SledCatalog::place`], durable, and its event let out.
+    /// [`SledCatalog::place`], durable, and its events let out.
     fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
-        let event = self.place(stored, ending)?;
+        let events = self.place(stored, ending)?;
         self.commit()?;
-        if let Some(event) = event {
-            self.outbox.added(&event, false);
-        } else if stored.record.stage != Stage::Live {
+        for event in &events {
+            self.outbox.added(event, false);
+        }
+        if stored.record.stage != Stage::Live {
+            // What has ended has begun, also where nobody asked for its end.
             self.outbox.announce(stored.record.sid);
         }
         Ok(())
@@ -214,16 +219,22 @@ impl SledCatalog {
     }
 }
 
+/// A table's values by their Sids, of which `sid` makes one.
+fn by_sid<S>(table: &Table, sid: impl Fn([u8; 16]) -> S) -> Result<Vec<(S, Vec<u8>)>, StoreError> {
+    let pairs = table.range(..).map(|pair| {
+        let (key, bytes) = pair?;
+        let key = key.as_ref().try_into().map_err(|_| count::damaged())?;
+        Ok((sid(key), bytes.to_vec()))
+    });
+    pairs.collect()
+}
+
 fn table_name(generation: u32) -> String {
     format!("catalog-{generation}")
 }
 
 impl Catalog for SledCatalog {
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError> {
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError> {
         let sid = stored.record.sid;
         let event = {
             let _order = write(&self.order);
@@ -238,7 +249,7 @@ impl Catalog for SledCatalog {
             }
             let deleted = self.read_by(key::DELETED_PLACE, sid)?;
             let mut changes = changes(&self.table, deleted.as_ref(), Some(stored))?;
-            let event = outbox::begin(&mut changes, stored, subscription);
+            let event = outbox::begin(&mut changes, stored, told);
             self.table.apply(changes)?;
             event
         };
@@ -381,14 +392,7 @@ impl Catalog for SledCatalog {
     }
 
     fn accounts(&self) -> Result<Vec<(AccountSid, Vec<u8>)>, StoreError> {
-        self.accounts
-            .range(..)
-            .map(|pair| {
-                let (sid, bytes) = pair?;
-                let sid = sid.as_ref().try_into().map(AccountSid::from_bytes);
-                Ok((sid.map_err(|_| count::damaged())?, bytes.to_vec()))
-            })
-            .collect()
+        by_sid(&self.accounts, AccountSid::from_bytes)
     }
 
     fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError> {
@@ -402,6 +406,24 @@ impl Catalog for SledCatalog {
         let mut changes = Changes::default();
         changes.remove(sid.as_bytes().to_vec());
         self.accounts.apply(changes)?;
+        self.commit()
+    }
+
+    fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError> {
+        by_sid(&self.keys, KeySid::from_bytes)
+    }
+
+    fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.put(sid.as_bytes().to_vec(), bytes);
+        self.keys.apply(changes)?;
+        self.commit()
+    }
+
+    fn remove_key(&self, sid: KeySid) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        changes.remove(sid.as_bytes().to_vec());
+        self.keys.apply(changes)?;
         self.commit()
     }
 

@@ -253,7 +253,7 @@ proptest! {
             match op {
                 Op::Insert(n, account, call, time, stage) => {
                     let new = stored(n, account, call, time, stage);
-                    prop_assert_eq!(catalog.insert(&new, None).unwrap(), model.insert(&new));
+                    prop_assert_eq!(catalog.insert(&new, Told::default()).unwrap(), model.insert(&new));
                 }
                 Op::Put(n, stage) => {
                     let Some(place) = model.place_of(n) else { continue };
@@ -476,7 +476,10 @@ fn a_list_is_of_one_instant_while_writers_run() {
                     let created_ms = T0 + i64::try_from(n).unwrap() * 100;
                     let mut stored = stored(n, 1, 1, created_ms, Stage::Live);
                     stored.token = None;
-                    assert_eq!(catalog.insert(&stored, None).unwrap(), Insert::New);
+                    assert_eq!(
+                        catalog.insert(&stored, Told::default()).unwrap(),
+                        Insert::New
+                    );
                     stored.record.stage = Stage::Completed;
                     catalog.put(&stored).unwrap();
                     if n % 3 == 0 {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use reeld_model::{Channels, EndedBy, Trim};
 use tempfile::TempDir;
 
-use crate::catalog::Insert;
+use crate::catalog::{Insert, Told};
 use crate::harness::*;
 use crate::stored::Stored;
 use crate::{Deletion, MediaKind, NewRecording, Record, Recovery, Stage, Store, seal};
@@ -102,7 +102,10 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
     if let Point::B2 | Point::B3 = point {
         return Then::Nothing;
     }
-    assert_eq!(inner.catalog.insert(&begun, None).unwrap(), Insert::New);
+    assert_eq!(
+        inner.catalog.insert(&begun, Told::default()).unwrap(),
+        Insert::New
+    );
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
