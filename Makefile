@@ -19,11 +19,13 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl python3 python3-venv
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng python3 python3-venv \
+	nodejs npm
 
-# Twilio's own SDKs, which judge the API (tests/tests/twilio_python.rs): today's and an old one.
-# Beside them what reads our own description of it and asks for all of it (tests/tests/schemathesis.rs).
-SDKS := twilio-9 twilio-6 schemathesis
+# Twilio's own SDKs, which judge the API (tests/src/sdk.rs): of each language today's and an old one,
+# and the one of 2011. Beside them what reads our own description of it and asks for all of it
+# (tests/tests/schemathesis.rs).
+SDKS := twilio-9 twilio-6 twilio-node-6 twilio-node-3 twilio-2 schemathesis
 
 # What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
 SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
@@ -45,7 +47,7 @@ soak: build-tools
 	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp pcap call
+FUZZ_TARGETS := rtp rtcp sdp twiml pcap call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
@@ -72,6 +74,14 @@ target/scores-venv/installed: tests/scores/requirements.txt
 	@.ci/need $(SCORES_PACKAGES)
 	python3 -m venv target/scores-venv
 	target/scores-venv/bin/pip install -q -r tests/scores/requirements.txt
+	touch $@
+
+# Versions are pinned in the file; a lock file would name the registry's hosts.
+target/sdk-%/installed: tests/sdk/%.json
+	@.ci/need nodejs npm
+	@mkdir -p target/sdk-$*
+	cp tests/sdk/$*.json target/sdk-$*/package.json
+	npm install --prefix target/sdk-$* --no-package-lock --no-audit --no-fund --loglevel=error
 	touch $@
 
 target/sdk-%/installed: tests/sdk/%.txt

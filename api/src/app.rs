@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use reeld_callbacks::Figures;
 use reeld_model::{Answer, CallView, Command, Control, RecordingView, Refusal, Request};
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
@@ -19,6 +20,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) control: Arc<dyn Control>,
+    /// What the sender of callbacks has counted.
+    pub(crate) callbacks: Arc<Figures>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) encoder: Encoder,

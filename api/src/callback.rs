@@ -1,4 +1,5 @@
-//! The parameters that say who is told of a recording: `RecordingStatusCallback` and its two.
+//! The parameters that say who is told of a recording: `RecordingStatusCallback` and its two, and
+//! the `<Record>` verb's `Action` and `Method`.
 //!
 //! Called by `start`. A URL that may not be sent to is refused here, by name, and not found out by
 //! a callback that never comes; `callbacks::target` decides.
@@ -12,6 +13,10 @@ use crate::params::Params;
 const URL: &str = "RecordingStatusCallback";
 const METHOD: &str = "RecordingStatusCallbackMethod";
 const EVENT: &str = "RecordingStatusCallbackEvent";
+const ACTION: &str = "Action";
+const ACTION_METHOD: &str = "Method";
+
+const METHODS: [(&str, EventMethod); 2] = [("POST", EventMethod::Post), ("GET", EventMethod::Get)];
 
 /// Whom to tell, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +30,7 @@ impl Callback {
     /// Takes the parameters out of `form`; `None` where nobody is to be told.
     pub(crate) fn read(form: &mut Params, allow: &Allow) -> Result<Option<Self>, Fault> {
         let method = form
-            .choice(
-                METHOD,
-                code::INVALID,
-                &[("POST", EventMethod::Post), ("GET", EventMethod::Get)],
-            )?
+            .choice(METHOD, code::INVALID, &METHODS)?
             .unwrap_or(EventMethod::Post);
         let mut events = Vec::new();
         // Repeated, or one value with spaces between, as the SDKs of different years send it.
@@ -54,16 +55,41 @@ impl Callback {
         if events.is_empty() {
             events.push(EventStatus::Completed);
         }
-        let url = form.take(URL)?.filter(|url| !url.is_empty());
-        let Some(url) = url else { return Ok(None) };
-        // Its value is not repeated: it may have a password.
-        Target::parse(&url, allow).map_err(|why| Fault::invalid(URL, why))?;
-        Ok(Some(Self {
+        let url = url(form, URL, allow)?;
+        Ok(url.map(|url| Self {
             url,
             method,
             events,
         }))
     }
+}
+
+/// The `<Record>` verb's action: who is asked what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ActionTo {
+    pub(crate) url: String,
+    pub(crate) method: EventMethod,
+}
+
+impl ActionTo {
+    /// Takes the parameters out of `form`; `None` where nobody is to be asked.
+    pub(crate) fn read(form: &mut Params, allow: &Allow) -> Result<Option<Self>, Fault> {
+        let method = form
+            .choice(ACTION_METHOD, code::METHOD_OF_ACTION, &METHODS)?
+            .unwrap_or(EventMethod::Post);
+        let url = url(form, ACTION, allow)?;
+        Ok(url.map(|url| Self { url, method }))
+    }
+}
+
+/// A URL that may be sent to. A relative one is refused, as there is nothing that it is relative to.
+fn url(form: &mut Params, name: &str, allow: &Allow) -> Result<Option<String>, Fault> {
+    let Some(url) = form.take(name)?.filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    // Its value is not repeated: it may have a password.
+    Target::parse(&url, allow).map_err(|why| Fault::invalid(name, why))?;
+    Ok(Some(url))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_model::{CallSid, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection};
-use reeld_store::{PageAt, Query, Record};
+use reeld_store::{PageAt, Query, Record, Which};
 
 use crate::answer;
 use crate::app::Declined;
@@ -225,7 +225,7 @@ async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
                 call: Some(call),
                 from_ms: None,
                 until_ms: None,
-                include_unfinished: true,
+                which: Which::Undeleted,
                 at: PageAt::Number(page),
                 page_size: 1,
             };

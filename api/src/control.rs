@@ -15,15 +15,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, Response, StatusCode};
 use reeld_model::{
-    Answer, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
+    Answer, Beep, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
     PauseBehavior, RecordingRef, RecordingSid, Refusal, StartRecording,
 };
-use reeld_store::{Begun, NewRecording, Parties, Record, Stage, Subscription};
+use reeld_store::{Action, Begun, Dialect, NewRecording, Parties, Record, Stage, Subscription};
 
 use crate::answer;
 use crate::app::{App, Declined};
 use crate::calls::{call_parameters, random_bytes, set_location};
 use crate::dispatch::Asked;
+use crate::face::Version;
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
 use crate::path::{Resource, path_of};
@@ -60,16 +61,23 @@ pub(crate) async fn start(
     // A call that this opens gets both tracks, so that its next recording can have either.
     let open = call_parameters(asked, call, &mut form)?;
     let sid = RecordingSid::from_bytes(random_bytes()?);
+    let version = asked.target.version;
+    let recording_url =
+        asked.base_url() + &path_of(version, asked.target.account, &Resource::Recording(sid));
     let subscription = wanted.callback.map(|callback| Subscription {
         url: callback.url,
         method: callback.method,
         events: callback.events,
-        recording_url: asked.base_url()
-            + &path_of(
-                asked.target.version,
-                asked.target.account,
-                &Resource::Recording(sid),
-            ),
+        recording_url: recording_url.clone(),
+    });
+    let action = wanted.action.map(|action| Action {
+        url: action.url,
+        method: action.method,
+        recording_url,
+        dialect: match version {
+            Version::V2008 => Dialect::V2008,
+            Version::V2010 => Dialect::V2010,
+        },
     });
     let new = NewRecording {
         sid,
@@ -84,6 +92,7 @@ pub(crate) async fn start(
         tags: wanted.tags,
         idempotency_token: idempotency_token(&asked.headers)?,
         subscription,
+        action,
     };
     let start = StartRecording {
         sid: new.sid,
@@ -91,6 +100,7 @@ pub(crate) async fn start(
         track: new.track,
         trim: new.trim,
         rules: wanted.rules,
+        beep: if wanted.beep { Some(beep()?) } else { None },
     };
     let started = tokio::spawn(carry_out(Arc::clone(app), new, open, start))
         .await
@@ -119,6 +129,16 @@ pub(crate) async fn start(
     let mut response = answer::document(status, &view.document(), asked.face(), &asked.zone())?;
     set_location(&mut response, asked, &view.resource());
     Ok(response)
+}
+
+/// What a beep's stream begins with.
+fn beep() -> Result<Beep, Fault> {
+    let [a, b, c, d, e, f, g, h, i, j, ..] = random_bytes()?;
+    Ok(Beep {
+        ssrc: u32::from_be_bytes([a, b, c, d]),
+        sequence: u16::from_be_bytes([e, f]),
+        timestamp: u32::from_be_bytes([g, h, i, j]),
+    })
 }
 
 /// What the recording's call was opened with, or is by this start. Asked for beforehand, since the

@@ -132,9 +132,11 @@ async fn respond(
     };
     // Who has credentials is judged by them.
     let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
-    if let Some((sid, link)) = link {
+    if is_public(app.settings.media_auth, &target, verb) {
+        // What a player adds to a public URL is its own affair.
+    } else if let Some((sid, link)) = link {
         link.check(&app, peer, target.account, sid, target.extension)?;
-    } else if !is_public(app.settings.media_auth, &target, verb) {
+    } else {
         let store = &app.store;
         let account =
             app.gate.admit(
@@ -230,7 +232,7 @@ pub(crate) const fn verbs(resource: &Resource) -> (&'static str, &'static [Verb]
             ("GET, HEAD", &[Verb::Get, Verb::Head])
         }
         Resource::Recording(_) => ("GET, HEAD, DELETE", &[Verb::Get, Verb::Head, Verb::Delete]),
-        // A name for control alone: what runs is shown by its own name.
+        // The latter is a name for control alone: what runs is shown by its own name.
         Resource::Calls
         | Resource::Links(_)
         | Resource::CallRecording(_, RecordingRef::Current) => ("POST", &[Verb::Post]),

@@ -31,6 +31,12 @@ pub(crate) mod code {
     pub(crate) const THROTTLED: u32 = 20429;
     /// The call cannot be recorded in its state.
     pub(crate) const CALL_STATE: u32 = 21220;
+    /// `Twiml` that is no XML.
+    pub(crate) const TWIML: u32 = 12100;
+    /// `Twiml` that is not what is taken.
+    pub(crate) const TWIML_SCHEMA: u32 = 12200;
+    /// `Method` of the Record verb.
+    pub(crate) const METHOD_OF_ACTION: u32 = 13610;
     /// `Timeout` of the Record verb.
     pub(crate) const TIMEOUT: u32 = 13611;
     /// `MaxLength` of the Record verb.
@@ -245,6 +251,7 @@ impl From<Refusal> for Fault {
             Refusal::IllegalStep { .. } => Self::parameter("Status", refusal, code::ILLEGAL_STEP),
             Refusal::Sdp(_) => Self::invalid("Sdp", refusal),
             Refusal::TrackNotOpen(_) => Self::parameter("RecordingTrack", refusal, code::TRACK),
+            Refusal::Beep(_) => Self::parameter("PlayBeep", refusal, code::PLAY_BEEP),
             Refusal::Source(_) => Self::invalid("RemoteAddress", refusal),
             Refusal::NoPort(_)
             | Refusal::TooManyRecordings(_)

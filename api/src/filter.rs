@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use reeld_model::{AccountSid, CallSid};
-use reeld_store::{PageAt, Query};
+use reeld_store::{PageAt, Query, Which};
 
 use crate::face::{Face, Version};
 use crate::fault::{Fault, code};
@@ -30,7 +30,7 @@ pub(crate) const KNOWN: &[Known] = &[
     ("DateCreated<", Use::Read),
     ("CallSid", Use::Read),
     ("ConferenceSid", Use::Read),
-    ("IncludeSoftDeleted", Use::Accepted),
+    ("IncludeSoftDeleted", Use::Read),
     ("num", Use::Read),
     ("PageSize", Use::Read),
     ("page", Use::Read),
@@ -72,6 +72,11 @@ impl ListQuery {
 
         let filtered_call: Option<CallSid> = params.parsed("CallSid")?;
         let conference = params.take("ConferenceSid")?;
+        let which = match (face.version, include_deleted(&mut params)?) {
+            (Version::V2008, _) => Which::Completed,
+            (Version::V2010, true) => Which::WithDeleted,
+            (Version::V2010, false) => Which::Undeleted,
+        };
         let bounds = Bounds::read(&mut params, zone)?;
         let page_size = page_size(&mut params)?;
         let page = page(&mut params)?;
@@ -88,7 +93,7 @@ impl ListQuery {
                 call: call.or(filtered_call),
                 from_ms: bounds.from_ms,
                 until_ms: bounds.until_ms,
-                include_unfinished: face.version == Version::V2010,
+                which,
                 at: token.unwrap_or(PageAt::Number(page)),
                 page_size,
             },
@@ -193,6 +198,16 @@ fn start_of(date: Date, zone: &TimeZone) -> Result<i64, &'static str> {
     date.to_zoned_datetime(zone.clone())
         .map(|start| start.timestamp().as_millisecond())
         .map_err(|_| WHEN)
+}
+
+/// `IncludeSoftDeleted`, in either case: SDKs write a language's own `True` too.
+pub(crate) fn include_deleted(params: &mut Params) -> Result<bool, Fault> {
+    let value = params.read("IncludeSoftDeleted", code::INVALID, |text| {
+        text.to_ascii_lowercase()
+            .parse::<bool>()
+            .map_err(|_| "it must be true or false")
+    })?;
+    Ok(value.unwrap_or(false))
 }
 
 /// `num` in 2008, `PageSize` today; either is taken.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::{Response, StatusCode, header};
+use reeld_callbacks::Figures;
 use reeld_model::Gauges;
-use reeld_store::Health;
+use reeld_store::{EventFigures, Health};
 
 use crate::answer;
 use crate::app::App;
@@ -27,7 +28,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
         Ok(health) => health,
         Err(fault) => return answer::fault(&fault, Format::Xml),
     };
-    let wanting = wanting(&app.control.gauges(), &health);
+    let wanting = wanting(&app.control.gauges(), &health, &app.store.event_figures());
     if wanting.is_empty() {
         answer::text(StatusCode::OK, "ready\n".into())
     } else {
@@ -41,7 +42,13 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
         Ok(health) => health,
         Err(fault) => return answer::fault(&fault, Format::Xml),
     };
-    let mut response = answer::text(StatusCode::OK, exposition(&app.control.gauges(), &health));
+    let mut text = exposition(&app.control.gauges(), &health);
+    text.push_str(&callbacks(
+        &app.store.event_figures(),
+        &app.callbacks,
+        app.now_ms(),
+    ));
+    let mut response = answer::text(StatusCode::OK, text);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
@@ -56,7 +63,7 @@ pub(crate) async fn only_get() -> Response<Body> {
 }
 
 /// Why no new recording can be taken, a line each.
-fn wanting(gauges: &Gauges, health: &Health) -> String {
+fn wanting(gauges: &Gauges, health: &Health, events: &EventFigures) -> String {
     let mut wanting = String::new();
     let mut line = |is_so: bool, text: String| {
         if is_so {
@@ -84,7 +91,73 @@ fn wanting(gauges: &Gauges, health: &Health) -> String {
         ),
     );
     line(!health.writable, "the data folder takes no writes".into());
+    line(
+        events.recordings >= events.most_recordings,
+        format!(
+            "callbacks of {} recordings wait: none can be started with one (reeld callbacks pending)",
+            events.recordings
+        ),
+    );
     wanting
+}
+
+/// What is to be told and what came of it. Nothing is read from the disk for it.
+fn callbacks(events: &EventFigures, sender: &Figures, now_ms: i64) -> String {
+    let age_ms = events.oldest_ms.map_or(0, |made_ms| now_ms - made_ms);
+    let mut text = String::new();
+    let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# HELP reeld_callbacks_{name} {help}\n# TYPE reeld_callbacks_{name} {kind}\n"
+        );
+        for (result, value) in values {
+            let label = match *result {
+                "" => String::new(),
+                result => format!("{{result=\"{result}\"}}"),
+            };
+            let _ = writeln!(text, "reeld_callbacks_{name}{label} {value}");
+        }
+    };
+    for (name, help, value) in [
+        ("waiting", "Callbacks to be sent.", events.events as u64),
+        (
+            "waiting_recordings",
+            "Recordings whose callbacks wait.",
+            events.recordings as u64,
+        ),
+        (
+            "waiting_recordings_max",
+            "Recordings whose callbacks may wait.",
+            events.most_recordings as u64,
+        ),
+        (
+            "oldest_seconds",
+            "Age of the oldest callback to be sent.",
+            u64::try_from(age_ms / 1_000).unwrap_or(0),
+        ),
+        (
+            "under_way",
+            "Callbacks being sent.",
+            sender.under_way() as u64,
+        ),
+        (
+            "dead",
+            "Callbacks given up on and kept.",
+            events.dead as u64,
+        ),
+    ] {
+        metric(name, "gauge", help, &[("", value)]);
+    }
+    metric(
+        "rounds_total",
+        "counter",
+        "Rounds of tries by what came of the callback.",
+        &sender.rounds(),
+    );
+    let tries: Vec<_> = sender.tries().collect();
+    metric("tries_total", "counter", "Tries by result.", &tries);
+    text
 }
 
 fn exposition(gauges: &Gauges, health: &Health) -> String {
@@ -187,7 +260,11 @@ mod tests {
             min_free_bytes: 1,
             writable: true,
         };
-        assert_eq!(wanting(&gauges, &health), "");
+        let events = EventFigures {
+            most_recordings: 1,
+            ..EventFigures::default()
+        };
+        assert_eq!(wanting(&gauges, &health, &events), "");
         let full = Gauges {
             recordings: 2,
             free_port_pairs: 0,
@@ -199,16 +276,43 @@ mod tests {
             writable: false,
             ..health
         };
-        let text = wanting(&full, &empty);
-        assert_eq!(text.lines().count(), 5);
+        let waiting = EventFigures {
+            recordings: 1,
+            ..events
+        };
+        let text = wanting(&full, &empty, &waiting);
+        assert_eq!(text.lines().count(), 6);
         for word in [
             "stopping",
             "max_recordings",
             "media.ports",
             "min_free",
             "writes",
+            "callbacks",
         ] {
             assert!(text.contains(word), "{word}");
         }
+    }
+
+    #[test]
+    fn the_oldest_callback_has_an_age() {
+        let events = EventFigures {
+            events: 3,
+            oldest_ms: Some(5_000),
+            dead: 7,
+            ..EventFigures::default()
+        };
+        let text = callbacks(&events, &Figures::default(), 65_999);
+        for line in [
+            "reeld_callbacks_waiting 3",
+            "reeld_callbacks_oldest_seconds 60",
+            "reeld_callbacks_dead 7",
+            "reeld_callbacks_rounds_total{result=\"delivered\"} 0",
+            "reeld_callbacks_tries_total{result=\"tls\"} 0",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line}: {text}");
+        }
+        // A clock that was set back makes nothing negative.
+        assert!(callbacks(&events, &Figures::default(), 0).contains("oldest_seconds 0\n"));
     }
 }

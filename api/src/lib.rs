@@ -29,6 +29,8 @@ mod encode;
 mod face;
 mod fault;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod health;
 mod html;
 mod json;
@@ -44,6 +46,7 @@ mod serve;
 mod settings;
 mod sound;
 mod start;
+mod twiml;
 mod wire;
 mod xml;
 
@@ -53,6 +56,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use reeld_callbacks::Figures;
 use reeld_model::Control;
 use reeld_store::Store;
 use tokio::net::TcpListener;
@@ -94,7 +98,8 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    /// Opens the cache of encoded files and starts its encoders. Time is the system's.
+    /// Opens the cache of encoded files and starts its encoders. Time is the system's; `/metrics`
+    /// shows `callbacks`, which the sender of callbacks counts in.
     ///
     /// # Errors
     /// [`ApiError`], before anything is served.
@@ -102,9 +107,10 @@ impl Api {
         settings: Settings,
         store: Store,
         control: Arc<dyn Control>,
+        callbacks: Arc<Figures>,
     ) -> Result<Self, ApiError> {
         let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
-        Self::with_clock(settings, store, control, clock)
+        Self::with_clock(settings, store, control, callbacks, clock)
     }
 
     /// As [`Api::new`], on another clock.
@@ -115,6 +121,7 @@ impl Api {
         settings: Settings,
         store: Store,
         control: Arc<dyn Control>,
+        callbacks: Arc<Figures>,
         clock: Clock,
     ) -> Result<Self, ApiError> {
         let Encode {
@@ -136,6 +143,7 @@ impl Api {
                 settings,
                 store,
                 control,
+                callbacks,
                 clock,
                 gate: Gate::new(),
                 encoder,

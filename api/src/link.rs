@@ -154,18 +154,17 @@ pub(crate) async fn make(
         .store
         .signed_query(&link)
         .ok_or_else(|| asked.not_found())?;
-    let expires_ms = i64::try_from(link.expires_s * 1_000).ok();
-    let url = url(&asked.base_url(), &link, format, &query);
-    let document = document(sid, url, expires_ms);
+    let document = document(&link, url(&asked.base_url(), &link, format, &query));
     answer::document(StatusCode::CREATED, &document, asked.face(), &asked.zone())
 }
 
-/// A link as an answer shows it.
-pub(crate) fn document(sid: RecordingSid, url: String, expires_ms: Option<i64>) -> Document {
+/// A link as it is told once, when it is made.
+pub(crate) fn document(link: &Link, url: String) -> Document {
+    let expires_ms = i64::try_from(link.expires_s.saturating_mul(1_000)).ok();
     Document {
         name: "Link",
         fields: vec![
-            Field::seed("RecordingSid", Value::Text(sid.to_string())),
+            Field::seed("RecordingSid", Value::Text(link.sid.to_string())),
             Field::seed("Url", Value::Text(url)),
             Field::seed("DateExpires", Value::date(expires_ms)),
         ],

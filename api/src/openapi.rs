@@ -40,6 +40,9 @@ const RECORDING: RecordingSid = RecordingSid::from_bytes([0x4e; 16]);
 /// What audio reads; it ignores the rest, as players add their own.
 const OF_AUDIO: &[Known] = &[("RequestedChannels", Use::Read)];
 
+/// What a recording's metadata read in 2010, ignoring the rest as they always have.
+const OF_METADATA: &[Known] = &[("IncludeSoftDeleted", Use::Read)];
+
 /// `GET /openapi.json`.
 pub(crate) async fn show(State(app): State<Arc<App>>) -> Response<Body> {
     let settings = &app.settings;
@@ -306,6 +309,11 @@ impl Place {
             }
             (Verb::Get | Verb::Head, _) if self.is_audio() => described(OF_AUDIO),
             (Verb::Get | Verb::Head, _) if self.is_peaks() => described(&peaks::KNOWN),
+            (Verb::Get | Verb::Head, Resource::Recording(_) | Resource::CallRecording(..))
+                if self.version == Version::V2010 =>
+            {
+                described(OF_METADATA)
+            }
             _ => Vec::new(),
         }
     }

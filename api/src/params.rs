@@ -98,6 +98,16 @@ impl Params {
             .any(|(key, given)| key == name && given == value)
     }
 
+    /// Whether `name` is given.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
+    /// Adds a pair.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The pairs as they came.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0
@@ -201,22 +211,27 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
 
 /// 400/20001 that names the parameter and the nearest known one.
 fn unknown(name: &str, known: &[Known]) -> Fault {
-    let nearest = known
-        .iter()
-        .map(|(other, _)| {
-            (
-                strsim::jaro_winkler(&name.to_lowercase(), &other.to_lowercase()),
-                other,
-            )
-        })
-        .filter(|(likeness, _)| *likeness > LIKENESS)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = nearest.map_or_else(String::new, |(_, other)| format!("; did you mean {other}?"));
+    let nearest = nearest(name, known.iter().map(|(other, _)| *other));
+    let hint = nearest.map_or_else(String::new, |other| format!("; did you mean {other}?"));
     Fault::parameter(
         &excerpt(name),
         format_args!("unknown parameter{hint}"),
         code::UNKNOWN_PARAMETER,
     )
+}
+
+/// The name that `name` was meant to be, if it is like one.
+pub(crate) fn nearest(
+    name: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
+    let name = name.to_lowercase();
+    let likeness = |other: &str| strsim::jaro_winkler(&name, &other.to_lowercase());
+    names
+        .map(|other| (likeness(other), other))
+        .filter(|(likeness, _)| *likeness > LIKENESS)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, other)| other)
 }
 
 /// As much of a client's text as an error repeats.

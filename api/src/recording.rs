@@ -66,7 +66,9 @@ impl RecordingView<'_> {
         let record = self.record;
         let duration = match record.stage {
             Stage::Live => Value::Null,
-            Stage::Completed | Stage::Absent => Value::Text(record.duration_seconds().to_string()),
+            Stage::Completed | Stage::Absent | Stage::Deleted => {
+                Value::Text(record.duration_seconds().to_string())
+            }
         };
         vec![
             Field::seed("Sid", Value::Text(record.sid.to_string())),
@@ -83,14 +85,17 @@ impl RecordingView<'_> {
         let record = self.record;
         let path = |resource| path_of(Version::V2010, record.account, &resource);
         let instance = path(Resource::Recording(record.sid));
+        let too_short = || Value::Number(u64::from(code::TOO_SHORT));
         let mut media_url = format!("{}{instance}", self.base_url);
         if let Some(query) = &self.media_query {
             media_url.push('?');
             media_url.push_str(query);
         }
         let error_code = match record.stage {
-            Stage::Absent => Value::Number(u64::from(code::TOO_SHORT)),
-            Stage::Live | Stage::Completed => Value::Null,
+            Stage::Absent => too_short(),
+            // What has no sound was absent when it was deleted.
+            Stage::Deleted if record.frames == 0 => too_short(),
+            Stage::Live | Stage::Completed | Stage::Deleted => Value::Null,
         };
         let started_ms = record
             .started_ms
@@ -125,7 +130,9 @@ impl RecordingView<'_> {
             Stage::Live => self.live.as_ref().map_or(Value::Null, |live| {
                 Value::Number(whole_ms(live.frames, live.rate_hz))
             }),
-            Stage::Completed | Stage::Absent => Value::Number(record.duration_ms()),
+            Stage::Completed | Stage::Absent | Stage::Deleted => {
+                Value::Number(record.duration_ms())
+            }
         };
         // The record of a live one does not know either.
         let rate_hz = match record.stage {
@@ -133,7 +140,9 @@ impl RecordingView<'_> {
                 .live
                 .as_ref()
                 .map_or(Value::Null, |live| Value::Number(live.rate_hz.into())),
-            Stage::Completed | Stage::Absent => Value::Number(record.rate_hz.into()),
+            Stage::Completed | Stage::Absent | Stage::Deleted => {
+                Value::Number(record.rate_hz.into())
+            }
         };
         // Written by us as JSON; were it ever damaged, its text would still be shown.
         let tags = match record.tags_json.as_str() {
@@ -225,6 +234,7 @@ const fn status(stage: Stage) -> &'static str {
         Stage::Live => "processing",
         Stage::Completed => "completed",
         Stage::Absent => "absent",
+        Stage::Deleted => "deleted",
     }
 }
 

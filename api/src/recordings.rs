@@ -13,7 +13,7 @@ use crate::document::Listing;
 use crate::encode::Format;
 use crate::face::Version;
 use crate::fault::{Fault, code};
-use crate::filter::ListQuery;
+use crate::filter::{ListQuery, include_deleted};
 use crate::media;
 use crate::paging::{Place, Stretch};
 use crate::params::Params;
@@ -76,29 +76,48 @@ pub(crate) async fn show(
     asked: &Asked,
     sid: RecordingSid,
     call: Option<CallSid>,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response<Body>, Fault> {
-    let record = find(asked, sid, call).await?;
-    match asked.target.extension {
-        Extension::None | Extension::Wav => {
-            media::serve(asked, &record, media::Kind::Wav, params).await
-        }
-        Extension::Mp3 => {
-            media::serve(asked, &record, media::Kind::Encoded(Format::Mp3), params).await
-        }
-        Extension::Opus => {
-            media::serve(asked, &record, media::Kind::Encoded(Format::Opus), params).await
+    let kind = match asked.target.extension {
+        Extension::None | Extension::Wav => media::Kind::Wav,
+        Extension::Mp3 => media::Kind::Encoded(Format::Mp3),
+        Extension::Opus => media::Kind::Encoded(Format::Opus),
+        Extension::Peaks => {
+            let record = find(asked, sid, call).await?;
+            return media::peaks::serve(asked, &record, params).await;
         }
         Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => {
-            answer::document_if_changed(
-                &view(asked, &record, &asked.base_url(), call).document(),
-                asked.face(),
-                &asked.zone(),
-                &asked.headers,
-            )
+            return describe(asked, sid, call, &mut params).await;
         }
-        Extension::Peaks => media::peaks::serve(asked, &record, params).await,
-    }
+    };
+    let record = find(asked, sid, call).await?;
+    media::serve(asked, &record, kind, params).await
+}
+
+/// The instance's metadata; those of a deleted one too, where 2010 asks for them.
+async fn describe(
+    asked: &Asked,
+    sid: RecordingSid,
+    call: Option<CallSid>,
+    params: &mut Params,
+) -> Result<Response<Body>, Fault> {
+    let account = asked.target.account;
+    let deleted_is_shown = asked.target.version == Version::V2010 && include_deleted(params)?;
+    let record = match find(asked, sid, call).await {
+        Err(fault) if deleted_is_shown && fault.status == StatusCode::NOT_FOUND => asked
+            .app
+            .store(move |store| store.get_deleted(account, sid))
+            .await?
+            .filter(|record| call.is_none_or(|call| record.call == call))
+            .ok_or(fault)?,
+        found => found?,
+    };
+    answer::document_if_changed(
+        &view(asked, &record, &asked.base_url(), call).document(),
+        asked.face(),
+        &asked.zone(),
+        &asked.headers,
+    )
 }
 
 /// DELETE: 204, 404, or 409 for one that is not complete (404 in 2008, which does not show it).
@@ -109,9 +128,10 @@ pub(crate) async fn delete(
 ) -> Result<Response<Body>, Fault> {
     find(asked, sid, call).await?;
     let account = asked.target.account;
+    let now_ms = asked.app.now_ms();
     match asked
         .app
-        .store(move |store| store.delete(account, sid))
+        .store(move |store| store.delete(account, sid, now_ms))
         .await?
     {
         Deletion::Deleted => {

@@ -1,8 +1,9 @@
 //! The parameters that start a recording, from a form to what store and capture are told.
 //!
-//! Called by `control`. Contract.md, "Control", has the names and the defaults: a recording that
-//! is merely started is do-not-trim, mono, both tracks and ends by no rule; one with any `<Record>`
-//! parameter has the verb's defaults (`record.*`) for the others and the inbound track alone.
+//! Called by `control`; calls `twiml` for what a document says. Contract.md, "Control", has the names
+//! and the defaults: a recording that is merely started is do-not-trim, mono, both tracks and ends by
+//! no rule; one with any `<Record>` parameter has the verb's defaults (`record.*`) for the others and
+//! the inbound track alone.
 
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use reeld_model::control::Tags;
 use reeld_model::{Channels, Rules, TrackSelection, Trim};
 use reeld_store::Origin;
 
-use crate::callback::Callback;
+use crate::callback::{ActionTo, Callback};
 use crate::calls::SELECTIONS;
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
 use crate::settings::RecordDefaults;
+use crate::twiml::{self, Twiml, Verb};
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +27,6 @@ const MAX_TAGS: usize = 4 * 1024;
 
 /// A day: no silence is awaited longer, and Twilio's longest recording is one too.
 const DAY_SECONDS: u64 = 24 * 60 * 60;
-
-const ACTION: &str = "the <Record> verb's action";
 
 /// What starting a recording knows; the call's own parameters are read by `calls`.
 pub(crate) const KNOWN: &[Known] = &[
@@ -49,9 +49,9 @@ pub(crate) const KNOWN: &[Known] = &[
     ("RecordingStatusCallback", Use::Read),
     ("RecordingStatusCallbackMethod", Use::Read),
     ("RecordingStatusCallbackEvent", Use::Read),
-    ("Action", Use::Unbuilt(ACTION)),
-    ("Method", Use::Unbuilt(ACTION)),
-    ("Twiml", Use::Unbuilt("TwiML")),
+    ("Action", Use::Read),
+    ("Method", Use::Read),
+    (twiml::PARAMETER, Use::Read),
     ("SipCallId", Use::Unbuilt("taking media from an rtpengine")),
 ];
 
@@ -65,6 +65,9 @@ pub(crate) struct StartForm {
     pub(crate) origin: Origin,
     pub(crate) tags: Tags,
     pub(crate) callback: Option<Callback>,
+    pub(crate) action: Option<ActionTo>,
+    /// Whether the caller hears a beep before it begins.
+    pub(crate) beep: bool,
 }
 
 impl StartForm {
@@ -75,14 +78,27 @@ impl StartForm {
         allow: &Allow,
     ) -> Result<Self, Fault> {
         form.check(KNOWN)?;
+        let Some(text) = form.take(twiml::PARAMETER)? else {
+            return Self::read_as(form, None, defaults, allow);
+        };
+        let twiml = Twiml::parse(&text)?;
+        twiml.enter(form)?;
+        Self::read_as(form, Some(twiml.verb), defaults, allow).map_err(|fault| twiml.explain(fault))
+    }
+
+    /// Takes them out, with the defaults of `verb` where a document says which one it is.
+    fn read_as(
+        form: &mut Params,
+        verb: Option<Verb>,
+        defaults: &RecordDefaults,
+        allow: &Allow,
+    ) -> Result<Self, Fault> {
         refuse_unbuilt_values(form)?;
-        let channels = form
-            .choice(
-                "RecordingChannels",
-                code::INVALID,
-                &[("mono", Channels::Mono), ("dual", Channels::Dual)],
-            )?
-            .unwrap_or(Channels::Mono);
+        let channels = form.choice(
+            "RecordingChannels",
+            code::INVALID,
+            &[("mono", Channels::Mono), ("dual", Channels::Dual)],
+        )?;
         let track = form.choice("RecordingTrack", code::TRACK, &SELECTIONS)?;
         let trim = form.choice(
             "Trim",
@@ -96,22 +112,36 @@ impl StartForm {
             .read("Tags", code::INVALID, parse_tags)?
             .unwrap_or_default();
         let callback = Callback::read(form, allow)?;
-        let beep = form.choice("PlayBeep", code::PLAY_BEEP, &[("false", ())])?;
+        let has_method = form.names("Method");
+        let action = ActionTo::read(form, allow)?;
+        let flags = [("true", true), ("false", false)];
+        let beep = form.choice("PlayBeep", code::PLAY_BEEP, &flags)?;
         let timeout = form.number("Timeout", code::TIMEOUT, 0..=DAY_SECONDS)?;
         let max_length = form.number("MaxLength", code::MAX_LENGTH, 2..=DAY_SECONDS)?;
         let finish_on_key = form.read("FinishOnKey", code::FINISH_ON_KEY, parse_keys)?;
 
-        let is_verb =
-            beep.is_some() || timeout.is_some() || max_length.is_some() || finish_on_key.is_some();
+        let is_verb = verb == Some(Verb::Record)
+            || beep.is_some()
+            || timeout.is_some()
+            || max_length.is_some()
+            || finish_on_key.is_some()
+            || action.is_some()
+            || has_method;
+        // Twilio's defaults of its REST API, and of <Recording> (twilio.md §3).
+        let (usual_trim, usual_channels) = match verb {
+            Some(Verb::Recording) => (Trim::TrimSilence, Channels::Dual),
+            Some(Verb::Record) | None => (Trim::DoNotTrim, Channels::Mono),
+        };
         let started = RecordDefaults {
             rules: Rules::default(),
-            trim: Trim::DoNotTrim,
+            trim: usual_trim,
         };
         let (origin, usual, usual_track) = if is_verb {
             (Origin::RecordVerb, defaults, TrackSelection::Inbound)
         } else {
             (Origin::ControlApi, &started, TrackSelection::Both)
         };
+        let channels = channels.unwrap_or(usual_channels);
         let track = track.unwrap_or(usual_track);
         let seconds = |given: Option<u64>, usual: Option<Duration>| match given {
             Some(0) => None,
@@ -134,15 +164,14 @@ impl StartForm {
             origin,
             tags,
             callback,
+            action,
+            beep: beep.unwrap_or(verb == Some(Verb::Record)),
         })
     }
 }
 
 /// Values of known parameters that name what is not built.
 fn refuse_unbuilt_values(form: &mut Params) -> Result<(), Fault> {
-    if form.has("PlayBeep", "true") {
-        return Err(Fault::not_built("PlayBeep", "playing a beep to the caller"));
-    }
     if form.has("Source", "rtpengine") {
         return Err(Fault::not_built("Source", "taking media from an rtpengine"));
     }

@@ -11,16 +11,21 @@
 //!
 //! Invariants: no connection is made to an address that `callbacks.allow` has not, whatever a name
 //! stands for, and no redirect is followed; TLS is always checked; connections at once, those to
-//! one host, time, and bytes read of an answer are bounded; nothing of an answer's body is kept.
+//! one host, lookups, time, and bytes read of an answer are bounded; an answer's head says what came of
+//! an event, and nothing of its body is kept. `figures` counts it all.
 
 mod allow;
 mod connect;
+mod failure;
+mod figures;
 mod form;
+mod names;
 mod round;
 mod run;
 mod signature;
 mod target;
 
 pub use allow::Allow;
+pub use figures::Figures;
 pub use run::{Settings, run};
 pub use target::Target;

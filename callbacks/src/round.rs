@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::Target;
 use crate::connect::Connector;
+use crate::failure::{Failure, Kind};
+use crate::figures::Figures;
 use crate::form::form;
 use crate::signature::sign;
 use crate::target::{Policy, Rules};
@@ -28,22 +30,8 @@ const MOST_HEAD: usize = 64 * 1024;
 /// Bytes that are read of an answer's body, so that its sender is not cut off in a short one.
 const MOST_BODY: usize = 64 * 1024;
 
-/// Why a try has failed.
-#[derive(Debug)]
-struct Failure {
-    kind: Kind,
-    reason: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// No connection, or no TLS.
-    Connect,
-    /// No answer.
-    Read,
-    /// An answer that is no 2xx.
-    Answer(StatusCode),
-}
+/// And how long. The head has said what came of the event, so a body that drips changes nothing.
+const BODY_TIME: Duration = Duration::from_secs(1);
 
 /// What is requested, the same in every try.
 struct Sent {
@@ -62,6 +50,7 @@ pub(crate) async fn send(
     target: &Target,
     event: &Event,
     auth_token: &str,
+    figures: &Figures,
 ) -> Result<(), String> {
     let Rules {
         total,
@@ -74,9 +63,10 @@ pub(crate) async fn send(
     let mut tries = 0;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let failure = match attempt(connector, target, &sent, left).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
+        let outcome = attempt(connector, target, &sent, left).await;
+        figures.tried(&outcome);
+        let Err(failure) = outcome else {
+            return Ok(());
         };
         tries += 1;
         if tries > retries || !policy.has(failure.kind) || Instant::now() >= end {
@@ -88,8 +78,9 @@ pub(crate) async fn send(
 impl Policy {
     fn has(self, kind: Kind) -> bool {
         match kind {
-            Kind::Connect => self.connect,
-            Kind::Read => self.read,
+            // What a name stands for, and a certificate, may be put right.
+            Kind::Refused | Kind::Name | Kind::Connect | Kind::Tls => self.connect,
+            Kind::Timeout | Kind::Garbled => self.read,
             Kind::Answer(status) => {
                 (self.client && status.is_client_error())
                     || (self.server && status.is_server_error())
@@ -152,9 +143,9 @@ impl Sent {
         }
         request
             .body(Full::from(self.body.clone()))
-            .map_err(|error| Failure {
-                kind: Kind::Read,
-                reason: format!("no request can be made of the URL: {error}"),
+            .map_err(|error| {
+                let reason = format!("no request can be made of the URL: {error}");
+                Failure::new(Kind::Garbled, reason)
             })
     }
 }
@@ -196,58 +187,52 @@ async fn once(
         target.rules.connect.min(left),
         connector.connect(&target.url),
     );
-    let stream = match connecting.await {
-        Ok(stream) => stream.map_err(|reason| Failure {
-            kind: Kind::Connect,
-            reason,
-        })?,
-        Err(_) => {
-            return Err(Failure {
-                kind: Kind::Connect,
-                reason: "no connection in time".to_owned(),
-            });
-        }
-    };
+    let stream = connecting
+        .await
+        .unwrap_or_else(|_| Err(Failure::new(Kind::Connect, "no connection in time")))?;
     let left = left.saturating_sub(start.elapsed());
     timeout(target.rules.read.min(left), exchange(stream, request))
         .await
-        .unwrap_or_else(|_| {
-            Err(Failure {
-                kind: Kind::Read,
-                reason: "no answer in time".to_owned(),
-            })
-        })
+        .unwrap_or_else(|_| Err(Failure::new(Kind::Timeout, "no answer in time")))
 }
 
 async fn exchange(
     stream: Box<dyn crate::connect::Stream>,
     request: Request<Full<Bytes>>,
 ) -> Result<(), Failure> {
-    let read = |error: hyper::Error| Failure {
-        kind: Kind::Read,
-        reason: format!("no answer: {error}"),
+    let garbled = |error: hyper::Error| {
+        // Its own text says where, its source what.
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        let reason = format!("no answer: {error}{}", source.unwrap_or_default());
+        Failure::new(Kind::Garbled, reason)
     };
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MOST_HEAD)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(read)?;
+        .map_err(garbled)?;
     // Both ends live in this future: dropped, it closes the connection.
     let answering = async {
-        let answer = sender.send_request(request).await.map_err(read)?;
+        let answer = sender.send_request(request).await.map_err(garbled)?;
         let status = answer.status();
-        if let Err(error) = Limited::new(answer.into_body(), MOST_BODY).collect().await {
-            tracing::debug!(%error, "the body of an answer is not read to its end");
+        let body = Limited::new(answer.into_body(), MOST_BODY).collect();
+        match timeout(BODY_TIME, body).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the body of an answer ends in disorder"),
+            Err(_) => tracing::debug!("the body of an answer takes too long"),
         }
         Ok(status)
     };
     tokio::pin!(answering);
     let status = tokio::select! {
         status = &mut answering => status?,
-        closed = connection => match closed {
-            Ok(()) => answering.await?,
-            Err(error) => return Err(read(error)),
-        },
+        closed = connection => {
+            if let Err(error) = closed {
+                tracing::debug!(%error, "a receiver's connection");
+            }
+            // What was answered before the connection ended, however it did, is an answer.
+            answering.await?
+        }
     };
     if status.is_success() {
         return Ok(());
@@ -257,8 +242,6 @@ async fn exchange(
     } else {
         ""
     };
-    Err(Failure {
-        kind: Kind::Answer(status),
-        reason: format!("the receiver answered {status}{hint}"),
-    })
+    let reason = format!("the receiver answered {status}{hint}");
+    Err(Failure::new(Kind::Answer(status), reason))
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::connect::Connector;
-use crate::{Allow, Target, round};
+use crate::figures::Round;
+use crate::{Allow, Figures, Target, round};
 
 /// How long rounds that are under way may take when the daemon stops; what is cut off is sent
 /// again after the next start.
@@ -36,7 +38,9 @@ pub struct Settings {
     pub link_lifetime: Option<Duration>,
     /// How long after its first round an event is given up on.
     pub retry_for: Duration,
-    /// The pause after the first round; each further one is twice as long.
+    /// The pause after the first round; each further one is twice as long. All are shortened by up
+    /// to a half, each event's by another part, so that what failed at one instant comes back
+    /// spread over a while.
     pub retry_first: Duration,
     /// The longest pause between rounds.
     pub retry_most: Duration,
@@ -45,13 +49,19 @@ pub struct Settings {
 struct Shared {
     store: Store,
     settings: Settings,
+    figures: Arc<Figures>,
     connector: Connector,
     /// Rounds under way by host.
     hosts: Mutex<HashMap<String, usize>>,
 }
 
-/// Sends until `shutdown` resolves.
-pub async fn run(store: Store, settings: Settings, shutdown: impl Future<Output = ()>) {
+/// Sends until `shutdown` resolves, and counts in `figures`.
+pub async fn run(
+    store: Store,
+    settings: Settings,
+    figures: Arc<Figures>,
+    shutdown: impl Future<Output = ()>,
+) {
     let wake = Arc::new(Notify::new());
     store.on_event({
         let wake = Arc::clone(&wake);
@@ -61,6 +71,7 @@ pub async fn run(store: Store, settings: Settings, shutdown: impl Future<Output 
         connector: Connector::new(settings.allow.clone()),
         store,
         settings,
+        figures,
         hosts: Mutex::default(),
     });
     let mut rounds = JoinSet::new();
@@ -85,6 +96,7 @@ pub async fn run(store: Store, settings: Settings, shutdown: impl Future<Output 
                 }
             }
         }
+        shared.figures.set_under_way(rounds.len());
         let until_due = async {
             match pause.and_then(|ms| u64::try_from(ms).ok()) {
                 Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -136,7 +148,8 @@ async fn deliver(shared: Arc<Shared>, event: Event) {
             Err(reason) => Err(Outcome::Failed(reason)),
             Ok(target) => {
                 let shown = with_link(&shared, &event);
-                round::send(&shared.connector, &target, &shown, token.expose_secret())
+                let token = token.expose_secret();
+                round::send(&shared.connector, &target, &shown, token, &shared.figures)
                     .await
                     .map_err(Outcome::Failed)
             }
@@ -181,15 +194,17 @@ enum Outcome {
 
 fn settle(shared: &Shared, event: Event, outcome: Result<(), Outcome>) {
     let now_ms = now_ms();
-    let (recording, status) = (event.sid, event.status.as_str());
+    let (recording, status) = (event.sid, event.name());
     let kept = match outcome {
         Ok(()) => {
             tracing::debug!(%recording, status, "a callback has arrived");
+            shared.figures.ended(Round::Delivered);
             shared.store.event_delivered(&event, now_ms)
         }
         Err(Outcome::Failed(reason)) => match next_round_ms(&shared.settings, &event, now_ms) {
             Some(next_ms) => {
                 tracing::info!(%recording, status, reason, "a callback has failed and is tried again");
+                shared.figures.ended(Round::Delayed);
                 shared.store.event_delayed(event, now_ms, next_ms, &reason)
             }
             None => give_up(shared, event, now_ms, &reason),
@@ -203,9 +218,10 @@ fn settle(shared: &Shared, event: Event, outcome: Result<(), Outcome>) {
 
 fn give_up(shared: &Shared, event: Event, now_ms: i64, reason: &str) -> Result<(), StoreError> {
     tracing::warn!(
-        recording = %event.sid, status = event.status.as_str(), reason,
+        recording = %event.sid, status = event.name(), reason,
         "a callback is given up on; `reeld callbacks dead` shows it and `reeld callbacks retry` sends it again"
     );
+    shared.figures.ended(Round::Dead);
     shared.store.event_died(event, now_ms, reason)
 }
 
@@ -216,11 +232,24 @@ fn next_round_ms(settings: &Settings, event: &Event, now_ms: i64) -> Option<i64>
         .first_ms
         .unwrap_or(now_ms)
         .saturating_add(ms(settings.retry_for));
+    if now_ms >= end_ms {
+        return None;
+    }
     let factor = 1_u32.checked_shl(event.attempts).unwrap_or(u32::MAX);
     let pause = settings.retry_first.saturating_mul(factor);
-    let next_ms = now_ms.saturating_add(ms(pause.min(settings.retry_most)));
-    // The last round is at the end, and not before it.
-    (now_ms < end_ms).then_some(next_ms.min(end_ms))
+    let pause = pause.min(settings.retry_most);
+    let spread = spread(event);
+    let next_ms = now_ms.saturating_add(ms(pause.mul_f64(1.0 - spread / 2.0)));
+    // The last round is at the end and not before it; those of one end come spread after it.
+    let last_ms = end_ms.saturating_add(ms(settings.retry_first.mul_f64(spread)));
+    Some(if next_ms < end_ms { next_ms } else { last_ms })
+}
+
+/// From 0 to 1, by chance, which is in the Sid: another for each event, and in each round.
+fn spread(event: &Event) -> f64 {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let hash = hasher.hash_one((event.sid.as_bytes(), event.status.as_str(), event.attempts));
+    f64::from(u32::try_from(hash >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
 }
 
 fn now_ms() -> i64 {
@@ -256,32 +285,58 @@ mod tests {
             first_ms,
             next_ms: 0,
             last_error: String::new(),
+            verb: None,
         }
     }
 
-    #[test]
-    fn pauses_double_up_to_the_longest_and_the_last_round_is_at_the_end() {
-        let settings = Settings {
+    fn settings() -> Settings {
+        Settings {
             allow: Allow::default(),
             concurrency: 1,
             link_lifetime: None,
             retry_for: Duration::from_secs(100),
             retry_first: Duration::from_secs(10),
             retry_most: Duration::from_secs(30),
-        };
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_the_last_round_is_at_the_end() {
         let next = |attempts, first_ms, now_ms| {
-            next_round_ms(&settings, &event(attempts, first_ms), now_ms)
+            next_round_ms(&settings(), &event(attempts, first_ms), now_ms).unwrap()
         };
-        assert_eq!(next(0, None, 5_000), Some(15_000));
-        assert_eq!(next(1, Some(0), 10_000), Some(30_000));
-        assert_eq!(next(2, Some(0), 30_000), Some(60_000));
-        assert_eq!(next(40, Some(0), 60_000), Some(90_000));
-        assert_eq!(next(41, Some(0), 90_000), Some(100_000));
-        assert_eq!(next(42, Some(0), 100_000), None);
+        assert!((10_000..=15_000).contains(&next(0, None, 5_000)));
+        assert!((20_000..=30_000).contains(&next(1, Some(0), 10_000)));
+        assert!((45_000..=60_000).contains(&next(2, Some(0), 30_000)));
+        assert!((75_000..=90_000).contains(&next(40, Some(0), 60_000)));
+        assert!((100_000..=110_000).contains(&next(41, Some(0), 99_000)));
+        let over = next_round_ms(&settings(), &event(42, Some(0)), 100_000);
+        assert_eq!(over, None);
         let once = Settings {
             retry_for: Duration::ZERO,
-            ..settings.clone()
+            ..settings()
         };
         assert_eq!(next_round_ms(&once, &event(0, None), 5_000), None);
+    }
+
+    /// A thousand events that fail at one instant, as when their receiver goes: in none of the
+    /// tenths of the time that they come back in are more than twice as many as in an even one.
+    #[test]
+    fn what_failed_at_one_instant_comes_back_spread() {
+        for (attempts, now_ms, from_ms, over_ms) in [
+            (0, 0, 5_000, 5_000),
+            (9, 20_000, 35_000, 15_000),
+            (9, 95_000, 100_000, 10_000),
+        ] {
+            let mut tenths = [0; 10];
+            for n in 0..1_000_u128 {
+                let mut event = event(attempts, Some(0));
+                event.sid = reeld_model::RecordingSid::from_bytes(n.to_be_bytes());
+                let next_ms = next_round_ms(&settings(), &event, now_ms).unwrap();
+                let place = (next_ms - from_ms) * 10 / over_ms;
+                tenths[usize::try_from(place).unwrap().min(9)] += 1;
+            }
+            assert!(tenths.iter().all(|count| *count <= 200), "{tenths:?}");
+        }
     }
 }

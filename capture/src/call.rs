@@ -12,8 +12,8 @@ use std::time::Duration;
 use reeld_codec::comfort::Noise;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
-    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track,
-    TrackQuality, TrackStats,
+    RecordingView, Refusal, SAMPLE_RATE, StartRecording, StreamView, Track, TrackQuality,
+    TrackStats,
 };
 
 use crate::frames::BLOCK_AGE;
@@ -22,12 +22,14 @@ use crate::output::Output;
 use crate::packet::{self, Datagram, RtpPacket, SenderReport};
 use crate::payload::PayloadMap;
 use crate::recording::{Recording, Report};
-use crate::sdp::{Line, Offer};
+use crate::sdp::Offer;
 use crate::segment::Move;
 use crate::settings::{Rate, Settings};
 use crate::source::Admission;
 use crate::timeline::{Sound, Timeline};
 use crate::track::{Content, TrackState};
+
+use beep::Beeps;
 
 /// How long after a trusted BYE no RTP may come for it to be believed (contract.md, "Control").
 const BYE_DOUBT: Duration = Duration::from_secs(2);
@@ -82,8 +84,11 @@ pub struct Call {
     bye: Option<Mono>,
     /// Listen for keys in the sound, once a recording asks for them.
     detectors: [Option<Box<Detector>>; 2],
+    /// The last offer, and how often it and those before it were answered.
+    offer: Option<Offer>,
     answers: u64,
     answer: Option<String>,
+    beeps: Beeps,
     over: bool,
 }
 
@@ -114,8 +119,10 @@ impl Call {
             last_packet: now,
             bye: None,
             detectors: [None, None],
+            offer: None,
             answers: 0,
             answer: None,
+            beeps: Beeps::default(),
             over: false,
             settings,
             open,
@@ -132,41 +139,6 @@ impl Call {
             ));
         }
         Ok(call)
-    }
-
-    /// Takes a new offer (a re-INVITE) or a new source. The call's first audio line is its first
-    /// track's; where the offer has fewer lines than the call has tracks, the last line stands for
-    /// the rest, without its source.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Sdp`]; nothing is changed then.
-    pub fn update(&mut self, sdp: Option<&str>, source: Option<SourceRule>) -> Result<(), Refusal> {
-        let offer = sdp.map(Offer::read).transpose().map_err(Refusal::Sdp)?;
-        if let Some(offer) = &offer {
-            let ports: Vec<u16> = self
-                .tracks
-                .iter()
-                .flatten()
-                .map(|track| track.port)
-                .collect();
-            self.answers += 1;
-            self.answer = Some(offer.answer(self.settings.advertise, &ports, self.answers));
-        }
-        let lines = offer.as_ref().map_or(&[][..], |offer| &offer.lines);
-        let mut lines = lines.iter();
-        let mut last: Option<&Line> = None;
-        for track in self.tracks.iter_mut().flatten() {
-            let line = lines.next();
-            last = line.or(last);
-            if let Some(last) = last {
-                track.payloads = last.payloads.clone();
-            }
-            if let Some(rule) = source.or_else(|| line?.source) {
-                track.source.set_rule(Some(rule));
-            }
-        }
-        Ok(())
     }
 
     /// Takes a datagram that came to a port of a track.
@@ -258,7 +230,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TrackNotOpen`].
+    /// [`Refusal::TrackNotOpen`]; [`Refusal::Beep`] where the caller cannot hear one.
     pub fn start(&mut self, now: Mono, start: StartRecording) -> Result<RecordingView, Refusal> {
         let wanted = |track: &Track| start.track.has(*track);
         for track in Track::ALL.into_iter().filter(wanted) {
@@ -266,25 +238,32 @@ impl Call {
                 return Err(Refusal::TrackNotOpen(track));
             }
         }
+        self.check_beep(&start)?;
         self.release_all();
         self.last_sign = now;
-        let flows = Track::ALL.into_iter().filter(wanted).any(|track| {
+        let (at, beep) = (self.timeline.recordings.len(), start.beep);
+        let (stats, rate_hz) = (self.stats(), self.timeline.rate_hz());
+        let recording = Recording::new(start, &self.settings, now, stats, rate_hz);
+        self.timeline.recordings.push(recording);
+        match beep {
+            Some(seed) => self.want_beep(seed, now),
+            None => self.begin_where_sound_flows(at, now),
+        }
+        Ok(self.timeline.recordings[at].view())
+    }
+
+    /// Begins a recording at `now` if sound of it flows already; else its first packet begins it.
+    fn begin_where_sound_flows(&mut self, at: usize, now: Mono) {
+        let track = self.timeline.recordings[at].start().track;
+        let mut of_it = Track::ALL.into_iter().filter(|one| track.has(*one));
+        let flows = of_it.any(|track| {
             self.last_sound[track.index()].is_some_and(|last| now.since(last) < FLOWING)
         });
-        let mut recording = Recording::new(
-            start,
-            &self.settings,
-            now,
-            self.stats(),
-            self.timeline.rate_hz(),
-        );
         if flows {
             let place = self.earliest(now);
-            recording.begin_at_request(place, self.timeline.instant(place));
+            let instant = self.timeline.instant(place);
+            self.timeline.recordings[at].begin_at_request(place, instant);
         }
-        let view = recording.view();
-        self.timeline.recordings.push(recording);
-        Ok(view)
     }
 
     /// Changes a recording.
@@ -329,6 +308,7 @@ impl Call {
 
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
+        self.handle_beep(now);
         self.release_overdue(now);
         self.decide(Some(now));
         let settled = self.open_from(now);
@@ -495,7 +475,9 @@ impl Call {
     fn look_to_deadlines(&mut self, now: Mono) {
         let mut at = 0;
         while at < self.timeline.recordings.len() {
-            let waits = self.timeline.recordings[at].waits_since();
+            let recording = &self.timeline.recordings[at];
+            let is_told = recording.is_held() && self.is_beeping();
+            let waits = recording.waits_since().filter(|_| !is_told);
             if waits.is_some_and(|since| now.since(since) >= self.settings.first_packet) {
                 let (to, report) = (self.timeline.place(now), report(&self.tracks));
                 self.timeline
@@ -574,7 +556,9 @@ fn report(tracks: &[Option<TrackState>; 2]) -> Report {
     }
 }
 
+mod beep;
 mod keys;
+mod offer;
 mod place;
 mod rate;
 mod turns;

@@ -214,12 +214,13 @@ impl Frames {
     /// Judges the frame that waits and gives it on; whether the silence has lasted too long.
     fn close_frame(&mut self, out: &mut VecDeque<Output>) -> bool {
         let frame = std::mem::take(&mut self.frame);
-        let verdict =
-            self.judge
-                .judge(&frame, self.judged, std::mem::take(&mut self.frame_covered));
-        if self.rules.trim && !self.voiced && verdict != Verdict::Voice {
+        let covered = std::mem::take(&mut self.frame_covered);
+        let verdict = self
+            .judge
+            .judge(&frame, self.channels, self.judged, covered);
+        if self.rules.trim && !self.voiced && verdict < Verdict::Faint {
             self.lead.extend(&frame);
-            let most = HANGOVER * self.judged * self.channels;
+            let most = self.judge.lead() * self.judged * self.channels;
             let over = self.lead.len().saturating_sub(most);
             self.lead.drain(..over);
             self.lead_trimmed += (over / self.channels) as u64;
@@ -229,7 +230,7 @@ impl Frames {
                 let lead: Vec<i16> = std::mem::take(&mut self.lead).into();
                 self.push(&lead, out);
             }
-            if verdict == Verdict::Voice {
+            if verdict >= Verdict::Faint {
                 // Before the push, since a push may give out a block, which states what to keep.
                 self.voice_end = self.total + (frame.len() / self.channels) as u64;
             }

@@ -27,5 +27,5 @@ pub fn rtcp(datagram: &[u8]) -> bool {
 /// Reads an offer and answers it.
 pub fn sdp(offer: &str) -> Option<String> {
     let offer = Offer::read(offer).ok()?;
-    Some(offer.answer([127, 0, 0, 1].into(), &[20_000, 20_002], 1))
+    Some(offer.answer([127, 0, 0, 1].into(), &[20_000, 20_002], 1, true))
 }

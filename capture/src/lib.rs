@@ -16,6 +16,7 @@
 //! sends what it has just finished packing. What was received before an instant therefore lies
 //! before that instant, which is what makes a stop complete and a pause tight.
 
+mod beep;
 mod call;
 mod decode;
 mod drift;
@@ -44,6 +45,7 @@ mod timeline;
 mod track;
 mod window;
 
+pub use beep::Transmit;
 pub use call::{Call, Port};
 pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;

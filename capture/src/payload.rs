@@ -106,6 +106,8 @@ pub(crate) struct PayloadMap {
     known: [Option<Payload>; 128],
     /// What an offer calls types that cannot be decoded.
     foreign: Vec<(u8, Box<str>)>,
+    /// The types that an offer has, one bit each.
+    offered: u128,
     /// The type of sound that an offer has first.
     preferred: Option<u8>,
     /// What an offer says that types are captured at, in Hz, where that is less than they could be.
@@ -136,6 +138,7 @@ impl Default for PayloadMap {
         Self {
             known,
             foreign: Vec::new(),
+            offered: 0,
             preferred: None,
             captured: Vec::new(),
         }
@@ -155,6 +158,7 @@ impl PayloadMap {
             return;
         };
         *slot = payload;
+        self.offered |= 1 << payload_type;
         self.foreign.retain(|(number, _)| *number != payload_type);
         if payload.is_none()
             && let Some(name) = name
@@ -192,6 +196,16 @@ impl PayloadMap {
     /// The same of the type that the offer prefers; `None` without an offer.
     pub(crate) fn preferred_rate_hz(&self) -> Option<u32> {
         self.rate_hz(self.preferred?)
+    }
+
+    /// The type of G.711 that an offer has, PCMU before PCMA.
+    pub(crate) fn negotiated_g711(&self) -> Option<(u8, Payload)> {
+        [Law::Mu, Law::A].into_iter().find_map(|law| {
+            let payload = Payload::G711(law);
+            let is_it =
+                |number: &u8| self.offered >> number & 1 == 1 && self.get(*number) == Some(payload);
+            Some(((0..128).find(is_it)?, payload))
+        })
     }
 
     /// What `payload_type` is called where it cannot be decoded: `18 G729`, or the number alone.

@@ -41,6 +41,8 @@ pub(crate) struct Recording {
     status: LiveStatus,
     /// When it was started, or resumed while it still waited for a packet.
     waiting_since: Mono,
+    /// Whether a beep is to be over before it takes anything.
+    is_held: bool,
     /// Its time so far; `None` while it waits for its first packet.
     running: Option<Running>,
     pauses: Pauses,
@@ -94,17 +96,19 @@ impl Recording {
         stats: [TrackStats; 2],
         rate_hz: u32,
     ) -> Self {
+        let is_held = start.beep.is_some();
         Self {
             start,
             rate_hz,
             max_length: settings.max_length,
             status: LiveStatus::InProgress,
             waiting_since: now,
+            is_held,
             running: None,
             pauses: Pauses::default(),
             digits: String::new(),
             counted: [TrackStats::default(); 2],
-            counting_from: Some(stats),
+            counting_from: (!is_held).then_some(stats),
             made_up: Vec::new(),
             concealed: [Vec::new(), Vec::new()],
             last_sound: [None; 2],
@@ -130,7 +134,23 @@ impl Recording {
 
     /// Whether it takes what comes.
     pub(crate) fn is_in_progress(&self) -> bool {
-        self.status == LiveStatus::InProgress
+        self.status == LiveStatus::InProgress && !self.is_held
+    }
+
+    /// Whether it waits for a beep to be over.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Its beep is over at `now`; whether it takes what comes from then on, which it does not where it
+    /// was not held or was paused meanwhile.
+    pub(crate) fn let_begin(&mut self, now: Mono, stats: [TrackStats; 2]) -> bool {
+        let begins = std::mem::take(&mut self.is_held) && self.is_in_progress();
+        if begins {
+            self.counting_from = Some(stats);
+            self.waiting_since = now;
+        }
+        begins
     }
 
     /// Begins its time at `place`, which is at `at`.
@@ -273,7 +293,7 @@ impl Recording {
                 }
             }
             (LiveStatus::Paused, ChangeRecording::Resume) => {
-                self.counting_from = Some(stats);
+                self.counting_from = (!self.is_held).then_some(stats);
                 self.pauses.end(place);
                 self.waiting_since = now;
             }
@@ -295,10 +315,15 @@ impl Recording {
         if !self.is_in_progress() || !self.start.track.has(track) {
             return false;
         }
+        let ends = self.ends_by_key(track, key);
+        if ends && self.digits.len() == MOST_DIGITS {
+            // The key that ends it is its last one, whatever came before.
+            self.digits.pop();
+        }
         if self.digits.len() < MOST_DIGITS {
             self.digits.push(key);
         }
-        self.ends_by_key(track, key)
+        ends
     }
 
     /// Whether a key on a track ends it.

@@ -19,6 +19,47 @@ pub(crate) struct Line {
     pub(crate) payloads: PayloadMap,
     /// Where its RTP comes from, if it says so.
     pub(crate) source: Option<SourceRule>,
+    pub(crate) direction: Direction,
+}
+
+/// Which way sound goes, as the offerer says (RFC 8866 §6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Direction {
+    /// Both; also where nothing is said.
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    const ALL: [Self; 4] = [
+        Self::SendRecv,
+        Self::SendOnly,
+        Self::RecvOnly,
+        Self::Inactive,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// Of a line: its own, else the session's.
+    fn of(session: &Session, media: &Media) -> Self {
+        let said = media.attributes.iter().chain(&session.attributes);
+        said.into_iter()
+            .find_map(|said| {
+                let is_it = |direction: &Self| direction.as_str() == said.attribute;
+                Self::ALL.into_iter().find(is_it)
+            })
+            .unwrap_or_default()
+    }
 }
 
 /// An offer that can be recorded.
@@ -47,21 +88,36 @@ impl Offer {
         Ok(Self { session, lines })
     }
 
-    /// The answer: each line in its order, the audio lines on `ports`, the rest refused.
-    pub(crate) fn answer(&self, address: IpAddr, ports: &[u16], version: u64) -> String {
+    /// The answer: each line in its order, the audio lines on `ports`, the rest refused. With `sends`
+    /// it says that we send to the first of them, where that one is to receive.
+    pub(crate) fn answer(
+        &self,
+        address: IpAddr,
+        ports: &[u16],
+        version: u64,
+        sends: bool,
+    ) -> String {
         // Our own session id, as RFC 3264 §6 has it: the port is ours alone while the call lasts.
         let id = ports.first().copied().unwrap_or(0);
         let mut answer = Session::new(Origin::with_ip_addr(id, version, address), "reeld");
         answer.add_time(sdp_types::Time::new(0, 0));
         answer.set_connection(Connection::from_ip_addr(address));
         let mut ports = ports.iter();
+        let mut sends = sends;
         for offered in &self.session.medias {
             let port = if is_used_audio(offered) {
                 ports.next().copied()
             } else {
                 None
             };
-            answer.medias.push(answer_line(offered, port));
+            let direction = match Direction::of(&self.session, offered) {
+                Direction::SendRecv if port.is_some() && std::mem::take(&mut sends) => {
+                    Direction::SendRecv
+                }
+                Direction::SendRecv | Direction::SendOnly => Direction::RecvOnly,
+                Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
+            };
+            answer.medias.push(answer_line(offered, port, direction));
         }
         let mut text = Vec::new();
         // Writing into memory cannot fail.
@@ -134,6 +190,7 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
             address,
             port: None,
         }),
+        direction: Direction::of(session, media),
     })
 }
 
@@ -214,7 +271,7 @@ fn address(connection: &Connection) -> Option<IpAddr> {
         .filter(|address: &IpAddr| !address.is_unspecified())
 }
 
-fn answer_line(offered: &Media, port: Option<u16>) -> Media {
+fn answer_line(offered: &Media, port: Option<u16>, direction: Direction) -> Media {
     let mut line = offered.clone();
     line.connections.clear();
     line.bandwidths.clear();
@@ -250,12 +307,6 @@ fn answer_line(offered: &Media, port: Option<u16>) -> Media {
         }
     }
     line.fmt = kept.join(" ");
-    let stopped = ["inactive", "recvonly"];
-    let is_stopped = offered
-        .attributes
-        .iter()
-        .any(|said| stopped.contains(&&*said.attribute));
-    let direction = if is_stopped { "inactive" } else { "recvonly" };
     for kept in ["label", "mid"] {
         let said = offered
             .attributes
@@ -263,7 +314,7 @@ fn answer_line(offered: &Media, port: Option<u16>) -> Media {
             .find(|said| said.attribute == kept);
         line.attributes.extend(said.cloned());
     }
-    line.attributes.push(Attribute::new(direction));
+    line.attributes.push(Attribute::new(direction.as_str()));
     line.attributes
         .push(Attribute::with_value("rtcp", port + 1));
     line
@@ -325,7 +376,7 @@ mod tests {
     #[test]
     fn the_answer_keeps_the_lines_and_refuses_what_is_no_audio() {
         let offer = Offer::read(OFFER).unwrap();
-        let text = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2);
+        let text = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2, true);
         let answer = Session::parse(text.as_bytes()).unwrap();
         assert_eq!(answer.medias.len(), 2);
         assert_eq!((answer.medias[0].port, answer.medias[1].port), (20_000, 0));
@@ -341,6 +392,26 @@ mod tests {
         ] {
             assert!(text.contains(said), "{said} in {text}");
         }
+    }
+
+    #[test]
+    fn the_answer_says_that_we_send_where_we_do_and_are_heard() {
+        for (said, sends, answered) in [
+            ("a=sendrecv", false, "a=recvonly"),
+            ("a=sendrecv", true, "a=sendrecv"),
+            ("a=x", true, "a=sendrecv"),
+            ("a=sendonly", true, "a=recvonly"),
+            ("a=recvonly", true, "a=inactive"),
+            ("a=inactive", true, "a=inactive"),
+        ] {
+            let offer = Offer::read(&OFFER.replacen("a=sendonly", said, 1)).unwrap();
+            let answer = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2, sends);
+            assert!(answer.contains(answered), "{answered} in {answer}");
+        }
+        let of_session = OFFER.replacen("t=0 0", "t=0 0\r\na=inactive", 1);
+        let of_session = of_session.replacen("a=sendonly\r\n", "", 1);
+        let offer = Offer::read(&of_session).unwrap();
+        assert_eq!(offer.lines[0].direction, Direction::Inactive);
     }
 
     #[test]
@@ -369,7 +440,7 @@ mod tests {
         fn no_text_panics(text: String, lines in proptest::collection::vec("[a-z]=[ -~]{0,40}", 0..12)) {
             for text in [text, format!("v=0\r\n{}", lines.join("\r\n"))] {
                 if let Ok(offer) = Offer::read(&text) {
-                    offer.answer("::1".parse().unwrap(), &[2], 1);
+                    offer.answer("::1".parse().unwrap(), &[2], 1, text.len() % 2 == 0);
                 }
             }
         }

@@ -47,6 +47,8 @@ pub(crate) struct TrackState {
     /// coming.
     codec: Option<&'static str>,
     codecs: Vec<&'static str>,
+    /// The payload type of the last packet of sound.
+    sound_type: Option<u8>,
     counts: TrackStats,
     stream: Option<Stream>,
     /// The stream before it, whose last packets may still come.
@@ -119,6 +121,7 @@ impl TrackState {
             rate_hz,
             codec: None,
             codecs: Vec::new(),
+            sound_type: None,
             counts: TrackStats::default(),
             stream: None,
             before: None,
@@ -232,6 +235,11 @@ impl TrackState {
     /// The codec of the last packet of sound, by its SDP name.
     pub(crate) fn codec(&self) -> Option<&'static str> {
         self.codec
+    }
+
+    /// The payload type of the last packet of sound, also where that cannot be decoded.
+    pub(crate) fn sound_type(&self) -> Option<u8> {
+        self.sound_type
     }
 
     /// What is known of it beside its counts. A recording's own (gaps, concealed ranges) are its own
@@ -363,6 +371,7 @@ impl TrackState {
                 );
             }
             Some(payload) => {
+                self.sound_type = Some(packet.payload_type);
                 if self.codec != Some(payload.name()) {
                     self.codec = Some(payload.name());
                     if !self.codecs.contains(&payload.name()) {
@@ -379,7 +388,10 @@ impl TrackState {
                 self.decoders
                     .decode(payload, packet.payload, stamp, lost, scratch)
             }
-            None => None,
+            None => {
+                self.sound_type = Some(packet.payload_type);
+                None
+            }
         };
         // Of the samples, how many belong in front of the packet; and its time.
         let before = decoded.unwrap_or(0);

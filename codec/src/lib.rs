@@ -7,6 +7,7 @@
 //! Samples are 16-bit signed, interleaved by channel. No sockets, clocks or files: readers and
 //! buffers arrive as arguments. The only `unsafe` is around LAME, in one module of its own.
 
+pub mod beep;
 pub mod comfort;
 pub mod conceal;
 pub mod dtmf;
@@ -18,9 +19,11 @@ mod harness;
 pub mod l16;
 pub mod level;
 pub mod mp3;
+pub mod octaves;
 pub mod ogg_opus;
 pub mod opus;
 pub mod resample;
+pub mod tonal;
 pub mod warp;
 pub mod wav;
 

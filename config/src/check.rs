@@ -25,6 +25,7 @@ use crate::value::{self, Reason};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const KIB: u64 = 1 << 10;
@@ -143,6 +144,9 @@ impl Reader<'_> {
             },
             store: Store {
                 media: self.get("store", "media", media_kind),
+                deleted_metadata: self.get("store", "deleted_metadata", |v| {
+                    value::duration(v, Duration::ZERO..=10 * YEAR)
+                }),
                 min_free: self.get("store", "min_free", |v| value::size(v, 0..=u64::MAX)),
                 cache: self.get("store", "cache", |v| value::size(v, MIB..=TIB)),
             },

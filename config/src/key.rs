@@ -182,7 +182,7 @@ keys! {
     "callbacks" . "retry_for": Text = r#""4h""#, "duration, 0s to 7days",
         "How long a callback that fails is tried again. 0s leaves it to Twilio's rules: given up on after one round.";
     "callbacks" . "retry_first": Text = r#""10s""#, "duration, 1s to 1h",
-        "The pause after the first failure; each further one is twice as long.";
+        "The pause after the first failure; each further one is twice as long. Each is shortened by up to a half, by chance, so that a receiver that comes back is not hit at one instant.";
     "callbacks" . "retry_most": Text = r#""10m""#, "duration, 1s to 1day",
         "The longest pause between tries.";
 
@@ -192,6 +192,8 @@ keys! {
         "Where finished audio is kept: as files that any tool can play, or in sled with the records. sled gives little back of what is deleted. Not built yet: an s3:// URL.";
     "store" . "retention": Text = r#""""#, "empty",
         "Not built yet: deleting recordings by age.";
+    "store" . "deleted_metadata": Text = r#""40d""#, "duration, 0s to 3650days",
+        "How long the record of a deleted recording is kept, with all that it tells of the call; its audio goes at once. 0s keeps nothing.";
     "store" . "min_free": Text = r#""1GiB""#, "size",
         "New recordings are refused with less free disk than this. The default is lowered to a tenth of a disk smaller than 10GiB.";
     "store" . "cache": Text = r#""64MiB""#, "size, 1MiB to 1TiB",

@@ -173,6 +173,8 @@ pub struct Callbacks {
 pub struct Store {
     /// Where finished audio is kept.
     pub media: MediaKind,
+    /// How long the record of a deleted recording is kept; zero keeps none.
+    pub deleted_metadata: Duration,
     /// Bytes of disk that stay free; see [`Store::min_free_on`].
     pub min_free: u64,
     /// Bytes of the catalog's cache.

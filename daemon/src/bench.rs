@@ -4,10 +4,15 @@
 //! [`crate::customer`], a daemon of its own: a child process of the same binary, of which only what
 //! it shows to the outside is used (HTTP, RTP, `/proc`). Each figure stands beside a baseline of the
 //! same run. Each load is bounded and stops by itself, or at SIGINT and SIGTERM; its folder and its
-//! child go with it.
+//! child go with it. `end` alone runs the daemon in its own process, since it records an hour in a
+//! second.
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
-//! - `call`, `hands`: one call of it, and several requests at once;
+//! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
+//! - `call`, `hands`: one call of them, and several requests at once;
+//! - `house`, `receiver`, `tape`: `end`'s daemon, who gets its callbacks, and a recording out of virtual
+//!   time;
+//! - `descriptors`: their limit, raised; `percentile`: of sorted times;
 //! - `daemon`: the child process;
 //! - `usage`: what `/proc` says of processor time, memory and dropped packets;
 //! - `bare`: the receive loop that does nothing else;
@@ -18,9 +23,15 @@ mod bare;
 mod call;
 mod capture;
 mod daemon;
+mod descriptors;
+mod end;
 mod hands;
+mod house;
 mod interrupt;
+mod percentile;
+mod receiver;
 mod report;
+mod tape;
 mod usage;
 
 use std::process::ExitCode;
@@ -32,6 +43,8 @@ use clap::Subcommand;
 pub enum Bench {
     /// Records calls, holds every file to what was said, and says what a packet and a call cost
     Capture(capture::Capture),
+    /// Ends calls while others are live, and says how long it is until their callback and their file
+    End(end::End),
 }
 
 impl Bench {
@@ -43,6 +56,7 @@ impl Bench {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Capture(capture) => capture.run()?,
+            Self::End(end) => end.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

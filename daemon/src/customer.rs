@@ -103,6 +103,15 @@ impl Customer {
         }
     }
 
+    /// Asks for a public resource's head: whether it can be fetched now.
+    ///
+    /// # Errors
+    /// No answer, or one that is not 200.
+    pub fn head(&self, path: &str) -> anyhow::Result<()> {
+        expect(self.client.head(self.url(path)).send()?, 200)?;
+        Ok(())
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }

@@ -209,7 +209,7 @@ impl Shelf<'_> {
         let undone = self
             .store
             .finish(ended.0, ended.1)
-            .and_then(|_| self.store.delete(self.account, sid));
+            .and_then(|_| self.store.discard(self.account, sid));
         if let Err(error) = undone {
             tracing::error!(recording = %sid, %error, "a recording imported in part stays");
         }

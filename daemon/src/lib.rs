@@ -12,6 +12,7 @@ pub mod demo;
 pub mod import;
 pub mod notify;
 pub mod owner;
+mod purge;
 pub mod recorder;
 pub mod run;
 pub mod settings;

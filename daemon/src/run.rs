@@ -1,12 +1,12 @@
 //! The daemon: every part made, joined, and ended in order.
 //!
-//! Called by `reeld serve`, `reeld demo` and tests; calls every crate. Nothing is decided here but
+//! Called by `reeld serve`, `reeld demo`, `reeld bench end` and tests; calls every crate. Nothing is decided here but
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
-//! 4. recorder, then media threads, then API, local socket and the sender of callbacks.
+//! 4. recorder, then media threads, then API, local socket, the sender of callbacks and the purge.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it.
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::recorder::Recorder;
-use crate::{clock, credentials, notify, settings, socket};
+use crate::{clock, credentials, notify, purge, settings, socket};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -36,6 +36,16 @@ const STUCK: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something cannot be started. What had been started by then is ended in order.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_shown(config, shutdown, |_, _| {}).await
+}
+
+/// As [`run`]; once calls are taken, `show` gets the store and the recorder, for a measurement that
+/// records what no call has sent. A sink that it takes must be gone before `shutdown` resolves.
+pub(crate) async fn run_shown(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    show: impl FnOnce(&Store, &Recorder),
+) -> anyhow::Result<()> {
     let data_dir = config.data_dir.clone();
     let store = blocking({
         let (config, data_dir) = (config.clone(), data_dir.clone());
@@ -80,6 +90,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         &switchboard,
         &recorder,
         shutdown,
+        show,
     )
     .await;
 
@@ -98,6 +109,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     Ok(())
 }
 
+#[expect(clippy::too_many_arguments, reason = "the parts of a daemon, once")]
 /// Serves until `shutdown` resolves; returns the servers, to be ended once everything that was
 /// recorded is durable.
 async fn serve(
@@ -108,12 +120,15 @@ async fn serve(
     switchboard: &Switchboard,
     recorder: &Recorder,
     shutdown: impl Future<Output = ()>,
+    show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
     let listen = listener.local_addr()?;
+    let figures = Arc::new(reeld_callbacks::Figures::default());
     let api = Api::new(
         settings::api(config, &config.data_dir),
         store.clone(),
         control,
+        Arc::clone(&figures),
     )?;
     let local = socket::server::bind(&config.data_dir)?;
     let (ending, ended) = watch::channel(false);
@@ -130,6 +145,12 @@ async fn serve(
     let callbacks = tokio::spawn(reeld_callbacks::run(
         store.clone(),
         settings::callbacks(config),
+        figures,
+        until_ended(ended.clone()),
+    ));
+    let purge = tokio::spawn(purge::run(
+        store.clone(),
+        config.store.deleted_metadata,
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
@@ -139,6 +160,7 @@ async fn serve(
     }));
     tracing::info!(%listen, data_dir = %config.data_dir.display(), "calls are taken");
     notify::ready();
+    show(store, recorder);
 
     shutdown.await;
     notify::stopping();
@@ -151,6 +173,7 @@ async fn serve(
         api,
         local,
         callbacks,
+        purge,
     })
 }
 
@@ -160,16 +183,19 @@ struct Servers {
     api: JoinHandle<std::io::Result<()>>,
     local: JoinHandle<()>,
     callbacks: JoinHandle<()>,
+    purge: JoinHandle<()>,
 }
 
 impl Servers {
     /// Ends them: no new connection, and what is under way comes to its end.
     async fn end(self) -> anyhow::Result<()> {
         self.ending.send_replace(true);
-        let (api, local, callbacks) = (self.api.await, self.local.await, self.callbacks.await);
+        let (api, local) = (self.api.await, self.local.await);
+        let (callbacks, purge) = (self.callbacks.await, self.purge.await);
         api.context("the API panicked")??;
         local.context("the local socket panicked")?;
-        callbacks.context("the sender of callbacks panicked")
+        callbacks.context("the sender of callbacks panicked")?;
+        purge.context("the purge panicked")
     }
 }
 

@@ -1,4 +1,5 @@
-//! One media socket: how it is set up, and how all that came is read out of it.
+//! One media socket: how it is set up, how all that came is read out of it, and how the little is sent
+//! that goes back.
 //!
 //! `leg` binds a pair of them for a track; `live` drains them. What a datagram means is decided in
 //! `capture`.
@@ -107,8 +108,9 @@ pub(crate) struct Inlet {
     dropped: u32,
     /// What came before this instant has been read.
     emptied: Mono,
-    /// Whether reading failed before, and the log says so.
+    /// Whether reading failed before, and the log says so; and whether sending did.
     failed: bool,
+    failed_to_send: bool,
 }
 
 impl Inlet {
@@ -125,6 +127,7 @@ impl Inlet {
             dropped: 0,
             emptied,
             failed: false,
+            failed_to_send: false,
         })
     }
 
@@ -187,17 +190,26 @@ impl Inlet {
         }
     }
 
+    /// Sends a datagram. One that the kernel has no room for is lost, as on any network.
+    pub(crate) fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        if let Err(error) = self.socket.send_to(datagram, &to.into())
+            && !std::mem::replace(&mut self.failed_to_send, true)
+        {
+            tracing::warn!(port = self.port(), %error, "a media socket did not send");
+        }
+    }
+
     /// Logs the first failure of a socket; the rest would drown the log.
     fn complain(&mut self, errno: nix::errno::Errno) {
         if !std::mem::replace(&mut self.failed, true) {
-            let address = self
-                .socket
-                .local_addr()
-                .ok()
-                .and_then(|address| address.as_socket());
-            let port = address.map_or(0, |address| address.port());
-            tracing::error!(port, %errno, "reading a media socket failed");
+            tracing::error!(port = self.port(), %errno, "reading a media socket failed");
         }
+    }
+
+    fn port(&self) -> u16 {
+        let address = self.socket.local_addr().ok();
+        let address = address.and_then(|address| address.as_socket());
+        address.map_or(0, |address| address.port())
     }
 }
 

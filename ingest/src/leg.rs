@@ -85,6 +85,11 @@ impl Leg {
         self.lease.told();
     }
 
+    /// Sends from the RTP port.
+    pub(crate) fn send(&mut self, to: SocketAddr, datagram: &[u8]) {
+        self.rtp.send(to, datagram);
+    }
+
     /// Gives `call` what came for `track`.
     pub(crate) fn drain(
         &mut self,

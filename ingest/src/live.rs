@@ -6,7 +6,7 @@
 //! Invariant: before a command acts, all that had arrived on the call's sockets is in the call, so
 //! that a stop loses nothing and a pause takes nothing of what came later.
 
-use reeld_capture::{Call, Output};
+use reeld_capture::{Call, Output, Transmit};
 use reeld_model::{
     Answer, CallView, Channels, Mono, OpenCall, RecordingSid, Refusal, StartRecording, Track,
     TrackStats,
@@ -77,6 +77,30 @@ impl LiveCall {
     pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
         self.drain(reader, Reach::TICK, which);
         self.call.handle_tick(monotonic());
+        self.transmit();
+    }
+
+    /// What is due of a beep, when [`Call::beep_due`] says so. What has come is taken in before, since a
+    /// recording may begin with the beep's end.
+    pub(crate) fn beep(&mut self, reader: &mut Reader) {
+        reader.refresh();
+        self.drain(reader, Reach::TICK, Sockets::Rtp);
+        self.call.handle_beep(monotonic());
+        self.transmit();
+    }
+
+    /// Sends what the call has to send.
+    fn transmit(&mut self) {
+        while let Some(Transmit {
+            track,
+            to,
+            datagram,
+        }) = self.call.poll_transmit()
+        {
+            if let Some(leg) = &mut self.legs[track.index()] {
+                leg.send(to, &datagram);
+            }
+        }
     }
 
     fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) {
@@ -104,6 +128,7 @@ impl LiveCall {
     ) -> Result<Answer, Refusal> {
         let (sid, channels) = (start.sid, start.channels);
         let view = self.call.start(now, start)?;
+        self.transmit();
         self.running.push(Running {
             sid,
             channels,

@@ -4,7 +4,8 @@
 //! to `routes` and `shared` what others need to know.
 //!
 //! For a packet: no lock, no allocation here, no wake-up. Sockets are not polled; waiting on the
-//! queue alone is what lets a request wake the thread at once.
+//! queue alone is what lets a request wake the thread at once. While a beep sounds it wakes for each
+//! frame of it too; beeps of all its calls share these wake-ups (`capture::call::beep`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ struct MediaThread {
     /// Sums over the calls that are over.
     ended: TrackStats,
     ticks: u64,
+    /// When the next frame of a beep is due, if one sounds.
+    beep_due: Option<Mono>,
 }
 
 /// Runs thread number `index` until the daemon stops or nobody can send jobs any more; by then every
@@ -68,6 +71,7 @@ pub(crate) fn run(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>, jobs: 
         outbox: Outbox::new(sink, Arc::clone(&shared)),
         ended: TrackStats::default(),
         ticks: 0,
+        beep_due: None,
         shared,
     }
     .work(&jobs);
@@ -77,7 +81,8 @@ impl MediaThread {
     fn work(mut self, jobs: &Receiver<Job>) {
         let mut due = monotonic() + TICK;
         while !self.shared.is_stopping() {
-            match jobs.recv_timeout(due.since(monotonic())) {
+            let wake = self.beep_due.map_or(due, |beep| beep.min(due));
+            match jobs.recv_timeout(wake.since(monotonic())) {
                 Ok(job) => {
                     self.serve(job);
                     jobs.try_iter()
@@ -86,6 +91,9 @@ impl MediaThread {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.beep_due.is_some_and(|beep| monotonic() >= beep) {
+                self.beep();
             }
             if monotonic() >= due {
                 self.tick();
@@ -185,6 +193,7 @@ impl MediaThread {
         let mut live = LiveCall::open(open, &self.shared)?;
         let answer = live.start(monotonic(), start, seat)?;
         live.collect(&mut self.outbox);
+        // No packet has come yet, so no beep sounds.
         self.keep(key, live);
         Ok(answer)
     }
@@ -199,6 +208,7 @@ impl MediaThread {
         live.catch_up(&mut self.reader);
         let result = act(live, monotonic());
         live.collect(&mut self.outbox);
+        self.beep_due = earlier(self.beep_due, live.call.beep_due());
         if live.call.is_over() {
             self.ended.add(&live.totals());
             self.calls.remove(&key);
@@ -215,6 +225,29 @@ impl MediaThread {
         self.progress().set_calls(self.calls.len());
     }
 
+    /// Sends what is due of the calls' beeps.
+    fn beep(&mut self) {
+        let Self {
+            calls,
+            reader,
+            outbox,
+            ..
+        } = self;
+        let mut next = None;
+        for live in calls.values_mut() {
+            let Some(due) = live.call.beep_due() else {
+                continue;
+            };
+            if due <= monotonic() {
+                live.beep(reader);
+                live.collect(outbox);
+            }
+            next = earlier(next, live.call.beep_due());
+        }
+        self.beep_due = next;
+        self.outbox.flush();
+    }
+
     fn tick(&mut self) {
         self.ticks += 1;
         let all = self.ticks.is_multiple_of(RTCP_EVERY);
@@ -228,9 +261,11 @@ impl MediaThread {
             ..
         } = self;
         reader.refresh();
+        let mut next = None;
         calls.retain(|key, live| {
             live.tick(reader, which);
             live.collect(outbox);
+            next = earlier(next, live.call.beep_due());
             let over = live.call.is_over();
             if over {
                 ended.add(&live.totals());
@@ -238,6 +273,7 @@ impl MediaThread {
             }
             !over
         });
+        self.beep_due = next;
         self.outbox.flush();
         self.progress().set_calls(self.calls.len());
         if all {
@@ -279,6 +315,11 @@ impl MediaThread {
     fn progress(&self) -> &Progress {
         &self.shared.threads[self.index]
     }
+}
+
+/// The earlier of two instants that there may be.
+fn earlier(one: Option<Mono>, other: Option<Mono>) -> Option<Mono> {
+    one.into_iter().chain(other).min()
 }
 
 /// Says so when a thread panics: its calls are gone, no new one may come to it, and the watchdog

@@ -268,6 +268,9 @@ pub enum Refusal {
     /// No source rule and media address not on loopback, or a source outside `media.allow`.
     #[error("{0}")]
     Source(String),
+    /// No beep can be played to the caller; the text says why.
+    #[error("{0}")]
+    Beep(String),
     /// Every port of `media.ports` is taken or rests.
     #[error("no free media port in {0}")]
     NoPort(String),

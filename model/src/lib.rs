@@ -19,7 +19,9 @@ pub use control::{
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
 pub use quality::{ConcealedRange, TrackQuality};
-pub use recording::{EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim};
+pub use recording::{
+    Beep, EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,
+};
 pub use sid::{AccountSid, CallSid, KeySid, RecordingSid, SidError};
 pub use stats::TrackStats;
 pub use time::{MediaPlace, Mono, SAMPLE_RATE};

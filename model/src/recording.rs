@@ -19,6 +19,19 @@ pub struct StartRecording {
     pub trim: Trim,
     /// When it ends by itself.
     pub rules: Rules,
+    /// A beep that the caller hears before it begins, if there is one.
+    pub beep: Option<Beep>,
+}
+
+/// `PlayBeep`: from what the RTP stream of a beep starts, which is random (RFC 3550 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beep {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its first sequence number.
+    pub sequence: u16,
+    /// Its first time stamp.
+    pub timestamp: u32,
 }
 
 /// When a recording ends by itself: the `<Record>` verb's parameters.

@@ -2,8 +2,9 @@
 //!
 //! Called by `fuzz/` with bytes of libFuzzer's and by `network/tests/fuzz_short.rs` with seeded ones;
 //! calls `reeld_capture::Call`. It fails where a rule is broken: nothing follows an end, frames add
-//! up, no output is large, and no file is longer than the time over which packets came, the reorder
-//! window and one packet. Every script ends, since its bytes and its time are bounded.
+//! up, no output is large, nothing is sent to who is not heard, and no file is longer than the time
+//! over which packets came, the reorder window and one packet. Every script ends, since its bytes and
+//! its time are bounded.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use reeld_capture::{Call, Output, Port};
 use reeld_model::{
-    ChangeRecording, Channels, EndedBy, Mono, PauseBehavior, RecordingRef, RecordingSid, Rules,
-    StartRecording, Track, TrackSelection, Trim,
+    Beep, ChangeRecording, Channels, EndedBy, Mono, PauseBehavior, RecordingRef, RecordingSid,
+    Rules, StartRecording, Track, TrackSelection, Trim,
 };
 
 use crate::play;
@@ -27,6 +28,9 @@ const WINDOW: u64 = 1_600 + 400 + 8;
 
 /// Samples of an output at most: 10 s of two channels.
 const MOST_SAMPLES: usize = 160_000;
+
+/// Bytes of a datagram that is sent: what goes through any network.
+const MOST_SENT: usize = 1_300;
 
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 4000 RTP/AVP 0 8 13 101\r\na=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\n";
@@ -266,6 +270,11 @@ impl Chaos<'_> {
                 finish_on_key: if how & 32 == 0 { "" } else { "123#" }.to_owned(),
                 max_length: (how & 64 != 0).then_some(Duration::from_secs(20)),
             },
+            beep: (how & 128 != 0).then_some(Beep {
+                ssrc: u32::from(how),
+                sequence: u16::MAX,
+                timestamp: u32::MAX,
+            }),
         };
         if self.call.start(self.now, start).is_ok() {
             let channels = u64::from(channels.count());
@@ -289,6 +298,12 @@ impl Chaos<'_> {
     }
 
     fn drain(&mut self) {
+        while let Some(sent) = self.call.poll_transmit() {
+            let heard = self.call.view().streams.into_iter();
+            let heard = heard.filter_map(|stream| stream.source).collect::<Vec<_>>();
+            assert!(heard.contains(&sent.to), "{} is not heard", sent.to);
+            assert!(sent.datagram.len() <= MOST_SENT);
+        }
         while let Some(output) = self.call.poll_output() {
             let taped = self
                 .taped

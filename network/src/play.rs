@@ -211,6 +211,7 @@ pub fn dual() -> StartRecording {
         track: TrackSelection::Both,
         trim: Trim::DoNotTrim,
         rules: Rules::default(),
+        beep: None,
     }
 }
 

@@ -143,6 +143,7 @@ fn live(datagrams: &[Datagram], phase: u64) -> Recorded {
         track: TrackSelection::Inbound,
         trim: Trim::DoNotTrim,
         rules: Rules::default(),
+        beep: None,
     };
     call.start(opened, start).unwrap();
     let mut recorded = Recorded::default();

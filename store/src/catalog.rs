@@ -11,6 +11,7 @@
 mod change;
 mod check;
 mod count;
+mod due;
 mod key;
 mod list;
 mod outbox;
@@ -22,7 +23,7 @@ mod tests;
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{Deletion, EventStatus, Page, Query, StoreError, Subscription};
+use crate::{Action, Deletion, EventStatus, Page, Query, StoreError, Subscription};
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
@@ -38,16 +39,20 @@ pub(crate) enum Insert {
     Taken,
 }
 
+/// Whom to tell of a new recording.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Told<'a> {
+    pub(crate) status: Option<&'a Subscription>,
+    pub(crate) action: Option<&'a Action>,
+}
+
 /// A record as [`Catalog::after`] meets it: `None` where its bytes cannot be read.
 pub(crate) type Met = (RecordingSid, Option<Stored>);
 
 pub(crate) trait Catalog: Send + Sync {
-    /// Takes a new record in, with whom to tell of it. Durable.
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError>;
+    /// Takes a new record in, with whom to tell of it; where a deleted recording had its Sid, in
+    /// that one's place. Durable.
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError>;
 
     /// Puts a record in place of the one with its Sid, or in, where there is none. Durable. A
     /// record that has ended brings its event with it, in the same step, where one is asked for.
@@ -59,14 +64,28 @@ pub(crate) trait Catalog: Send + Sync {
     /// Takes a record out with its events, and leaves nothing. Durable.
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError>;
 
-    /// Takes an account's record out and leaves a tombstone, so that its media can go. Durable.
-    fn bury(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError>;
+    /// Takes an account's record out and leaves a tombstone, so that its media can go. With a time
+    /// the record is kept among the deleted ones, as deleted then. Durable.
+    fn bury(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+        keep_ms: Option<i64>,
+    ) -> Result<Deletion, StoreError>;
 
     /// Takes a tombstone away, once nothing is left under it. Not durable: until it is, the
     /// deletion is only repeated.
     fn forget(&self, sid: RecordingSid) -> Result<(), StoreError>;
 
+    /// A record that is not deleted.
     fn get(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError>;
+
+    /// A deleted recording's record.
+    fn get_deleted(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError>;
+
+    /// Takes out up to `limit` records of recordings that were deleted before `before_ms`, the
+    /// longest deleted first; how many. Not durable: until it is, they are taken out again.
+    fn purge(&self, before_ms: i64, limit: usize) -> Result<usize, StoreError>;
 
     /// The recording that an account's token has begun.
     fn by_token(
@@ -77,10 +96,18 @@ pub(crate) trait Catalog: Send + Sync {
 
     fn list(&self, query: &Query) -> Result<Page, StoreError>;
 
-    /// Up to `limit` records after `sid` (from the first, without one), in the order of Sids.
+    /// Up to `limit` records that are not deleted after `sid` (from the first, without one), in
+    /// the order of Sids.
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError>;
 
-    /// How many records there are, of all accounts.
+    /// The same of deleted recordings.
+    fn deleted_after(
+        &self,
+        sid: Option<RecordingSid>,
+        limit: usize,
+    ) -> Result<Vec<Met>, StoreError>;
+
+    /// How many records there are that are not deleted, of all accounts.
     fn total(&self) -> Result<u64, StoreError>;
 
     /// The records that are live.

@@ -1,15 +1,18 @@
 //! Events of recordings, for whoever sends them: what there is to tell, and what came of it.
 //!
-//! Called by `api` (a subscription, with the recording that it is of), by the sender in `callbacks`
-//! and by `reeld callbacks`. It calls the catalog's outbox, which has the order and the durability.
+//! Called by `api` (a subscription or an action, with the recording that it is of), by the sender in
+//! `callbacks` and by `reeld callbacks`. It calls the catalog's outbox, which has the order and the
+//! durability.
 //!
 //! An event has all that is told: the recording may be deleted before its receiver is there again.
+//! A status callback's events and the request of a `<Record>` verb's action go to two receivers, so
+//! neither waits for the other.
 
-use reeld_model::{AccountSid, CallSid, Channels, RecordingSid, TrackSelection};
+use reeld_model::{AccountSid, CallSid, Channels, EndedBy, RecordingSid, TrackSelection};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
-use crate::{Origin, Record, StoreError};
+use crate::{Origin, Parties, Record, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,44 @@ impl Subscription {
             || (status == EventStatus::Failed && self.events.contains(&EventStatus::Completed))
     }
 }
+
+/// The `<Record>` verb's action: who is asked what to do next, once the recording can be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// `Action`, as it was given.
+    pub url: String,
+    /// `Method`.
+    pub method: EventMethod,
+    /// Where the recording's media will be fetched from, as its client can reach it.
+    pub recording_url: String,
+    /// In whose words it is told.
+    pub dialect: Dialect,
+}
+
+/// Which version of Twilio's API a recording was started under: what parameters are called. On disk
+/// by its position: add at the end only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dialect {
+    /// 2008-08-01: `Caller`, `Called`, `Duration`.
+    V2008,
+    /// 2010-04-01: `From`, `To`, `RecordingDuration`.
+    V2010,
+}
+
+/// What an action is told beside what every event tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerbEnd {
+    /// Twilio's `Digits`: the key that ended the recording, [`HANGUP`] where the call's end did, else
+    /// nothing.
+    pub digits: String,
+    /// What its call was opened with.
+    pub parties: Parties,
+    /// In whose words it is told.
+    pub dialect: Dialect,
+}
+
+/// Twilio's `Digits` of a recording that ended because its call did.
+pub const HANGUP: &str = "hangup";
 
 /// How an event is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,14 +123,41 @@ impl EventStatus {
             Self::Failed => "failed",
         }
     }
+}
 
-    /// Its place among a recording's events: a beginning, then one end.
-    pub(crate) const fn number(self) -> u8 {
+/// Which of a recording's events it is: its place among them, and on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Number {
+    /// It has begun.
+    Begun = 0,
+    /// One end of several.
+    Ended = 1,
+    /// Its action is asked for.
+    Action = 2,
+}
+
+impl Number {
+    pub(crate) const ALL: [Self; 3] = [Self::Begun, Self::Ended, Self::Action];
+
+    pub(crate) fn of(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|number| *number as u8 == byte)
+    }
+
+    pub(crate) const fn line(self) -> Line {
         match self {
-            Self::InProgress => 0,
-            Self::Completed | Self::Absent | Self::Failed => 1,
+            Self::Begun | Self::Ended => Line::Status,
+            Self::Action => Line::Action,
         }
     }
+}
+
+/// Events of a recording that wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Line {
+    /// Those of its status callback.
+    Status,
+    /// That of its action.
+    Action,
 }
 
 /// What somebody is to be told.
@@ -125,6 +193,9 @@ pub struct Event {
     pub next_ms: i64,
     /// Why it has failed last.
     pub last_error: String,
+    /// What is told beside it where it goes to the `<Record>` verb's action; `None` for a status
+    /// callback.
+    pub verb: Option<VerbEnd>,
 }
 
 /// An event that was given up on.
@@ -134,6 +205,21 @@ pub struct DeadEvent {
     pub died_ms: i64,
     /// The event, with why in `last_error`.
     pub event: Event,
+}
+
+/// What is to be told, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventFigures {
+    /// Recordings that have events waiting.
+    pub recordings: usize,
+    /// As many may have; a start that asks for a callback is refused then.
+    pub most_recordings: usize,
+    /// Events waiting, those that are being sent among them.
+    pub events: usize,
+    /// When the oldest of them was made, milliseconds since the Unix epoch.
+    pub oldest_ms: Option<i64>,
+    /// Events that were given up on.
+    pub dead: usize,
 }
 
 impl Event {
@@ -154,6 +240,44 @@ impl Event {
             first_ms: None,
             next_ms: record.updated_ms,
             last_error: String::new(),
+            verb: None,
+        }
+    }
+
+    /// The request of an action, once the recording is completed.
+    pub(crate) fn of_action(record: &Record, action: &Action) -> Self {
+        let subscription = Subscription {
+            url: action.url.clone(),
+            method: action.method,
+            events: vec![EventStatus::Completed],
+            recording_url: action.recording_url.clone(),
+        };
+        Self {
+            verb: Some(VerbEnd {
+                digits: digits(record),
+                parties: record.parties.clone(),
+                dialect: action.dialect,
+            }),
+            ..Self::of(record, &subscription, EventStatus::Completed)
+        }
+    }
+
+    pub(crate) const fn number(&self) -> Number {
+        match (&self.verb, self.status) {
+            (Some(_), _) => Number::Action,
+            (None, EventStatus::InProgress) => Number::Begun,
+            (None, EventStatus::Completed | EventStatus::Absent | EventStatus::Failed) => {
+                Number::Ended
+            }
+        }
+    }
+
+    /// What it is, in a word: a status, or `action`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self.verb {
+            Some(_) => "action",
+            None => self.status.as_str(),
         }
     }
 
@@ -175,7 +299,7 @@ impl Event {
         let mut hash = blake3::Hasher::new();
         hash.update(b"reeld event");
         hash.update(self.sid.as_bytes());
-        hash.update(self.status.as_str().as_bytes());
+        hash.update(self.name().as_bytes());
         let hex = hash.finalize().to_hex();
         let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &hex[part]);
         parts.join("-")
@@ -209,7 +333,8 @@ impl Store {
         self.inner.catalog.outbox().take(now_ms, may)
     }
 
-    /// When the first event is due that is due after `now_ms`, milliseconds since the Unix epoch.
+    /// When the first event is due of a host that has none due by `now_ms`, milliseconds since the
+    /// Unix epoch: a host that has, and that nothing is taken for, waits for room and not for a time.
     #[must_use]
     pub fn next_event_ms(&self, now_ms: i64) -> Option<i64> {
         self.inner.catalog.outbox().next_due_ms(now_ms)
@@ -282,6 +407,32 @@ impl Store {
     #[must_use]
     pub fn event_counts(&self) -> (usize, usize) {
         self.inner.catalog.outbox().counts()
+    }
+
+    /// What is to be told, counted. It costs no look at the disk.
+    #[must_use]
+    pub fn event_figures(&self) -> EventFigures {
+        self.inner.catalog.outbox().figures()
+    }
+}
+
+/// Twilio's `Digits`.
+fn digits(record: &Record) -> String {
+    match record.ended_by {
+        Some(EndedBy::Key) => record.digits.chars().next_back().into_iter().collect(),
+        Some(EndedBy::Bye | EndedBy::Inactivity | EndedBy::CallCompleted) => HANGUP.to_owned(),
+        Some(
+            EndedBy::Stopped
+            | EndedBy::Timeout
+            | EndedBy::MaxLength
+            | EndedBy::MaxSize
+            | EndedBy::NoPackets
+            | EndedBy::Shutdown
+            | EndedBy::Recovered
+            | EndedBy::DiskFull
+            | EndedBy::Imported,
+        )
+        | None => String::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::Duration;
 
 use reeld_codec::wav;
 use reeld_model::{
@@ -14,10 +15,13 @@ use tempfile::TempDir;
 
 use crate::{
     Begun, End, MediaKind, NewRecording, Origin, PageAt, Query, Record, Store, StoreConfig,
-    VerifyReport,
+    VerifyReport, Which,
 };
 
 pub(crate) const T0: i64 = 1_790_000_000_000;
+
+/// How long records of deleted recordings are kept.
+pub(crate) const KEPT: Duration = Duration::from_secs(40 * 86_400);
 
 pub(crate) fn config(dir: &Path, media: MediaKind) -> StoreConfig {
     StoreConfig {
@@ -25,6 +29,7 @@ pub(crate) fn config(dir: &Path, media: MediaKind) -> StoreConfig {
         media,
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
+        deleted_metadata: KEPT,
     }
 }
 
@@ -68,6 +73,7 @@ pub(crate) fn new(n: u64) -> NewRecording {
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     }
 }
 
@@ -156,7 +162,7 @@ pub(crate) fn everything() -> Query {
         call: None,
         from_ms: None,
         until_ms: None,
-        include_unfinished: true,
+        which: Which::Undeleted,
         at: PageAt::Number(0),
         page_size: 1_000,
     }

@@ -8,7 +8,9 @@
 //! - Takes and media are the truth: the catalog can be made anew from them.
 //! - Every procedure is steps that can be repeated; a crash between any two loses nothing that
 //!   was acknowledged (`life`, `read`, `recover`).
-//! - Record, indices, kept counts and the event that tells of it change together; no list walks what it does not return.
+//! - Record, indices, kept counts and the event that tells of it change together; no list walks
+//!   what it does not return.
+//! - A deleted recording has no media, whatever is kept of its record.
 //! - Nothing waits for a disk under a lock. Everything blocks; nothing is async.
 //!
 //! `docs/ref/storage.md` says what every byte on disk is.
@@ -46,11 +48,14 @@ mod harness;
 pub use accounts::Account;
 pub use api_keys::ApiKey;
 pub use error::StoreError;
-pub use events::{DeadEvent, Event, EventMethod, EventStatus, Subscription};
+pub use events::{
+    Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,
+    Subscription, VerbEnd,
+};
 pub use life::{Begun, End};
 pub use links::{Link, Reach};
 pub use media::MediaReader;
-pub use query::{Cursor, Page, PageAt, Query};
+pub use query::{Cursor, Page, PageAt, Query, Which};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
 pub use record::{NewRecording, Origin, Parties, Record, Stage, ms_of};

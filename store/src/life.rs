@@ -31,7 +31,7 @@
 use reeld_model::quality::{MOST_CONCEALED, MOST_NAMES};
 use reeld_model::{RecordingSid, SAMPLE_RATE, Summary, TrackQuality};
 
-use crate::catalog::{Insert, MOST_PENDING};
+use crate::catalog::{Insert, MOST_PENDING, Told};
 use crate::live::Waiting;
 use crate::record::NewRecording;
 use crate::seal;
@@ -74,7 +74,7 @@ impl Store {
     /// [`StoreError::OutboxFull`], else what the system or the engine says. Nothing of the recording is left then.
     pub fn begin(&self, new: NewRecording) -> Result<Begun, StoreError> {
         let inner = &*self.inner;
-        let subscription = new.subscription.clone();
+        let (subscription, action) = (new.subscription.clone(), new.action.clone());
         let begun = Stored::begun(new);
         let sid = begun.record.sid;
         if let Some(token) = begun.token
@@ -84,7 +84,11 @@ impl Store {
             return Ok(Begun::Repeated(first.record));
         }
         inner.check_room()?;
-        if subscription.is_some() && inner.catalog.outbox().is_full() {
+        let told = Told {
+            status: subscription.as_ref(),
+            action: action.as_ref(),
+        };
+        if told != Told::default() && inner.catalog.outbox().is_full() {
             return Err(StoreError::OutboxFull {
                 recordings: MOST_PENDING,
             });
@@ -94,7 +98,7 @@ impl Store {
             return Err(StoreError::SidTaken { sid });
         }
         let file = inner.spool.create(&begun)?;
-        let inserted = inner.catalog.insert(&begun, subscription.as_ref());
+        let inserted = inner.catalog.insert(&begun, told);
         if let Ok(Insert::New) = inserted {
             let record = begun.record.clone();
             owner.offer(Waiting { file, begun });
@@ -260,7 +264,9 @@ impl Stored {
             created_ms,
             tags,
             idempotency_token,
-            subscription: _, // the catalog's outbox has it, not the record
+            // The catalog's outbox has them, not the record.
+            subscription: _,
+            action: _,
         } = new;
         let tags_json = if tags.is_empty() {
             String::new()

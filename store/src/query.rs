@@ -15,12 +15,23 @@ pub struct Query {
     pub from_ms: Option<i64>,
     /// Only those created before this instant, milliseconds since the Unix epoch.
     pub until_ms: Option<i64>,
-    /// Whether live and absent ones are listed too (2010); else completed ones alone (2008).
-    pub include_unfinished: bool,
+    /// Which of them, by their stage.
+    pub which: Which,
     /// Which page.
     pub at: PageAt,
     /// Records a page.
     pub page_size: u32,
+}
+
+/// Which recordings a list has, by their stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Completed ones alone: 2008's list.
+    Completed,
+    /// Live and absent ones too: 2010's list.
+    Undeleted,
+    /// All of these, and those whose record outlives their deletion: `IncludeSoftDeleted`.
+    WithDeleted,
 }
 
 /// Where a page is in its list.

@@ -3,11 +3,16 @@
 //! Called by `api`. It calls the catalog and the media.
 //!
 //! **Delete**
-//! 1. The record goes and a tombstone comes, durable in one step. *D1: a tombstone over media.*
-//!    From here on nobody finds the recording; who reads its media reads on.
+//! 1. The record goes and a tombstone comes, durable in one step; where deleted recordings'
+//!    records are kept (`StoreConfig::deleted_metadata`), it goes among these in the same step.
+//!    *D1: a tombstone over media.* From here on nobody finds the recording but who asks for
+//!    deleted ones; who reads its media reads on.
 //! 2. The media go; in the engine, once their last reader is done. *D2: a tombstone over some
 //!    media or none.*
 //! 3. The tombstone goes. Recovery repeats 2 and 3 for each tombstone that it finds.
+//!
+//! **Purge**: a deleted recording's record goes when its time is over, each in one step. A crash
+//! between two leaves the rest to the next purge.
 
 use reeld_model::{AccountSid, RecordingSid};
 
@@ -42,6 +47,21 @@ impl Store {
         Ok(self.find(sid)?.filter(|record| record.account == account))
     }
 
+    /// An account's deleted recording, as long as its record is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], or what the engine says.
+    pub fn get_deleted(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+    ) -> Result<Option<Record>, StoreError> {
+        let deleted = self.inner.catalog.get_deleted(sid)?;
+        Ok(deleted
+            .map(|stored| stored.record)
+            .filter(|record| record.account == account))
+    }
+
     /// A recording, whosever it is: the Sid is the only key to public media.
     ///
     /// # Errors
@@ -71,21 +91,60 @@ impl Store {
         self.inner.media.open(record)?.ok_or(missing)
     }
 
-    /// Deletes an account's recording.
+    /// Deletes an account's recording, whose record may be kept for a while as
+    /// [`Store::get_deleted`] and [`crate::Which::WithDeleted`] show it.
     ///
     /// # Errors
     /// What the system or the engine says. Where the record was gone by then, recovery deletes
     /// the media.
-    pub fn delete(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError> {
-        let deletion = self.inner.catalog.bury(account, sid)?;
-        if deletion == Deletion::Deleted {
-            self.inner.erase(sid)?;
+    pub fn delete(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+        now_ms: i64,
+    ) -> Result<Deletion, StoreError> {
+        let keeps = !self.inner.config.deleted_metadata.is_zero();
+        self.inner.delete(account, sid, keeps.then_some(now_ms))
+    }
+
+    /// Deletes an account's recording and keeps nothing of it: one that should not have been.
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    pub fn discard(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError> {
+        self.inner.delete(account, sid, None)
+    }
+
+    /// Takes out up to `limit` records of deleted recordings whose time is over; how many. Where
+    /// that is `limit`, there may be more. Durable.
+    ///
+    /// # Errors
+    /// What the engine says; what was not taken out is the next purge's.
+    pub fn purge_deleted(&self, now_ms: i64, limit: usize) -> Result<usize, StoreError> {
+        let inner = &*self.inner;
+        let kept_ms = i64::try_from(inner.config.deleted_metadata.as_millis()).unwrap_or(i64::MAX);
+        let purged = inner.catalog.purge(now_ms.saturating_sub(kept_ms), limit)?;
+        if purged > 0 {
+            inner.catalog.commit()?;
         }
-        Ok(deletion)
+        Ok(purged)
     }
 }
 
 impl Inner {
+    fn delete(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+        keep_ms: Option<i64>,
+    ) -> Result<Deletion, StoreError> {
+        let deletion = self.catalog.bury(account, sid, keep_ms)?;
+        if deletion == Deletion::Deleted {
+            self.erase(sid)?;
+        }
+        Ok(deletion)
+    }
+
     /// Delete, steps 2 and 3.
     pub(crate) fn erase(&self, sid: RecordingSid) -> Result<(), StoreError> {
         let catalog = self.catalog.clone();

@@ -6,15 +6,19 @@
 //!    `catalog.damaged-<n>` and an empty one made, which local media allow; accounts are lost
 //!    with it.
 //! 2. A new, empty table of records is filled: first from every medium's trailer, then with what
-//!    the old table still has and no medium can tell: live and absent records, and tombstones.
+//!    the old table still has and no medium can tell: live and absent records, those of deleted
+//!    recordings, and tombstones. What is deleted stays so, whatever media there are.
 //! 3. The new table becomes the current one in one durable write; the old one is dropped. A crash
 //!    before that leaves the old catalog as it was.
 
 use std::fs;
 use std::path::PathBuf;
 
-use crate::catalog::Catalog as _;
+use reeld_model::RecordingSid;
+
+use crate::catalog::{Catalog as _, Met};
 use crate::store::Parts;
+use crate::stored::Stored;
 use crate::verify::VerifyProgress;
 use crate::{MediaKind, Stage, Store, StoreConfig, StoreError};
 
@@ -31,6 +35,8 @@ pub struct Rebuilt {
     pub from_media: u64,
     /// Records without media that the old catalog still had.
     pub kept: u64,
+    /// Records of deleted recordings that it still had.
+    pub deleted: u64,
     /// What could not be made good, a sentence each.
     pub problems: Vec<String>,
 }
@@ -68,8 +74,27 @@ impl Store {
         for sid in old.buried()? {
             new.entomb(sid)?;
         }
+        each(
+            &|last| old.deleted_after(last, BATCH),
+            &mut |sid, stored| {
+                match stored {
+                    Some(stored) => {
+                        new.place(&stored, None)?;
+                        rebuilt.deleted += 1;
+                    }
+                    None => rebuilt.problems.push(format!(
+                        "{sid}: dropped: it was deleted, and cannot be read"
+                    )),
+                }
+                Ok(())
+            },
+        )?;
         media.each(&mut |sid| {
-            if !new.is_buried(sid)? {
+            if new.get_deleted(sid)?.is_some() {
+                rebuilt
+                    .problems
+                    .push(format!("{sid}: media of a recording that was deleted"));
+            } else if !new.is_buried(sid)? {
                 match media.trailer(sid)? {
                     Some(Some(stored)) => {
                         new.place(&stored, None)?;
@@ -86,33 +111,46 @@ impl Store {
             progress(so_far);
             Ok(())
         })?;
-        let mut last = None;
-        loop {
-            let batch = old.after(last, BATCH)?;
-            let Some((sid, _)) = batch.last() else { break };
-            last = Some(*sid);
-            for (sid, stored) in batch {
-                if new.get(sid)?.is_some() {
-                    continue;
-                }
-                match stored.map(|stored| (stored.record.stage, stored)) {
-                    Some((Stage::Live | Stage::Absent, stored)) => {
-                        new.place(&stored, None)?;
-                        rebuilt.kept += 1;
-                    }
-                    Some((Stage::Completed, _)) => {
-                        rebuilt
-                            .problems
-                            .push(format!("{sid}: dropped: its media is missing"));
-                    }
-                    None => rebuilt
-                        .problems
-                        .push(format!("{sid}: dropped: it cannot be read")),
-                }
+        each(&|last| old.after(last, BATCH), &mut |sid, stored| {
+            if new.get(sid)?.is_some() {
+                return Ok(());
             }
-        }
+            match stored.map(|stored| (stored.record.stage, stored)) {
+                Some((Stage::Live | Stage::Absent, stored)) => {
+                    new.place(&stored, None)?;
+                    rebuilt.kept += 1;
+                }
+                Some((Stage::Completed, _)) => {
+                    rebuilt
+                        .problems
+                        .push(format!("{sid}: dropped: its media is missing"));
+                }
+                Some((Stage::Deleted, _)) | None => rebuilt
+                    .problems
+                    .push(format!("{sid}: dropped: it cannot be read")),
+            }
+            Ok(())
+        })?;
         new.succeed(&old)?;
         Ok(rebuilt)
+    }
+}
+
+/// Tells each record of an old table that is fetched in batches.
+fn each(
+    after: &dyn Fn(Option<RecordingSid>) -> Result<Vec<Met>, StoreError>,
+    tell: &mut dyn FnMut(RecordingSid, Option<Stored>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut last = None;
+    loop {
+        let batch = after(last)?;
+        let Some((sid, _)) = batch.last() else {
+            return Ok(());
+        };
+        last = Some(*sid);
+        for (sid, stored) in batch {
+            tell(sid, stored)?;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use reeld_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Subscription;
+use crate::{Action, Subscription};
 
 /// What the API knows of a recording when it starts one.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct NewRecording {
     pub idempotency_token: Option<String>,
     /// Who is to be told of it.
     pub subscription: Option<Subscription>,
+    /// Who is asked what to do next when it has ended.
+    pub action: Option<Action>,
 }
 
 /// What a call was opened with beside its name, kept with its recordings so that it outlives the
@@ -62,6 +64,8 @@ pub enum Origin {
 }
 
 /// Where a recording is in its life.
+///
+/// A record on disk holds this by its position: add at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Being recorded, or its file being finished: a take is in the spool.
@@ -70,6 +74,8 @@ pub enum Stage {
     Completed,
     /// It ended without a packet: no media.
     Absent,
+    /// It was deleted: its media are gone, its record is kept for a while.
+    Deleted,
 }
 
 /// A recording's record. Held by postcard behind a version byte: a change of its fields, or of
@@ -94,7 +100,8 @@ pub struct Record {
     pub origin: Origin,
     /// When it was asked for, milliseconds since the Unix epoch. Lists are ordered by it.
     pub created_ms: i64,
-    /// When the record last changed, milliseconds since the Unix epoch.
+    /// When the record last changed, milliseconds since the Unix epoch; of a deleted recording, when
+    /// it was deleted.
     pub updated_ms: i64,
     /// The wall-clock time of the file's first frame, milliseconds since the Unix epoch.
     pub started_ms: Option<i64>,

@@ -10,7 +10,7 @@
 //! | a take, not sealed (B4, F0) | it is cut to whole frames (trimmed: to its last sound), sealed, `recovered`; empty: absent |
 //! | a take of which no record says anything, without sound (B2, B3) | removed: nobody was told of it |
 //! | a live record and media (F2) | completed as the trailer says |
-//! | a record that has its end (F3, A3), or a tombstone | what is in the spool is removed |
+//! | a record that has its end (F3, A3), a deleted one's, or a tombstone | what is in the spool is removed |
 //! | a live record and nothing else | absent, told as `failed`, and a problem |
 //! | a tombstone (D1, D2) | the deletion is repeated |
 //! | media without a record, after a crash | the record is restored from the trailer |
@@ -90,17 +90,18 @@ impl Inner {
         recovery: &mut Recovery,
     ) -> Result<(), StoreError> {
         let Left { take, .. } = self.spool.left(sid);
-        if self.catalog.is_buried(sid)? {
+        let known = self.catalog.get(sid)?;
+        let is_deleted = known.is_none() && self.catalog.get_deleted(sid)?.is_some();
+        if is_deleted || self.catalog.is_buried(sid)? {
             return self.spool.clear(sid);
         }
-        let known = self.catalog.get(sid)?;
         let stage = known.as_ref().map(|stored| stored.record.stage);
         match stage {
             Some(Stage::Absent) => return self.spool.clear(sid),
             Some(Stage::Completed) if !take || self.media.trailer(sid)?.is_some() => {
                 return self.spool.clear(sid);
             }
-            Some(Stage::Completed | Stage::Live) | None => {}
+            Some(Stage::Completed | Stage::Live | Stage::Deleted) | None => {}
         }
         let is_known = known.is_some();
         let begun = match known {
@@ -208,8 +209,14 @@ impl Inner {
                 return Ok(());
             };
             match self.catalog.get(sid) {
-                Ok(None) if !self.catalog.is_buried(sid)? => {}
-                Ok(_) => return Ok(()),
+                Ok(None) if self.catalog.is_buried(sid)? => return Ok(()),
+                Ok(None) if self.catalog.get_deleted(sid)?.is_some() => {
+                    let problem = format!("{sid}: media of a recording that was deleted");
+                    recovery.problems.push(problem);
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Ok(Some(_)) => return Ok(()),
                 Err(error) => {
                     recovery.problems.push(format!("{sid}: {error}"));
                     return Ok(());

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::StoreError;
 use crate::accounts::Accounts;
@@ -43,6 +44,8 @@ pub struct StoreConfig {
     pub min_free_bytes: u64,
     /// Bytes of memory for the catalog's cache.
     pub catalog_cache_bytes: u64,
+    /// How long a deleted recording's record is kept; zero keeps none.
+    pub deleted_metadata: Duration,
 }
 
 /// How the store is.

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Record;
+use crate::{Record, Stage};
 
 mod v1;
 
@@ -63,6 +63,17 @@ impl Stored {
             VERSION => whole(body),
             v1::VERSION => whole::<v1::Stored>(body).map(Into::into),
             _ => None,
+        }
+    }
+
+    /// What is kept of it once it has been deleted. Its token is free for another recording.
+    pub(crate) fn deleted(&self, deleted_ms: i64) -> Self {
+        let mut record = self.record.clone();
+        record.stage = Stage::Deleted;
+        record.updated_ms = deleted_ms;
+        Self {
+            record,
+            token: None,
         }
     }
 
@@ -121,7 +132,7 @@ pub(crate) mod tests {
     };
 
     use super::*;
-    use crate::{Origin, Parties, Stage};
+    use crate::{Origin, Parties};
 
     pub(crate) fn sample() -> Stored {
         let record = Record {

@@ -3,7 +3,8 @@
 //! Called by `reeld verify`, directly or through the running daemon, and by tests after every
 //! crash: one function for all. It changes nothing. Recordings go on meanwhile: what is live is
 //! passed over, and what looks wrong is looked at again, so that a recording that was finished or
-//! deleted in between is no finding.
+//! deleted in between is no finding. What is kept of deleted recordings is compared with the
+//! indices, as there are no media to read.
 
 use std::io::Read as _;
 
@@ -134,6 +135,7 @@ impl Inner {
             Stage::Live if self.live.has(*sid) || self.spool.left(*sid).take => return Ok(None),
             Stage::Live => return Ok(Some(Finding::Missing(*sid))),
             Stage::Absent => return Ok(None),
+            Stage::Deleted => return damaged("it is deleted, and lies among those that are not"),
         }
         let Some(mut media) = self.media.open(&stored.record)? else {
             return Ok(Some(Finding::Missing(*sid)));
@@ -182,7 +184,7 @@ impl Inner {
         };
         match stage {
             Some(Stage::Completed | Stage::Live) => return Ok(false),
-            Some(Stage::Absent) | None => {}
+            Some(Stage::Absent | Stage::Deleted) | None => {}
         }
         // Deleted meanwhile: there is a tombstone, or the media are gone since they were met.
         Ok(!self.catalog.is_buried(sid)? && self.media.trailer(sid)?.is_some())

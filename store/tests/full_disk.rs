@@ -49,6 +49,7 @@ fn begin(store: &Store, n: u8) {
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     });
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
 }
@@ -84,6 +85,7 @@ fn child() {
         media: MediaKind::Local,
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
+        deleted_metadata: std::time::Duration::ZERO,
     })
     .unwrap();
     store.recover(0).unwrap();
@@ -129,7 +131,10 @@ fn child() {
     }
     assert_eq!(store.verify(&mut |_| {}).unwrap().findings, []);
     // There is room again, and so the next one is whole.
-    assert_eq!(store.delete(account(), sid(1)).unwrap(), Deletion::Deleted);
+    assert_eq!(
+        store.delete(account(), sid(1), 1).unwrap(),
+        Deletion::Deleted
+    );
     begin(&store, 5);
     let mut take = store.take(sid(5)).unwrap();
     take.append(&block(5), FRAMES as u64).unwrap();

@@ -11,13 +11,14 @@ use std::env;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, RecordingSid, Summary, TrackSelection, Trim,
 };
 use reeld_store::{
     Begun, End, EventMethod, EventStatus, MediaKind, NewRecording, Origin, PageAt, Query, Stage,
-    Store, StoreConfig, Subscription,
+    Store, StoreConfig, Subscription, Which,
 };
 
 const DIR: &str = "REELD_TEST_KILL_DIR";
@@ -36,6 +37,7 @@ fn open(dir: &Path, media: MediaKind) -> Store {
         media,
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
+        deleted_metadata: Duration::from_secs(60),
     })
     .unwrap()
 }
@@ -79,6 +81,7 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                     created_ms: i64::try_from(n).unwrap(),
                     tags: serde_json::Map::new(),
                     idempotency_token: None,
+                    action: None,
                     subscription: Some(Subscription {
                         url: "http://localhost/".to_owned(),
                         method: EventMethod::Post,
@@ -120,7 +123,7 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
             say("finished", n, BLOCKS);
             if n % 4 == 3 {
                 store
-                    .delete(AccountSid::from_bytes([1; 16]), sid(n))
+                    .delete(AccountSid::from_bytes([1; 16]), sid(n), 7)
                     .unwrap();
                 say("deleted", n, 0);
             }
@@ -167,7 +170,7 @@ fn kill_after(lines: usize, media: MediaKind) {
         let of_it = pending.iter().filter(|event| event.sid == sid(n));
         of_it.map(|event| event.status).collect()
     };
-    let mut begun = 0;
+    let (mut begun, mut deleted_ones) = (0, 0);
     for n in 0.. {
         let of = |what: &str| {
             promises
@@ -192,11 +195,16 @@ fn kill_after(lines: usize, media: MediaKind) {
         }
         if of("deleted").is_some() {
             assert_eq!(record, None, "{n} was deleted");
-            continue;
         }
         let Some(record) = record else {
+            // Its deletion was promised, or done before it could be.
             assert!(of("finished").is_some() && n % 4 == 3, "{n} is lost");
-            continue; // its deletion was not promised, but done
+            let account = AccountSid::from_bytes([1; 16]);
+            let deleted = store.get_deleted(account, sid(n)).unwrap().unwrap();
+            assert_eq!((deleted.stage, deleted.updated_ms), (Stage::Deleted, 7));
+            assert!(store.media(&deleted).is_err());
+            deleted_ones += 1;
+            continue;
         };
         let appended = of("appended").unwrap_or(0);
         assert!(record.frames >= appended * BLOCK as u64, "{n}: {record:?}");
@@ -231,12 +239,19 @@ fn kill_after(lines: usize, media: MediaKind) {
         call: None,
         from_ms: None,
         until_ms: None,
-        include_unfinished: true,
+        which: Which::Undeleted,
         at: PageAt::Number(0),
         page_size: 1_000,
     };
     let page = store.list(&all).unwrap();
     assert_eq!(page.records.len() as u64, page.total);
+    let with_deleted = Query {
+        which: Which::WithDeleted,
+        ..all
+    };
+    let whole = store.list(&with_deleted).unwrap();
+    assert_eq!(whole.total, page.total + deleted_ones);
+    assert_eq!(whole.records.len() as u64, whole.total);
 }
 
 fn promise(line: &str) -> Option<(String, u64, u64)> {

@@ -1,20 +1,27 @@
 """An application that was written for Twilio, against reeld: twilio-python as it is on PyPI, its
 newest version and an old one.
 
-Called by tests/tests/twilio_python.rs with a daemon that has a call open to which RTP flows, and
+Called by tests/tests/twilio_sdks.rs with a daemon that has a call open to which RTP flows, and
 imported recordings: SIX_A_DAY a day for DAYS days from FIRST_DAY on, one an hour from 00:00 UTC on,
 of the call OLD_CALL. It fails with the first thing that is not as at Twilio's.
 
 Environment: REELD_URL, ACCOUNT, TOKEN, LIVE_CALL, OLD_CALL.
 """
 
+import inspect
 import json
 import os
+import queue
+import threading
 import time
 from datetime import date, datetime, timedelta, timezone
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
 import requests
 from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 URL = os.environ["REELD_URL"]
@@ -51,6 +58,8 @@ def refused(status, code, act):
         answer = act()
     except TwilioRestException as error:
         found, why = (error.status, error.code), error.msg
+        assert error.method in ("GET", "POST", "DELETE") and "/Accounts/" in error.uri
+        assert str(code) in str(error) or why in str(error)
     except TwilioException as error:
         # A list's page that is refused comes as the bare response.
         response = error.args[1]
@@ -140,6 +149,101 @@ def control():
     for sid in (made.sid, other.sid):
         refused(404, 20404, lambda sid=sid: client.recordings(sid).fetch())
         refused(404, 20404, lambda sid=sid: client.recordings(sid).delete())
+        # Old SDKs do not know how to ask for it.
+        resource = f"/2010-04-01/Accounts/{ACCOUNT}/Recordings/{sid}.json"
+        deleted = raw(f"{resource}?IncludeSoftDeleted=true")
+        assert (deleted["sid"], deleted["status"]) == (sid, "deleted")
+        assert FIELDS <= deleted.keys(), FIELDS - deleted.keys()
+    answer = requests.get(document["media_url"], auth=(ACCOUNT, TOKEN), timeout=30)
+    assert answer.status_code == 404
+
+
+def silence():
+    """A pause that leaves its silence in the file."""
+    made = live.recordings.create()
+    time.sleep(0.4)
+    live.recordings(made.sid).update(status="paused", pause_behavior="silence")
+    time.sleep(1.5)
+    live.recordings("Twilio.CURRENT").update(status="in-progress")
+    time.sleep(0.6)
+    assert live.recordings("Twilio.CURRENT").update(status="stopped").sid == made.sid
+    recording = completed(made.sid)
+    # The pause is in it.
+    assert 2 <= int(recording.duration) <= 4, recording.duration
+    assert live.recordings(made.sid).delete()
+    # A call that is not in progress takes no recording.
+    refused(400, 21220, lambda: client.calls("CA" + "e" * 32).recordings.create())
+
+
+class Callbacks:
+    """An application's receiver, which trusts nothing that it cannot validate."""
+
+    def __init__(self):
+        came = self.came = queue.Queue()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                came.put((self.path, {}, self.headers))
+                self.send_response(204)
+                self.end_headers()
+
+            def do_POST(self):
+                length = int(self.headers["Content-Length"])
+                form = dict(parse_qsl(self.rfile.read(length).decode(), keep_blank_values=True))
+                came.put((self.path, form, self.headers))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
+
+    def next(self):
+        """The next callback's parameters."""
+        path, form, headers = self.came.get(timeout=30)
+        validator = RequestValidator(TOKEN)
+        signature = headers["X-Twilio-Signature"]
+        assert validator.validate(self.url + path, form, signature), (path, form)
+        forged = {**form, "CallSid": "CA" + "0" * 32}
+        assert not validator.validate(self.url + path + ("" if form else "&x=1"), forged, signature)
+        assert not RequestValidator("wrong").validate(self.url + path, form, signature)
+        return {**dict(parse_qsl(urlsplit(path).query)), **form}
+
+
+def callbacks():
+    """A recording with every documented parameter; each callback is validated by the SDK."""
+    receiver = Callbacks()
+    for method in ("POST", "GET"):
+        options = {
+            "recording_status_callback_event": ["in-progress", "completed", "absent"],
+            "recording_status_callback": receiver.url + "/cb?x=1&y=a%20b",
+            "recording_status_callback_method": method,
+            "trim": "do-not-trim",
+            "recording_channels": "dual",
+            "recording_track": "both",
+        }
+        if "recording_configuration_id" in inspect.signature(live.recordings.create).parameters:
+            options["recording_configuration_id"] = "none"
+        made = live.recordings.create(**options)
+        begun = receiver.next()
+        assert (begun["RecordingSid"], begun["RecordingStatus"]) == (made.sid, "in-progress")
+        time.sleep(0.3)
+        live.recordings(made.sid).update(status="stopped")
+        ended = receiver.next()
+        assert ended["x"] == "1" and ended["y"] == "a b"
+        assert (ended["RecordingSid"], ended["RecordingStatus"]) == (made.sid, "completed")
+        assert (ended["AccountSid"], ended["CallSid"]) == (ACCOUNT, LIVE_CALL)
+        assert (ended["RecordingChannels"], ended["RecordingDuration"]) == ("2", "1")
+        # It is there when it is told of.
+        answer = requests.get(ended["RecordingUrl"], auth=(ACCOUNT, TOKEN), timeout=30)
+        assert answer.status_code == 200 and answer.content[:4] == b"RIFF"
+        assert live.recordings(made.sid).delete()
+    # A callback that may not be sent is refused by name.
+    url = "http://169.254.169.254/latest"
+    refused(400, 20422, lambda: live.recordings.create(recording_status_callback=url))
 
 
 def media(url):
@@ -218,6 +322,8 @@ def paging():
 def main():
     credentials()
     control()
+    silence()
+    callbacks()
     filters()
     paging()
 

@@ -193,6 +193,12 @@ impl Client {
         reply.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"))
     }
 
+    /// `/metrics`.
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        self.get_public("/metrics").expect(200).text()
+    }
+
     /// POST of a form with credentials.
     #[track_caller]
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {

@@ -4,6 +4,7 @@
 //! printed when the test fails, and searched at the end: a panic of any of its threads, or a token
 //! in the log, fails every test.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -39,24 +40,32 @@ pub struct Daemon {
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
+    environment: Vec<(String, OsString)>,
     child: Option<Child>,
     client: Client,
 }
 
 impl Daemon {
     /// Starts one with this configuration and waits until `path` is answered with 200.
-    pub(crate) fn start(folder: TempDir, ports: PortBlock, text: &str, path: &str) -> Self {
+    pub(crate) fn start(
+        folder: TempDir,
+        ports: PortBlock,
+        text: &str,
+        environment: Vec<(String, OsString)>,
+        path: &str,
+    ) -> Self {
         let config = folder.path().join("reeld.toml");
         fs::write(&config, text).expect("the temporary folder can be written");
         let log = folder.path().join("stderr.log");
         let base = format!("http://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
-        let child = serve(&config, &log);
+        let child = serve(&config, &log, &environment);
         let mut daemon = Self {
             data_dir: folder.path().join(DATA),
             folder,
             _ports: ports,
             config,
             log,
+            environment,
             child: Some(child),
             client: Client::new(&base, "", ""),
         };
@@ -148,7 +157,7 @@ impl Daemon {
     /// When it still runs, or is not ready in time.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        self.child = Some(serve(&self.config, &self.log));
+        self.child = Some(serve(&self.config, &self.log, &self.environment));
         self.wait_answer("/readyz");
     }
 
@@ -262,11 +271,12 @@ impl Daemon {
     }
 }
 
-fn serve(config: &Path, log: &Path) -> Child {
+fn serve(config: &Path, log: &Path, environment: &[(String, OsString)]) -> Child {
     let file = File::options().create(true).append(true).open(log);
     let file = file.expect("the temporary folder can be written");
     let mut command = reeld();
     command.arg("serve").arg("--config").arg(config);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -11,11 +11,15 @@
 //! Time: senders are paced by the clock, since real time is what is tested. Nothing else sleeps for
 //! a fixed time; waiting is polling with a bound ([`patience`]).
 
+pub mod archive;
+pub mod authority;
 pub mod binary;
 pub mod capture_file;
 pub mod client;
 pub mod daemon;
+pub mod ears;
 pub mod judge;
+pub mod line;
 pub mod patience;
 pub mod peer;
 pub mod port_block;
@@ -23,17 +27,24 @@ pub mod receiver;
 pub mod reference;
 pub mod reply;
 pub mod script;
+pub mod sdk;
 pub mod sender;
 pub mod setup;
 pub mod span;
+pub mod speech;
+pub mod tally;
 pub mod tape;
+pub mod virtual_call;
 pub mod wav;
 
+pub use authority::Authority;
 pub use client::{Client, Started};
 pub use daemon::Daemon;
+pub use ears::Ears;
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use script::{Law, Script, Voice};
+pub use sdk::Sdk;
 pub use sender::Sender;
 pub use setup::{MediaKind, Setup};
 pub use span::Span;

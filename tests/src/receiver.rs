@@ -11,6 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use sha1::Sha1;
+
 use crate::patience::wait_for;
 
 /// Any callback of a test comes within this.
@@ -49,6 +54,27 @@ impl Callback {
     }
 }
 
+impl Callback {
+    /// The `X-Twilio-Signature` that <https://www.twilio.com/docs/usage/security> tells receivers to
+    /// expect under an account's token, from what came and nothing else.
+    ///
+    /// # Panics
+    /// Never: HMAC takes a key of any length.
+    #[must_use]
+    pub fn signature(&self, token: &str) -> String {
+        let mut text = format!("http://{}{}", self.header("host"), self.target);
+        let mut form = self.form.clone();
+        form.sort();
+        for (name, value) in form {
+            text += &name;
+            text += &value;
+        }
+        let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("any length");
+        mac.update(text.as_bytes());
+        base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+    }
+}
+
 /// What a receiver does with a callback.
 #[derive(Debug, Clone)]
 pub enum Answer {
@@ -58,6 +84,19 @@ pub enum Answer {
     Hang,
     /// Answers 200 and then a body that does not end.
     Flood,
+    /// Sends these bytes as they are, and then does this.
+    Raw(&'static str, Then),
+}
+
+/// What comes after the bytes of [`Answer::Raw`].
+#[derive(Debug, Clone, Copy)]
+pub enum Then {
+    /// The end of the connection.
+    Close,
+    /// Nothing, on an open connection.
+    Keep,
+    /// These bytes again and again, after a pause each time, until the sender has gone.
+    Repeat(&'static str, Duration),
 }
 
 impl Answer {
@@ -83,6 +122,25 @@ impl Receiver {
     /// When there is no port on loopback.
     #[must_use]
     pub fn start(answer: impl Fn(&Callback) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_as(None, answer)
+    }
+
+    /// One over TLS, with its certificate and all in `tls`.
+    ///
+    /// # Panics
+    /// When there is no port on loopback.
+    #[must_use]
+    pub fn start_tls(
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Callback) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_as(Some(tls), answer)
+    }
+
+    fn start_as(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&Callback) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
         let address = listener.local_addr().expect("it is bound");
         let receiver = Self {
@@ -102,7 +160,16 @@ impl Receiver {
                 }
                 let (callbacks, stopping) = (Arc::clone(&callbacks), Arc::clone(&stopping));
                 let answer = Arc::clone(&answer);
-                thread::spawn(move || serve(stream, &callbacks, &stopping, &*answer));
+                let tls = tls.clone();
+                thread::spawn(move || match tls {
+                    None => serve(stream, &callbacks, &stopping, &*answer),
+                    Some(tls) => {
+                        let session =
+                            ServerConnection::new(tls).expect("its configuration is whole");
+                        let stream = StreamOwned::new(session, stream);
+                        serve(stream, &callbacks, &stopping, &*answer);
+                    }
+                });
             }
         });
         receiver
@@ -112,6 +179,12 @@ impl Receiver {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The URL of a path here, by this scheme and host.
+    #[must_use]
+    pub fn url_as(&self, scheme: &str, host: &str, path: &str) -> String {
+        format!("{scheme}://{host}:{}{path}", self.address.port())
     }
 
     /// All that came so far, in order.
@@ -144,12 +217,12 @@ impl Drop for Receiver {
 }
 
 fn serve(
-    stream: TcpStream,
+    mut stream: impl Read + Write,
     callbacks: &Mutex<Vec<Callback>>,
     stopping: &AtomicBool,
     answer: &(dyn Fn(&Callback) -> Answer + Send + Sync),
 ) {
-    let Some(callback) = read(&stream) else {
+    let Some(callback) = read(&mut stream) else {
         return;
     };
     let answer = answer(&callback);
@@ -157,7 +230,6 @@ fn serve(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(callback);
-    let mut stream = &stream;
     // A sender that is gone, as it may be after a hang, is seen by the test as what it is.
     match answer {
         Answer::Status(status, lines) => {
@@ -175,10 +247,23 @@ fn serve(
             let _ = write!(stream, "HTTP/1.1 200 OK\r\n\r\n");
             while !stopping.load(Ordering::Relaxed) && stream.write_all(&[b'x'; 16_384]).is_ok() {}
         }
+        Answer::Raw(bytes, then) => {
+            let mut is_there = stream.write_all(bytes.as_bytes()).is_ok();
+            while is_there && !stopping.load(Ordering::Relaxed) {
+                match then {
+                    Then::Close => break,
+                    Then::Keep => thread::sleep(Duration::from_millis(20)),
+                    Then::Repeat(bytes, pause) => {
+                        thread::sleep(pause);
+                        is_there = stream.write_all(bytes.as_bytes()).is_ok();
+                    }
+                }
+            }
+        }
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Callback> {
+fn read(stream: &mut impl Read) -> Option<Callback> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;

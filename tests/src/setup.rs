@@ -1,5 +1,6 @@
 //! How a daemon is configured: what a test says, over defaults that keep tests apart.
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub struct Setup {
     folder: TempDir,
     ports: PortBlock,
     table: Table,
+    environment: Vec<(String, OsString)>,
 }
 
 impl Default for Setup {
@@ -62,6 +64,7 @@ impl Setup {
             folder: folder.expect("the temporary folder can be written"),
             ports,
             table: Table::new(),
+            environment: Vec::new(),
         };
         let listen = format!("{}:{}", Ipv4Addr::LOCALHOST, setup.ports.first());
         let range = setup.ports.range();
@@ -97,6 +100,13 @@ impl Setup {
                 .unwrap_or_else(|| panic!("{key}: {part} is no table"));
         }
         table.insert(last.to_owned(), value.into());
+        self
+    }
+
+    /// With this variable in its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -138,7 +148,7 @@ impl Setup {
 
     fn start_until(self, path: &str) -> Daemon {
         let text = self.text();
-        Daemon::start(self.folder, self.ports, &text, path)
+        Daemon::start(self.folder, self.ports, &text, self.environment, path)
     }
 }
 

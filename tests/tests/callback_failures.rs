@@ -33,7 +33,7 @@ fn shown(daemon: &Daemon, which: &str) -> String {
 fn a_receiver_that_fails_is_tried_again_until_it_takes_it() {
     let daemon = Setup::new()
         .set("callbacks.allow", vec!["loopback"])
-        .set("callbacks.retry_first", "1s")
+        .set("callbacks.retry_first", "2s")
         .start();
     let tries = Arc::new(AtomicUsize::new(0));
     let receiver = Receiver::start({

@@ -115,12 +115,34 @@ fn pages_and_filters_that_match_nothing() {
     assert_eq!(query.query.at, PageAt::Number(3));
     assert_eq!(query.filters.len(), 1);
     assert!(!query.matches_nothing);
-    assert!(!query.query.include_unfinished);
+    assert_eq!(query.query.which, Which::Completed);
     let query = read("ConferenceSid=CF1&Page=1", Version::V2010, &TimeZone::UTC).unwrap();
-    assert!(query.matches_nothing && query.query.include_unfinished);
+    assert!(query.matches_nothing);
+    assert_eq!(query.query.which, Which::Undeleted);
     assert_eq!((query.page, query.query.page_size), (1, 50));
     let fault = read("PageToken=x", Version::V2010, &TimeZone::UTC).unwrap_err();
     assert_eq!((fault.status.as_u16(), fault.code), (400, Some(20422)));
+}
+
+#[test]
+fn deleted_ones_are_listed_where_2010_asks_for_them() {
+    for (text, which) in [
+        ("IncludeSoftDeleted=true", Which::WithDeleted),
+        // As requests writes Python's True.
+        ("IncludeSoftDeleted=True", Which::WithDeleted),
+        ("IncludeSoftDeleted=false", Which::Undeleted),
+        ("", Which::Undeleted),
+    ] {
+        let query = read(text, Version::V2010, &TimeZone::UTC).unwrap();
+        assert_eq!(query.query.which, which, "{text}");
+        assert_eq!(query.filters.is_empty(), text.is_empty());
+        let query = read(text, Version::V2008, &TimeZone::UTC).unwrap();
+        assert_eq!(query.query.which, Which::Completed);
+    }
+    for text in ["IncludeSoftDeleted=1", "IncludeSoftDeleted="] {
+        let fault = read(text, Version::V2010, &TimeZone::UTC).unwrap_err();
+        assert_eq!(fault.code, Some(20422), "{text}");
+    }
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use reeld_model::{
     RecordingSid, RecordingView as LiveRecording, SAMPLE_RATE, StreamView, Track, TrackQuality,
     TrackSelection, TrackStats, Trim,
 };
-use reeld_store::{Account, Origin, Page, Parties, Record, Stage};
+use reeld_store::{Account, Link, Origin, Page, Parties, Reach, Record, Stage};
 use serde_json::{Value as Json, json};
 
 use crate::call::{EndedCall, ended_document, open_document};
@@ -34,7 +34,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
     };
     let written = |document: &Document| json::document(document, face, &TimeZone::UTC);
     // With all that may be known of it, and with nothing.
-    let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent]
+    let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent, Stage::Deleted]
         .into_iter()
         .flat_map(|stage| {
             let full = record(stage);
@@ -121,7 +121,17 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         let resource = Resource::Annex(RECORDING, annex);
         vec![list(&resource, annex.as_str(), Vec::new(), &empty)]
     };
+    let link = link::document(
+        &Link {
+            account: ACCOUNT,
+            sid: RECORDING,
+            reach: Reach::Sound,
+            expires_s: 1_207_030_035,
+        },
+        BASE_URL.into(),
+    );
     vec![
+        ("Link", vec![written(&link)]),
         ("Account", vec![written(&account)]),
         (
             "Call",
@@ -147,18 +157,10 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
             ],
         ),
         (
-            "Link",
-            vec![written(&link::document(
-                RECORDING,
-                BASE_URL.into(),
-                Some(CREATED_MS),
-            ))],
-        ),
-        (
             "Peaks",
             vec![json!({
                 "version": 2, "channels": 1, "sample_rate": 8_000, "samples_per_pixel": 256,
-                "bits": 16, "length": 1, "data": [-8_000, 8_000],
+                "bits": 16, "length": 1, "data": [-1, 1],
             })],
         ),
         ("Transcriptions", annex(Annex::Transcriptions)),
@@ -178,9 +180,9 @@ fn view<'a>(record: &'a Record, ranges: bool, live: Option<Live<'a>>) -> Recordi
         record,
         base_url: BASE_URL,
         of_call: false,
-        media_query: None,
         ranges,
         live,
+        media_query: None,
     }
 }
 

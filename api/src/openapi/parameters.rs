@@ -98,7 +98,16 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             "Keys that end it; empty is none.",
         ),
         "MaxLength" => (number(2, 86_400), "Seconds after which it ends."),
-        "PlayBeep" => (one_of(&["false"]), "A beep to the caller before it begins."),
+        "PlayBeep" => (
+            one_of(&["true", "false"]),
+            "A beep to the caller before it begins.",
+        ),
+        "Action" => (url(), "Who is told of its end by the verb's action."),
+        "Method" => (one_of(&methods), "How; POST without it."),
+        "Twiml" => (
+            json!({ "type": "string", "contentMediaType": "application/xml" }),
+            "A <Response> with one <Record>, in place of the verb's parameters.",
+        ),
         "Source" => (one_of(&["rtp"]), "Where its media come from."),
         "Tags" => (
             json!({ "type": "string", "maxLength": 4_096, "contentMediaType": "application/json" }),
@@ -114,24 +123,24 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
         "RecordingConfigurationId" | "Transcribe" | "TranscribeCallback" => {
             (json!({ "type": "string" }), "Accepted and unused.")
         }
+        "RequestedChannels" => (number(1, 2), "1 of a dual recording is its sum."),
         "ExpiresIn" => (
-            number(1, crate::link::MOST_SECONDS),
-            "Seconds; 3600 without it.",
+            number(1, 604_800),
+            "Seconds that the link lasts; an hour without it.",
         ),
         "Format" => (
             one_of(&crate::link::FORMATS),
-            "The URL's extension; none without it.",
+            "What it opens; the sound without it, as WAV where no extension is put on.",
         ),
         "samples_per_pixel" => (
-            number(1, u32::MAX.into()),
-            "Samples that a point is made of.",
+            number(1, u64::from(u32::MAX)),
+            "Frames that a point stands for.",
         ),
-        "width" => (
-            number(1, 131_072),
-            "Points at most, in place of samples_per_pixel.",
+        "width" => (number(1, 131_072), "Points, in place of samples_per_pixel."),
+        "bits" => (
+            json!({ "type": "integer", "enum": [8, 16] }),
+            "Of each number; 16 without it.",
         ),
-        "bits" => (one_of(&["8", "16"]), "Of each number; 16 without it."),
-        "RequestedChannels" => (number(1, 2), "1 of a dual recording is its sum."),
         _ => return None,
     })
 }
@@ -150,8 +159,9 @@ mod tests {
             crate::calls::KNOWN_TO_UPDATE,
             crate::start::KNOWN,
             crate::control::KNOWN_TO_UPDATE,
-            super::super::OF_AUDIO,
             &crate::link::KNOWN,
+            super::super::OF_AUDIO,
+            super::super::OF_METADATA,
             &crate::media::peaks::KNOWN,
         ] {
             for (name, _) in known

@@ -305,6 +305,12 @@ fn a_refused_start_leaves_no_record_and_says_why() {
             "Sdp: no audio line",
         ),
         (
+            Refusal::Beep("the sender is a fork".into()),
+            400,
+            Some(13616),
+            "PlayBeep: the sender is a fork",
+        ),
+        (
             Refusal::Source("not allowed".into()),
             400,
             Some(20422),

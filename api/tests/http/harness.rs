@@ -59,6 +59,7 @@ impl House {
             media: MediaKind::Local,
             min_free_bytes: 0,
             catalog_cache_bytes: 16 << 20,
+            deleted_metadata: Duration::from_secs(60),
         })
         .unwrap();
         for sid in [AC, OTHER_AC] {
@@ -103,6 +104,7 @@ impl House {
             settings,
             store.clone(),
             Arc::clone(&capture) as Arc<dyn reeld_model::Control>,
+            Arc::default(),
             Arc::new(move || now.load(Ordering::SeqCst)),
         )
         .unwrap();
@@ -303,6 +305,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         tags: serde_json::Map::new(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     }
 }
 

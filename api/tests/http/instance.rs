@@ -278,3 +278,81 @@ fn the_account_tells_whether_credentials_work() {
     );
     assert!(!json.to_string().contains("a-token"));
 }
+
+#[test]
+fn the_metadata_of_a_deleted_recording_are_there_for_who_asks() {
+    let house = House::new();
+    let (re, other) = (sid(1), sid(2));
+    house.recording(&re, SEED_MS, Channels::Mono, &sound(8_000));
+    house.recording(&other, SEED_MS + 1, Channels::Mono, &sound(800));
+    let before = house.get(&format!("2010/Recordings/{re}.json")).json();
+    house.set_clock(SEED_MS + 5_000);
+    assert_eq!(
+        house.delete(&format!("2010/Recordings/{re}.json")).status,
+        204
+    );
+    for list in ["2010/Recordings", &format!("2010/Calls/{CA}/Recordings")] {
+        let instance = format!("{list}/{re}");
+        for path in [
+            ".json",
+            ".json?IncludeSoftDeleted=false",
+            ".wav?IncludeSoftDeleted=true",
+            "?IncludeSoftDeleted=true",
+            ".mp3",
+        ] {
+            let answer = house.get(&format!("{instance}{path}"));
+            assert_eq!(answer.status, 404, "{path}");
+        }
+        let found = house
+            .get(&format!("{instance}.json?IncludeSoftDeleted=true"))
+            .json();
+        assert_eq!(found["status"], "deleted");
+        let updated = found["date_updated"].as_str().unwrap();
+        assert_eq!(updated, "Tue, 01 Apr 2008 05:07:20 +0000");
+        for field in ["sid", "duration", "date_created", "media_url", "tags"] {
+            assert_eq!(found[field], before[field], "{field}");
+        }
+        assert_eq!(found["duration"], "1");
+        let statuses = |query: &str| -> Vec<serde_json::Value> {
+            let page = house.get(&format!("{list}.json?{query}")).json();
+            let items = page["recordings"].as_array().unwrap();
+            assert_eq!(page["total"], items.len());
+            items.iter().map(|item| item["status"].clone()).collect()
+        };
+        assert_eq!(
+            statuses("IncludeSoftDeleted=true"),
+            ["completed", "deleted"]
+        );
+        assert_eq!(statuses("IncludeSoftDeleted=false"), ["completed"]);
+        let second = format!("{list}.json?IncludeSoftDeleted=true&PageSize=1&Page=1");
+        let second = house.get(&second).json();
+        assert_eq!(second["recordings"][0]["sid"], re);
+        let back = second["previous_page_uri"].as_str().unwrap();
+        assert!(back.contains("IncludeSoftDeleted=true"), "{back}");
+        assert_eq!(house.get(back).json()["recordings"][0]["sid"], other);
+    }
+    // 2008 knows none of it.
+    for path in ["", ".xml", ".json"] {
+        let path = format!("2008/Recordings/{re}{path}?IncludeSoftDeleted=true");
+        assert_eq!(house.get(&path).status, 404);
+    }
+    let list = house.get("2008/Recordings?IncludeSoftDeleted=true");
+    assert!(list.text().contains("total=\"1\""));
+    // It is deleted, and stays so; another account's is not found.
+    for query in ["", "?IncludeSoftDeleted=true"] {
+        let path = format!("2010/Recordings/{re}.json{query}");
+        let answer = house.delete(&path);
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (404, &20404.into())
+        );
+    }
+    let path = format!("/2010-04-01/Accounts/{OTHER_AC}/Recordings/{re}.json");
+    let answer = house.ask(
+        "GET",
+        &format!("{path}?IncludeSoftDeleted=true"),
+        &credentials(OTHER_AC, "a-token"),
+        "",
+    );
+    assert_eq!(answer.status, 404);
+}

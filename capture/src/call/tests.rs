@@ -1,5 +1,6 @@
 //! A call in virtual time: packets go in at any instant, frames of recordings come out.
 
+mod beep;
 mod bench;
 mod chaos;
 mod codecs;

@@ -1,6 +1,6 @@
 //! One call of a measurement, from the start of its recording to the comparison of its file.
 //!
-//! Called by `capture`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
+//! Called by `capture` and `end`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
 //! said.
 
 use std::time::{Duration, Instant};
@@ -13,9 +13,10 @@ use crate::customer::{Customer, media_address, text};
 
 /// A call that is being recorded.
 pub(super) struct Call {
-    /// The path of its recordings.
-    recordings: String,
-    sid: String,
+    /// Its path.
+    path: String,
+    /// Its recording.
+    pub(super) sid: String,
     /// What is sent into it, in the order of [`Track::ALL`].
     pub(super) streams: [Stream; 2],
 }
@@ -30,17 +31,19 @@ pub(super) struct Checked {
 
 impl Call {
     /// Starts a dual recording on the call with this number, which is not open yet; its streams will
-    /// have `packets` packets each.
+    /// have `packets` packets each, and `receiver` is told once it is completed.
     pub(super) fn start(
         customer: &Customer,
         seed: u64,
         number: u64,
         packets: u64,
+        receiver: Option<&str>,
     ) -> anyhow::Result<Self> {
         let call = CallSid::from_external(customer.account, &format!("bench {seed} {number}"));
-        let recordings = customer.path(&format!("/Calls/{call}/Recordings"));
-        let form = [("RecordingChannels", "dual")];
-        let answer = customer.post(&format!("{recordings}.json"), &form, 201)?;
+        let path = customer.path(&format!("/Calls/{call}"));
+        let mut form = vec![("RecordingChannels", "dual")];
+        form.extend(receiver.map(|url| ("RecordingStatusCallback", url)));
+        let answer = customer.post(&format!("{path}/Recordings.json"), &form, 201)?;
         let mut seeds = Seeded::new(seed ^ number.rotate_left(32));
         let mut stream = |track| {
             let sound = Sound::voice(seed, number, track);
@@ -49,7 +52,7 @@ impl Call {
         };
         let streams = [stream(Track::Inbound)?, stream(Track::Outbound)?];
         Ok(Self {
-            recordings,
+            path,
             sid: text(&answer, "sid")?.to_owned(),
             streams,
         })
@@ -58,10 +61,17 @@ impl Call {
     /// Stops its recording and waits until the WAV can be fetched; how long that took.
     pub(super) fn stop_until_fetchable(&self, customer: &Customer) -> anyhow::Result<Duration> {
         let begun = Instant::now();
-        let path = format!("{}/{}.json", self.recordings, self.sid);
+        let path = format!("{}/Recordings/{}.json", self.path, self.sid);
         customer.post(&path, &[("Status", "stopped")], 200)?;
         customer.wait_for(&self.media(customer, "wav"))?;
         Ok(begun.elapsed())
+    }
+
+    /// Ends it, and with it its recording.
+    pub(super) fn complete(&self, customer: &Customer) -> anyhow::Result<()> {
+        let path = format!("{}.json", self.path);
+        customer.post(&path, &[("Status", "completed")], 200)?;
+        Ok(())
     }
 
     /// Fetches its recording and holds both tracks against what was said.

@@ -12,16 +12,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::bare::{self, Bare};
 use super::call::Call;
 use super::daemon::Daemon;
+use super::percentile::{millis, percentile, round};
 use super::report::{Machine, Report};
 use super::usage::{self, Process};
-use super::{hands, interrupt};
+use super::{descriptors, hands, interrupt};
 use crate::caller::{self, Plan, Sockets};
 
 /// Packets a second of one stream.
@@ -29,9 +29,6 @@ const PACKETS_A_SECOND: u64 = 50;
 
 /// How often resident memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Descriptors beside the streams' sockets.
-const SPARE_DESCRIPTORS: u64 = 256;
 
 /// Differences that a failure shows.
 const SHOWN: usize = 5;
@@ -80,7 +77,9 @@ impl Capture {
     /// Measures and prints.
     pub(super) fn run(self) -> anyhow::Result<()> {
         let stop = interrupt::watch()?;
-        self.raise_descriptors()?;
+        // The daemon has a pair of sockets for each track, which it inherits the limit for; so has this
+        // process in the end, the sender's and the bare loop's.
+        descriptors::raise(4 * u64::from(self.calls), self.calls)?;
         let daemon = Daemon::start(self.data_dir.as_deref(), self.calls)?;
         let measured = self.measure(&daemon, stop).with_context(|| daemon.log())?;
         daemon.stop()?;
@@ -112,7 +111,7 @@ impl Capture {
         let packets = u64::from(self.seconds) * PACKETS_A_SECOND;
         let numbers: Vec<_> = (0..u64::from(self.calls)).collect();
         let calls = hands::each(&numbers, |&number| {
-            Call::start(customer, self.seed, number, packets)
+            Call::start(customer, self.seed, number, packets, None)
         })?;
         let plan = Plan {
             streams: calls.iter().flat_map(|call| call.streams.clone()).collect(),
@@ -189,24 +188,6 @@ impl Capture {
             sender_behind_ms: millis(of.sender_behind),
         })
     }
-
-    /// Raises the limit of descriptors, which the daemon inherits, as far as it may go, and says so
-    /// where that is not enough.
-    fn raise_descriptors(&self) -> anyhow::Result<()> {
-        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        if soft < hard {
-            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-        }
-        // The daemon has a pair of sockets for each track; so has this process in the end, the
-        // sender's and the bare loop's.
-        let needed = 4 * u64::from(self.calls) + SPARE_DESCRIPTORS;
-        ensure!(
-            needed <= hard,
-            "{} calls need {needed} descriptors, and the limit is {hard} (ulimit -Hn)",
-            self.calls
-        );
-        Ok(())
-    }
 }
 
 /// Runs `work` and returns with its result the most memory that `process` had meanwhile, bytes.
@@ -235,37 +216,9 @@ fn per_packet(time: Duration, packets: u64) -> f64 {
     round(time.as_secs_f64() * 1e6 / packets.max(1) as f64)
 }
 
-/// The `percent`-th percentile (nearest rank) of sorted times, in milliseconds.
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().map_or(0.0, millis)
-}
-
-fn millis(time: Duration) -> f64 {
-    round(time.as_secs_f64() * 1e3)
-}
-
-/// Two decimals: more is noise.
-fn round(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_by_nearest_rank() {
-        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(
-            (percentile(&times, 50), percentile(&times, 99)),
-            (100.0, 198.0)
-        );
-        assert_eq!(
-            (percentile(&times[..1], 99), percentile(&[], 50)),
-            (1.0, 0.0)
-        );
-    }
 
     #[test]
     fn costs_are_shared_by_packets() {

@@ -78,9 +78,10 @@ fn rebuild(source: Source) -> anyhow::Result<ExitCode> {
     }
     writeln!(
         out,
-        "{} records made anew from media, {} kept without, {} problems",
+        "{} records made anew from media, {} kept without, {} of deleted recordings, {} problems",
         rebuilt.from_media,
         rebuilt.kept,
+        rebuilt.deleted,
         rebuilt.problems.len()
     )?;
     Ok(if rebuilt.problems.is_empty() {

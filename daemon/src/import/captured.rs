@@ -129,6 +129,7 @@ impl Takes<'_, '_> {
             tags: tags(&job.tags, beginning),
             idempotency_token: Some(token),
             subscription: None,
+            action: None,
         };
         let sid = self.shelf.begin(new)?;
         let take = OpenTake::of(self.shelf.store, sid);

@@ -90,6 +90,7 @@ pub(super) fn import(
         tags: job.tags.clone(),
         idempotency_token: Some(token),
         subscription: None,
+        action: None,
     };
     let sid = match shelf.begin(new) {
         Ok(sid) => sid,

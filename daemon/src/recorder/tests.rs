@@ -1,5 +1,7 @@
 //! From outputs to a finished recording.
 
+use std::time::Duration;
+
 use reeld_capture::Output;
 use reeld_model::{Channels, EndedBy, Mono, Summary, TrackQuality, TrackSelection, Trim};
 use reeld_store::{Begun, MediaKind, NewRecording, Origin, StoreConfig};
@@ -14,6 +16,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
         media: MediaKind::Local,
         min_free_bytes: 0,
         catalog_cache_bytes: 1 << 20,
+        deleted_metadata: Duration::ZERO,
     })
     .unwrap();
     let new = NewRecording {
@@ -29,6 +32,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
         tags: Default::default(),
         idempotency_token: None,
         subscription: None,
+        action: None,
     };
     let recording = new.sid;
     assert!(matches!(store.begin(new).unwrap(), Begun::New(_)));

@@ -279,7 +279,7 @@ impl From<Event> for CallbackLine {
     fn from(event: Event) -> Self {
         Self {
             sid: event.sid,
-            status: event.status.as_str().to_owned(),
+            status: event.name().to_owned(),
             host: event.host().to_owned(),
             made_ms: event.made_ms,
             at_ms: event.next_ms,

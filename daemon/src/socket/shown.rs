@@ -110,6 +110,7 @@ impl From<Record> for Shown {
             Stage::Live => "processing",
             Stage::Completed => "completed",
             Stage::Absent => "absent",
+            Stage::Deleted => "deleted",
         };
         let instant = |ms| Timestamp::from_millisecond(ms).ok();
         Self {

@@ -253,6 +253,7 @@ pub(crate) fn start(
         track,
         trim: Trim::DoNotTrim,
         rules: Rules::default(),
+        beep: None,
     }
 }
 

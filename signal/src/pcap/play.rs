@@ -171,6 +171,7 @@ impl<'p> Player<'p> {
                 track: playing.beginning.track,
                 trim: Trim::DoNotTrim,
                 rules: Rules::default(),
+                beep: None,
             };
             if let Err(refusal) = playing.call.start(now, start) {
                 let id = &playing.beginning.external_id;

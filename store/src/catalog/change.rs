@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::count::{self, SHIFTS};
+use super::count::{self, Counts, SHIFTS};
 use super::key::{self, Scope, View};
 use crate::StoreError;
 use crate::kv::{Changes, Table};
 use crate::stored::Stored;
 use crate::{Record, Stage};
 
-/// A record's two indices.
+/// Whose indices a record is in.
 pub(crate) fn scopes(record: &Record) -> [Scope; 2] {
     [
         Scope::Account(record.account),
@@ -38,15 +38,15 @@ pub(crate) fn changes(
 ) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     let mut index: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-    let mut counts: BTreeMap<Vec<u8>, [i64; 2]> = BTreeMap::new();
+    let mut counts: BTreeMap<Vec<u8>, [i64; 3]> = BTreeMap::new();
     for (stored, sign) in [(old, -1), (new, 1)] {
         let Some(Stored { record, .. }) = stored else {
             continue;
         };
-        for view in View::BOTH.into_iter().filter(|view| view.has(record.stage)) {
-            // The account's index of every record is where the records lie.
+        for view in View::EACH.into_iter().filter(|view| view.has(record.stage)) {
             for scope in scopes(record) {
-                if (view, scope) == (View::All, Scope::Account(record.account)) {
+                // One of the account's indices is where the records lie.
+                if (view, scope) == (View::home(record.stage), Scope::Account(record.account)) {
                     continue;
                 }
                 *index.entry(key::index(view, scope, record)).or_default() += sign;
@@ -54,6 +54,9 @@ pub(crate) fn changes(
             for key in count_keys(record) {
                 counts.entry(key).or_default()[view.index()] += sign;
             }
+        }
+        if record.stage == Stage::Deleted {
+            *index.entry(key::purge(record)).or_default() += sign;
         }
     }
     if let (Some(old), new) = (old, new)
@@ -69,15 +72,14 @@ pub(crate) fn changes(
         }
     }
     for (key, by) in counts {
-        if by == [0; 2] {
+        if by == [0; 3] {
             continue;
         }
-        let now = count::counts_at(table, &key)?;
-        let then = [
-            now[0].saturating_add_signed(by[0]),
-            now[1].saturating_add_signed(by[1]),
-        ];
-        if then == [0; 2] {
+        let mut then = count::counts_at(table, &key)?;
+        for (count, by) in then.iter_mut().zip(by) {
+            *count = count.saturating_add_signed(by);
+        }
+        if then == Counts::default() {
             changes.remove(key);
         } else {
             changes.put(key, count::encode(then));
@@ -91,17 +93,20 @@ pub(crate) fn changes(
         } else {
             changes.remove(live);
         }
-        let sid = key::of_sid(key::PLACE, record.sid);
-        let was_at = old.map(|old| key::place(&old.record));
-        match new {
-            None => changes.remove(sid),
-            Some(new) => {
-                let place = key::place(&new.record);
-                if was_at.as_ref() != Some(&place) {
-                    changes.put(sid, place);
-                }
-                changes.put(key::record(&new.record), new.encode());
-            }
+        let place = |stored: &Stored| (key::by_sid(&stored.record), key::place(&stored.record));
+        let (was_at, is_at) = (old.map(place), new.map(place));
+        if let Some((sid, _)) = &was_at
+            && is_at.as_ref().is_none_or(|(other, _)| other != sid)
+        {
+            changes.remove(sid.clone());
+        }
+        if was_at != is_at
+            && let Some((sid, place)) = is_at
+        {
+            changes.put(sid, place);
+        }
+        if let Some(new) = new {
+            changes.put(key::record(&new.record), new.encode());
         }
     }
     Ok(changes)

@@ -6,13 +6,15 @@
 
 use std::sync::RwLock;
 
+use reeld_model::RecordingSid;
+
 use super::change::{count_keys, scopes};
 use super::count::{self, Counts, SHIFTS};
 use super::key::{self, Scope, View};
 use crate::kv::{Table, Value};
 use crate::locks::read;
 use crate::stored::Stored;
-use crate::{Stage, StoreError};
+use crate::{Record, Stage, StoreError};
 
 /// Compares what a key and its value say with the records; the difference, if there is one.
 type Check = fn(&Table, &[u8], &Value) -> Result<Option<String>, StoreError>;
@@ -23,9 +25,12 @@ pub(crate) fn check(
     order: &RwLock<()>,
     tell: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let checks: [(u8, Check); 7] = [
+    let checks: [(u8, Check); 10] = [
         (key::RECORD, of_record),
+        (key::DELETED_RECORD, of_deleted),
         (key::PLACE, of_place),
+        (key::DELETED_PLACE, of_place),
+        (key::PURGE, of_purge),
         (key::LISTED_INDEX, of_index),
         (key::CALL_INDEX, of_index),
         (key::LIVE, of_live),
@@ -52,14 +57,14 @@ fn of_record(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>,
     let Some(Stored { record, .. }) = Stored::decode(value) else {
         return Ok(None); // damaged: verify's own walk tells of it
     };
-    let place = table.get(&key::of_sid(key::PLACE, record.sid))?;
+    let place = table.get(&key::by_sid(&record))?;
     if key != key::record(&record) || place.is_none_or(|place| place != key::place(&record)) {
         return Ok(Some(format!(
             "{} does not lie where its Sid says",
             record.sid
         )));
     }
-    for view in View::BOTH {
+    for view in View::EACH {
         for scope in scopes(&record) {
             let wanted = view.has(record.stage);
             if table.has(&key::index(view, scope, &record))? != wanted {
@@ -87,16 +92,65 @@ fn of_record(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>,
             record.sid, record.stage
         )));
     }
+    let purged = table.has(&key::purge(&record))?;
+    if purged != (record.stage == Stage::Deleted) {
+        let is = if purged { "is" } else { "is not" };
+        return Ok(Some(format!("{} {is} to be purged", record.sid)));
+    }
     Ok(None)
 }
 
-/// Under a Sid lies a record.
+/// The same of a deleted recording, which nobody else tells of where it cannot be read.
+fn of_deleted(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>, StoreError> {
+    match (Stored::decode(value), key::sid_at_end(key)) {
+        (Some(_), _) => of_record(table, key, value),
+        (None, Some(sid)) => Ok(Some(format!(
+            "the record of {sid}, which is deleted, cannot be read"
+        ))),
+        (None, None) => Ok(Some(odd(key))),
+    }
+}
+
+/// What is to be purged is a deleted recording, by when it was deleted.
+fn of_purge(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, StoreError> {
+    let Some(sid) = key::sid_at_end(key) else {
+        return Ok(Some(odd(key)));
+    };
+    let difference = match record_of(table, key::DELETED_PLACE, sid)? {
+        Some(Some(record)) if key::purge(&record) == key => None,
+        Some(Some(_)) => Some(format!(
+            "{sid} is to be purged at another time than its own"
+        )),
+        Some(None) => None, // damaged: told above
+        None => Some(format!("{sid} is to be purged and is not deleted")),
+    };
+    Ok(difference)
+}
+
+/// The record under a Sid; the inner `None`: it cannot be read.
+fn record_of(
+    table: &Table,
+    tag: u8,
+    sid: RecordingSid,
+) -> Result<Option<Option<Record>>, StoreError> {
+    let Some(place) = table.get(&key::of_sid(tag, sid))? else {
+        return Ok(None);
+    };
+    let bytes = table.get(&key::record_at(tag, &place, sid))?;
+    Ok(bytes.map(|bytes| Stored::decode(&bytes).map(|stored| stored.record)))
+}
+
+/// Under a Sid lies a record, and it is deleted or not.
 fn of_place(table: &Table, key: &[u8], place: &Value) -> Result<Option<String>, StoreError> {
     let Some(sid) = key::sid_at_end(key) else {
         return Ok(Some(odd(key)));
     };
-    let there = table.has(&key::record_at(place, sid))?;
-    Ok((!there).then(|| format!("{sid} has no record where it should lie")))
+    let tag = key.first().copied().unwrap_or(key::PLACE);
+    if !table.has(&key::record_at(tag, place, sid))? {
+        return Ok(Some(format!("{sid} has no record where it should lie")));
+    }
+    let both = tag == key::PLACE && table.has(&key::of_sid(key::DELETED_PLACE, sid))?;
+    Ok(both.then(|| format!("{sid} is there and deleted too")))
 }
 
 /// A place in an index is a record's.
@@ -104,17 +158,16 @@ fn of_index(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Stor
     let Some(sid) = key::sid_at_end(key) else {
         return Ok(Some(odd(key)));
     };
-    let bytes = match table.get(&key::of_sid(key::PLACE, sid))? {
-        Some(place) => table.get(&key::record_at(&place, sid))?,
-        None => None,
+    let record = match record_of(table, key::PLACE, sid)? {
+        None => record_of(table, key::DELETED_PLACE, sid)?,
+        known => known,
     };
-    let Some(bytes) = bytes else {
-        return Ok(Some(format!("an index has {sid}, which has no record")));
+    let record = match record {
+        None => return Ok(Some(format!("an index has {sid}, which has no record"))),
+        Some(None) => return Ok(None),
+        Some(Some(record)) => record,
     };
-    let Some(Stored { record, .. }) = Stored::decode(&bytes) else {
-        return Ok(None);
-    };
-    let its_own = View::BOTH
+    let its_own = View::EACH
         .into_iter()
         .flat_map(|view| scopes(&record).map(|scope| key::index(view, scope, &record)))
         .any(|place| place == key);
@@ -138,19 +191,20 @@ fn of_count(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>, 
     let Some(&shift) = SHIFTS.get(usize::from(level)) else {
         return Ok(Some(odd(key)));
     };
-    let mut sums: Counts = [0; 2];
+    let mut sums = Counts::default();
     if let Some(next) = SHIFTS.get(usize::from(level) + 1) {
         let by = shift - next;
         let start = key::count(level + 1, account, bucket << by);
         let end = key::count(level + 1, account, (bucket + 1) << by);
         for pair in table.range(start..end) {
-            let counts = count::decode(&pair?.1)?;
-            sums = [sums[0] + counts[0], sums[1] + counts[1]];
+            for (sum, count) in sums.iter_mut().zip(count::decode(&pair?.1)?) {
+                *sum += count;
+            }
         }
     } else {
         let scope = Scope::Account(account);
         let last = (bucket << shift) | ((1 << shift) - 1);
-        for view in View::BOTH {
+        for view in View::EACH {
             let start = key::index_from(view, scope, bucket << shift);
             for pair in table.range(start..key::index_end(view, scope)) {
                 if key::newest_in(&pair?.0).is_none_or(|newest| newest > last) {
@@ -172,8 +226,8 @@ fn of_call_count(table: &Table, key: &[u8], value: &Value) -> Result<Option<Stri
         return Ok(Some(odd(key)));
     };
     let scope = Scope::Call(account, call);
-    let mut sums: Counts = [0; 2];
-    for view in View::BOTH {
+    let mut sums = Counts::default();
+    for view in View::EACH {
         let start = key::index_from(view, scope, 0);
         for pair in table.range(start..key::index_end(view, scope)) {
             pair?;

@@ -21,30 +21,50 @@ use crate::kv::{Table, Value};
 /// Bits of the time that a bucket of each level spans, widest first.
 pub(crate) const SHIFTS: [u32; 4] = [33, 26, 19, 12];
 
-/// The two counts in a value, by [`View::index`].
-pub(crate) type Counts = [u64; 2];
+/// The counts in a value, by [`View::index`].
+pub(crate) type Counts = [u64; 3];
 
+/// The count of deleted ones is written where there are any: a value without it is of a bucket, or
+/// of a reeld, that has none.
 pub(crate) fn encode(counts: Counts) -> Vec<u8> {
-    postcard::to_extend(&counts, Vec::new())
-        .expect("postcard refuses no integers, and a Vec takes every byte")
+    let [all, listed, deleted] = counts;
+    let bytes = postcard::to_extend(&[all, listed], Vec::new());
+    match deleted {
+        0 => bytes,
+        deleted => bytes.and_then(|bytes| postcard::to_extend(&deleted, bytes)),
+    }
+    .expect("postcard refuses no integers, and a Vec takes every byte")
 }
 
 pub(crate) fn decode(bytes: &[u8]) -> Result<Counts, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| damaged())
+    let whole = || {
+        let ([all, listed], rest) = postcard::take_from_bytes(bytes).ok()?;
+        if rest.is_empty() {
+            return Some([all, listed, 0]);
+        }
+        let (deleted, rest) = postcard::take_from_bytes(rest).ok()?;
+        rest.is_empty().then_some([all, listed, deleted])
+    };
+    whole().ok_or_else(damaged)
 }
 
 pub(crate) fn counts_at(table: &Table, key: &[u8]) -> Result<Counts, StoreError> {
     table
         .get(key)?
-        .map_or(Ok([0; 2]), |value: Value| decode(&value))
+        .map_or(Ok(Counts::default()), |value: Value| decode(&value))
 }
 
-/// An account's records in one view.
+/// How many records some views, which share none, have together.
+pub(crate) fn sum(counts: Counts, views: &[View]) -> u64 {
+    views.iter().map(|view| counts[view.index()]).sum()
+}
+
+/// An account's records in some views together, which share none.
 #[derive(Clone, Copy)]
 pub(crate) struct Counted<'a> {
     pub(crate) table: &'a Table,
     pub(crate) account: AccountSid,
-    pub(crate) view: View,
+    pub(crate) views: &'a [View],
 }
 
 impl Counted<'_> {
@@ -64,18 +84,21 @@ impl Counted<'_> {
             (from, above) = (to, shift);
         }
         let Some(place) = place else { return Ok(sum) };
-        let start = key::index_from(self.view, self.scope(), from << above);
-        let end = key::index_from(self.view, self.scope(), place);
-        for entry in self.table.range(start..end) {
-            entry?;
-            sum += 1;
+        let scope = Scope::Account(self.account);
+        for view in self.views {
+            let start = key::index_from(*view, scope, from << above);
+            let end = key::index_from(*view, scope, place);
+            for entry in self.table.range(start..end) {
+                entry?;
+                sum += 1;
+            }
         }
         Ok(sum)
     }
 
-    /// Where in the index to start, and how many to pass over there, for the record that `rank`
-    /// others come before; `None` past the end.
-    pub(crate) fn select(self, rank: u64) -> Result<Option<(Vec<u8>, u64)>, StoreError> {
+    /// From which time, turned round, to go on, and how many to pass over from there, for the
+    /// record that `rank` others come before; `None` past the end.
+    pub(crate) fn select(self, rank: u64) -> Result<Option<(u64, u64)>, StoreError> {
         let mut left = rank;
         let mut from = 0;
         let mut above = u64::BITS;
@@ -97,14 +120,7 @@ impl Counted<'_> {
                 None => return Err(damaged()),
             }
         }
-        Ok(Some((
-            key::index_from(self.view, self.scope(), from << above),
-            left,
-        )))
-    }
-
-    fn scope(self) -> Scope {
-        Scope::Account(self.account)
+        Ok(Some((from << above, left)))
     }
 
     /// The buckets `from..to` of a level with their counts; to the last, without `to`.
@@ -122,7 +138,7 @@ impl Counted<'_> {
         self.table.range((start, end)).map(move |pair| {
             let (key, value) = pair?;
             let (_, _, bucket) = key::parts_of_count(&key).ok_or_else(damaged)?;
-            Ok((bucket, decode(&value)?[self.view.index()]))
+            Ok((bucket, sum(decode(&value)?, self.views)))
         })
     }
 }

@@ -7,41 +7,48 @@
 //! | --- | --- |
 //! | `a` account newest sid | the record's bytes: the account's index of every record |
 //! | `b` account newest sid | nothing: the account's index of completed ones |
-//! | `c` view account call newest sid | nothing: the call's two indices |
+//! | `e` account newest sid | a deleted recording's record: the account's index of deleted ones |
+//! | `c` view account call newest sid | nothing: the call's three indices |
 //! | `r` sid | account newest: where the record lies |
+//! | `y` sid | account newest: where a deleted recording's record lies |
+//! | `p` deleted sid | nothing: a deleted recording, by when it was deleted |
 //! | `l` sid | nothing: the record is live |
-//! | `x` sid | nothing: a tombstone |
+//! | `x` sid | nothing: a tombstone, a deletion that is not over |
 //! | `t` account token-hash | sid |
-//! | `s` sid, `o` sid number, `d` died sid number | subscriptions and events (`outbox`) |
-//! | `n` level account bucket | two counts |
-//! | `m` account call | two counts |
+//! | `s` sid, `v` sid, `o` sid number, `d` died sid number | subscriptions, actions and events (`outbox`) |
+//! | `n` level account bucket | a count for each view |
+//! | `m` account call | a count for each view |
 //!
 //! `newest` is the creation time turned round, so that the newest comes first; equal times are
 //! ordered by Sid. Records lie in that order, so that a page is read in one place and new records
-//! are written in one. `n` and `m` count both views.
+//! are written in one. What is deleted lies apart: no list that leaves it out ever meets it.
 
 use std::ops::Range;
 
 use reeld_model::{AccountSid, CallSid, RecordingSid};
 
+use crate::events::Number;
 use crate::{Record, Stage};
 
 /// Which records an index has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
-    /// Every record: 2010's list.
+    /// Every record that is not deleted: 2010's list.
     All,
     /// Completed ones alone: 2008's list.
     Listed,
+    /// Deleted ones alone.
+    Deleted,
 }
 
 impl View {
-    pub(crate) const BOTH: [Self; 2] = [Self::All, Self::Listed];
+    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Listed, Self::Deleted];
 
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::All => 0,
             Self::Listed => 1,
+            Self::Deleted => 2,
         }
     }
 
@@ -49,13 +56,40 @@ impl View {
         match self {
             Self::All => b'A',
             Self::Listed => b'L',
+            Self::Deleted => b'D',
+        }
+    }
+
+    /// The tag of an account's index.
+    const fn tag(self) -> u8 {
+        match self {
+            Self::All => RECORD,
+            Self::Listed => LISTED_INDEX,
+            Self::Deleted => DELETED_RECORD,
         }
     }
 
     pub(crate) const fn has(self, stage: Stage) -> bool {
         match self {
-            Self::All => true,
+            Self::All => !matches!(stage, Stage::Deleted),
             Self::Listed => matches!(stage, Stage::Completed),
+            Self::Deleted => matches!(stage, Stage::Deleted),
+        }
+    }
+
+    /// The view whose index of the account is where records of this stage lie.
+    pub(crate) const fn home(stage: Stage) -> Self {
+        match stage {
+            Stage::Live | Stage::Completed | Stage::Absent => Self::All,
+            Stage::Deleted => Self::Deleted,
+        }
+    }
+
+    /// The view whose index of the account has the records that this one lists.
+    const fn lies_in(self) -> Self {
+        match self {
+            Self::All | Self::Listed => Self::All,
+            Self::Deleted => Self::Deleted,
         }
     }
 }
@@ -85,10 +119,14 @@ pub(crate) fn all(tag: u8) -> Range<Vec<u8>> {
 }
 
 pub(crate) const RECORD: u8 = b'a';
+pub(crate) const DELETED_RECORD: u8 = b'e';
 pub(crate) const PLACE: u8 = b'r';
+pub(crate) const DELETED_PLACE: u8 = b'y';
+pub(crate) const PURGE: u8 = b'p';
 pub(crate) const LIVE: u8 = b'l';
 pub(crate) const TOMBSTONE: u8 = b'x';
 pub(crate) const SUBSCRIPTION: u8 = b's';
+pub(crate) const ACTION: u8 = b'v';
 pub(crate) const EVENT: u8 = b'o';
 pub(crate) const DEAD: u8 = b'd';
 pub(crate) const COUNT: u8 = b'n';
@@ -96,7 +134,7 @@ pub(crate) const CALL_COUNT: u8 = b'm';
 pub(crate) const LISTED_INDEX: u8 = b'b';
 pub(crate) const CALL_INDEX: u8 = b'c';
 
-/// A key of [`PLACE`], [`LIVE`], [`TOMBSTONE`] or [`SUBSCRIPTION`].
+/// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
 pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
     join(tag, &[sid.as_bytes()])
 }
@@ -113,10 +151,9 @@ pub(crate) fn token(account: AccountSid, token: &[u8; 16]) -> Vec<u8> {
 /// The place in an index where those created at `newest` begin.
 pub(crate) fn index_from(view: View, scope: Scope, newest: u64) -> Vec<u8> {
     let time = &newest.to_be_bytes();
-    match (scope, view) {
-        (Scope::Account(account), View::All) => join(RECORD, &[account.as_bytes(), time]),
-        (Scope::Account(account), View::Listed) => join(LISTED_INDEX, &[account.as_bytes(), time]),
-        (Scope::Call(account, call), view) => join(
+    match scope {
+        Scope::Account(account) => join(view.tag(), &[account.as_bytes(), time]),
+        Scope::Call(account, call) => join(
             CALL_INDEX,
             &[&[view.byte()], account.as_bytes(), call.as_bytes(), time],
         ),
@@ -139,7 +176,17 @@ pub(crate) fn index(view: View, scope: Scope, record: &Record) -> Vec<u8> {
 
 /// Where a record lies.
 pub(crate) fn record(record: &Record) -> Vec<u8> {
-    index(View::All, Scope::Account(record.account), record)
+    let home = View::home(record.stage);
+    index(home, Scope::Account(record.account), record)
+}
+
+/// The key under which a record's place is found by its Sid.
+pub(crate) fn by_sid(record: &Record) -> Vec<u8> {
+    let tag = match View::home(record.stage) {
+        View::All | View::Listed => PLACE,
+        View::Deleted => DELETED_PLACE,
+    };
+    of_sid(tag, record.sid)
 }
 
 /// The value under a record's Sid, from which [`record_at`] finds it.
@@ -151,16 +198,40 @@ pub(crate) fn place(record: &Record) -> Vec<u8> {
     .concat()
 }
 
-/// Where the record lies whose Sid has this value.
-pub(crate) fn record_at(place: &[u8], sid: RecordingSid) -> Vec<u8> {
-    join(RECORD, &[place, sid.as_bytes()])
+/// Where the record lies whose Sid has this value under a key with this tag.
+pub(crate) fn record_at(tag: u8, place: &[u8], sid: RecordingSid) -> Vec<u8> {
+    let home = if tag == DELETED_PLACE {
+        DELETED_RECORD
+    } else {
+        RECORD
+    };
+    join(home, &[place, sid.as_bytes()])
 }
 
-/// Where the record lies that has this place in one of the account's indices.
-pub(crate) fn record_of(account: AccountSid, index: &[u8]) -> Option<Vec<u8>> {
-    index
-        .last_chunk::<24>()
-        .map(|end| join(RECORD, &[account.as_bytes(), end]))
+/// A record's place among others, as each index of a scope ends with it: newest, sid.
+pub(crate) type Rank = [u8; 24];
+
+/// The end of a key of an index.
+pub(crate) fn rank(index: &[u8]) -> Option<Rank> {
+    index.last_chunk().copied()
+}
+
+/// Where the record lies that has this rank in one of the account's indices.
+pub(crate) fn record_of(view: View, account: AccountSid, rank: &Rank) -> Vec<u8> {
+    join(view.lies_in().tag(), &[account.as_bytes(), rank])
+}
+
+/// A deleted recording's place among those to be purged; a time before 1970 counts as 1970.
+pub(crate) fn purge(record: &Record) -> Vec<u8> {
+    let mut key = purge_from(record.updated_ms);
+    key.extend_from_slice(record.sid.as_bytes());
+    key
+}
+
+/// Where those that were deleted at `deleted_ms` begin.
+pub(crate) fn purge_from(deleted_ms: i64) -> Vec<u8> {
+    let deleted = u64::try_from(deleted_ms).unwrap_or(0);
+    join(PURGE, &[&deleted.to_be_bytes()])
 }
 
 /// The creation time, turned round, in a key of an index.
@@ -198,23 +269,23 @@ pub(crate) fn parts_of_call_count(key: &[u8]) -> Option<(AccountSid, CallSid)> {
 }
 
 /// An event that waits, by its number among its recording's.
-pub(crate) fn event(sid: RecordingSid, number: u8) -> Vec<u8> {
-    join(EVENT, &[sid.as_bytes(), &[number]])
+pub(crate) fn event(sid: RecordingSid, number: Number) -> Vec<u8> {
+    join(EVENT, &[sid.as_bytes(), &[number as u8]])
 }
 
 /// The recording and number of a key of [`EVENT`].
-pub(crate) fn parts_of_event(key: &[u8]) -> Option<(RecordingSid, u8)> {
+pub(crate) fn parts_of_event(key: &[u8]) -> Option<(RecordingSid, Number)> {
     let (sid, number) = key.get(1..)?.split_first_chunk()?;
     match number {
-        [number] => Some((RecordingSid::from_bytes(*sid), *number)),
+        [number] => Some((RecordingSid::from_bytes(*sid), Number::of(*number)?)),
         _ => None,
     }
 }
 
 /// An event that was given up on at `died_ms`; a time before 1970 counts as 1970.
-pub(crate) fn dead(died_ms: i64, sid: RecordingSid, number: u8) -> Vec<u8> {
+pub(crate) fn dead(died_ms: i64, sid: RecordingSid, number: Number) -> Vec<u8> {
     let died = u64::try_from(died_ms).unwrap_or(0).to_be_bytes();
-    join(DEAD, &[&died, sid.as_bytes(), &[number]])
+    join(DEAD, &[&died, sid.as_bytes(), &[number as u8]])
 }
 
 /// When the event of a key of [`DEAD`] was given up on.

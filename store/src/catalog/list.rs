@@ -1,15 +1,19 @@
 //! Which recordings a page has, and how many all pages have together.
 //!
 //! Called by `catalog::sled` while it holds the catalog still. It reads the indices and the kept
-//! counts, and says where the records lie. An account's page is found by the counts (`catalog::count`); a call's list
-//! is short, and walked.
+//! counts, and says where the records lie. An account's page is found by the counts
+//! (`catalog::count`); a call's list is short, and walked. A list with deleted recordings is two
+//! indices taken together: their counts add up, their entries are merged as they are walked.
 
+use std::iter::Peekable;
 use std::ops::Range;
 
+use reeld_model::AccountSid;
+
 use super::count::{self, Counted};
-use super::key::{self, Scope, View};
+use super::key::{self, Rank, Scope, View};
 use crate::kv::Table;
-use crate::{Cursor, PageAt, Query, StoreError};
+use crate::{Cursor, PageAt, Query, StoreError, Which};
 
 /// A page: where its records lie, how many come before it, how many there are.
 #[derive(Default)]
@@ -19,43 +23,54 @@ pub(super) struct Slice {
     pub(super) total: u64,
 }
 
+/// The views that together have what is listed, and share nothing.
+const fn views(which: Which) -> &'static [View] {
+    match which {
+        Which::Completed => &[View::Listed],
+        Which::Undeleted => &[View::All],
+        Which::WithDeleted => &[View::All, View::Deleted],
+    }
+}
+
 /// The page that is asked for.
 pub(super) fn page(table: &Table, query: &Query) -> Result<Slice, StoreError> {
-    let view = if query.include_unfinished {
-        View::All
-    } else {
-        View::Listed
-    };
-    match (Bounds::of(query), query.call) {
-        (None, _) => Ok(Slice {
+    let Some(bounds) = Bounds::of(query) else {
+        return Ok(Slice {
             first: span(query, |_, _| Ok(0))?.start,
             ..Slice::default()
-        }),
-        (Some(bounds), None) => page_of_account(table, query, view, bounds),
-        (Some(bounds), Some(call)) => {
-            page_of_call(table, query, view, Scope::Call(query.account, call), bounds)
-        }
+        });
+    };
+    let scope = match query.call {
+        None => Scope::Account(query.account),
+        Some(call) => Scope::Call(query.account, call),
+    };
+    let indices = Indices {
+        table,
+        account: query.account,
+        scope,
+        views: views(query.which),
+    };
+    match query.call {
+        None => page_of_account(indices, query, bounds),
+        Some(_) => page_of_call(indices, query, bounds),
     }
 }
 
 fn page_of_account(
-    table: &Table,
+    indices: Indices<'_>,
     query: &Query,
-    view: View,
     bounds: Bounds,
 ) -> Result<Slice, StoreError> {
     let counted = Counted {
-        table,
+        table: indices.table,
         account: query.account,
-        view,
+        views: indices.views,
     };
-    let scope = Scope::Account(query.account);
     let first = counted.before(Some(bounds.from))?;
     let total = counted.before(bounds.to)?.saturating_sub(first);
     let span = span(query, |cursor, counts_it| {
         let newest = key::newest(cursor.created_ms);
-        let start = key::index_from(view, scope, newest);
-        let beside = entries(table, start, cursor_end(view, scope, cursor, counts_it))?;
+        let beside = indices.entries(newest, Bounds::NONE, cursor, counts_it)?;
         let rank = counted.before(Some(newest))? + beside;
         Ok(rank.saturating_sub(first).min(total))
     })?;
@@ -68,53 +83,44 @@ fn page_of_account(
         return Ok(slice);
     }
     let (start, skip) = if span.start == 0 {
-        (key::index_from(view, scope, bounds.from), 0)
+        (bounds.from, 0)
     } else {
         let rank = first + span.start;
         counted.select(rank)?.ok_or_else(count::damaged)?
     };
     let wanted = span.end - span.start;
-    for (place, entry) in (0_u64..).zip(table.range(start..bounds.end(view, scope))) {
+    for (place, entry) in (0_u64..).zip(indices.walk(start, bounds)) {
         if slice.keys.len() as u64 >= wanted {
             break;
         }
-        let (key, _) = entry?;
+        let key = entry?;
         if place >= skip {
-            let lies = key::record_of(query.account, &key).ok_or_else(count::damaged)?;
-            slice.keys.push(lies);
+            slice.keys.push(key);
         }
     }
     Ok(slice)
 }
 
-fn page_of_call(
-    table: &Table,
-    query: &Query,
-    view: View,
-    scope: Scope,
-    bounds: Bounds,
-) -> Result<Slice, StoreError> {
-    let kept = match scope {
+fn page_of_call(indices: Indices<'_>, query: &Query, bounds: Bounds) -> Result<Slice, StoreError> {
+    let kept = match indices.scope {
         Scope::Call(account, call) if bounds == Bounds::NONE => {
-            Some(count::counts_at(table, &key::call_count(account, call))?[view.index()])
+            let counts = count::counts_at(indices.table, &key::call_count(account, call))?;
+            Some(count::sum(counts, indices.views))
         }
         Scope::Call(..) | Scope::Account(_) => None,
     };
-    let start = key::index_from(view, scope, bounds.from);
-    let end = bounds.end(view, scope);
     let span = span(query, |cursor, counts_it| {
-        let to = cursor_end(view, scope, cursor, counts_it);
-        entries(table, start.clone(), to.min(end.clone()))
+        indices.entries(bounds.from, bounds, cursor, counts_it)
     })?;
     let mut keys = Vec::new();
     let mut seen = 0;
-    for entry in table.range(start..end) {
+    for entry in indices.walk(bounds.from, bounds) {
         if kept.is_some() && seen >= span.end {
             break;
         }
-        let (key, _) = entry?;
+        let key = entry?;
         if span.contains(&seen) {
-            keys.push(key::record_of(query.account, &key).ok_or_else(count::damaged)?);
+            keys.push(key);
         }
         seen += 1;
     }
@@ -123,6 +129,75 @@ fn page_of_call(
         first: span.start,
         total: kept.unwrap_or(seen),
     })
+}
+
+/// The indices that a list is read from, one for each view, taken together.
+#[derive(Clone, Copy)]
+struct Indices<'a> {
+    table: &'a Table,
+    account: AccountSid,
+    scope: Scope,
+    views: &'static [View],
+}
+
+impl Indices<'_> {
+    /// Where the records lie, from a time (turned round) on and up to the end of `bounds`, in the
+    /// list's order.
+    fn walk(self, from: u64, bounds: Bounds) -> impl Iterator<Item = Result<Vec<u8>, StoreError>> {
+        let sides = self.views.iter().map(|view| {
+            let start = key::index_from(*view, self.scope, from);
+            let ranks = self.table.range(start..bounds.end(*view, self.scope));
+            let ranks = ranks.map(|entry| key::rank(&entry?.0).ok_or_else(count::damaged));
+            (*view, ranks.peekable())
+        });
+        let merged = Merged(sides.collect());
+        merged.map(move |entry| {
+            let (view, rank) = entry?;
+            Ok(key::record_of(view, self.account, &rank))
+        })
+    }
+
+    /// How many there are from a time (turned round) on, within `bounds`, that come before a
+    /// cursor, itself counted where it is to be.
+    fn entries(
+        self,
+        from: u64,
+        bounds: Bounds,
+        cursor: Cursor,
+        counts_it: bool,
+    ) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for view in self.views {
+            let start = key::index_from(*view, self.scope, from);
+            let end = cursor_end(*view, self.scope, cursor, counts_it);
+            let end = end.min(bounds.end(*view, self.scope));
+            if end <= start {
+                continue;
+            }
+            for entry in self.table.range(start..end) {
+                entry?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Several views' entries in one order.
+struct Merged<I: Iterator>(Vec<(View, Peekable<I>)>);
+
+impl<I: Iterator<Item = Result<Rank, StoreError>>> Iterator for Merged<I> {
+    type Item = Result<(View, Rank), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let sides = self.0.iter_mut().filter_map(|(view, side)| {
+            // A side that cannot be read comes first, and ends the list with its error.
+            let rank = side.peek()?.as_ref().ok().copied();
+            Some((rank, *view, side))
+        });
+        let (_, view, side) = sides.min_by_key(|(rank, ..)| *rank)?;
+        side.next().map(|rank| Ok((view, rank?)))
+    }
 }
 
 /// The places of the page in its list. `rank` tells how many come before a cursor, itself counted
@@ -151,19 +226,6 @@ fn cursor_end(view: View, scope: Scope, cursor: Cursor, behind: bool) -> Vec<u8>
         end.push(0);
     }
     end
-}
-
-/// How many entries lie there.
-fn entries(table: &Table, start: Vec<u8>, end: Vec<u8>) -> Result<u64, StoreError> {
-    if end <= start {
-        return Ok(0);
-    }
-    let mut count = 0;
-    for entry in table.range(start..end) {
-        entry?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// A span of creation times, turned round.

@@ -6,37 +6,40 @@
 //! | key | value |
 //! | --- | --- |
 //! | `s` sid | a version, then postcard: the [`Subscription`] of a recording that has not ended |
+//! | `v` sid | the same of its [`Action`] |
 //! | `o` sid number | a version, then postcard: an [`Event`] to be sent |
 //! | `d` died sid number | the same, given up on; `died` in milliseconds, so that the oldest comes first |
 //!
 //! Invariants:
 //! - An event becomes sendable when the batch that it came in is durable, and not before: only
 //!   [`Outbox::added`], called after the commit, makes it so.
-//! - Of a recording's events one is out at a time, the lowest number first.
+//! - Of a recording's events of one [`Line`] one is out at a time, the lowest number first.
 //! - An event leaves the outbox by being delivered or given up on; a process that dies between sends
 //!   it again, with the same token.
 //!
-//! What waits is in memory too, by the time at which it is due: 100 to 200 bytes each, and at most
-//! `MOST_PENDING` recordings begin with a subscription.
+//! What waits is in memory too, by host and the time at which it is due (`due`): 200 to 300 bytes a
+//! line, and none begins where `MOST_PENDING` lines wait. Figures are kept as it changes; nothing is
+//! scanned for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use reeld_model::RecordingSid;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::{count, key};
-use crate::kv::{Changes, Kv, Table, Value};
+use super::due::{Due, Queue};
+use super::{Told, count, key};
+use crate::events::{Line, Number};
+use crate::kv::{Changes, Kv, Table};
 use crate::locks::lock;
 use crate::stored::Stored;
-use crate::{DeadEvent, Event, EventStatus, Stage, StoreError, Subscription};
+use crate::{Action, DeadEvent, Event, EventFigures, EventStatus, Stage, StoreError, Subscription};
 
-/// The version of the bytes of [`Subscription`] and [`Event`].
-const VERSION: u8 = 1;
+mod kept;
 
-/// Recordings whose events wait; a start that asks for more is refused. Hours of a busy machine's
-/// calls while their receiver is down.
+use kept::{decode, encode};
+
+/// Lines of events that wait; a start that asks for more is refused. Hours of a busy machine's calls
+/// while their receiver is down.
 pub(crate) const MOST_PENDING: usize = 100_000;
 
 /// Events given up on that are kept; the oldest go first.
@@ -57,16 +60,21 @@ pub(crate) struct Outbox {
 
 #[derive(Default)]
 struct State {
-    /// What can be sent, by when; with the host that it goes to.
-    due: BTreeMap<(i64, RecordingSid), Arc<str>>,
-    waiting: HashMap<RecordingSid, Waiting>,
+    /// What can be sent.
+    due: Due,
+    waiting: HashMap<Queue, Waiting>,
+    /// Recordings of `waiting`.
+    recordings: usize,
+    /// All events of `waiting`, by when they were made, milliseconds since the Unix epoch.
+    made: BTreeSet<(i64, RecordingSid, Number)>,
     dead: usize,
 }
 
-/// The durable events of a recording.
+/// The durable events of a queue.
 struct Waiting {
     phase: Phase,
-    numbers: VecDeque<u8>,
+    /// Numbers in order, with when each was made.
+    events: Vec<(Number, i64)>,
     host: Arc<str>,
 }
 
@@ -118,25 +126,29 @@ impl Outbox {
 
     /// An event of a batch that is durable now; `held`: until [`Outbox::announce`].
     pub(crate) fn added(&self, event: &Event, held: bool) {
-        lock(&self.state).add(event, event.status.number(), held);
+        lock(&self.state).add(event, event.number(), held);
         self.wake();
     }
 
     /// Lets out what was held.
     pub(crate) fn announce(&self, sid: RecordingSid) {
-        lock(&self.state).release(sid);
+        lock(&self.state).release((sid, Line::Status));
         self.wake();
     }
 
     /// Forgets a recording that was taken back; its keys are gone by then.
     pub(crate) fn forget(&self, sid: RecordingSid) {
         let mut state = lock(&self.state);
-        if let Some(Waiting {
-            phase: Phase::Due(at),
-            ..
-        }) = state.waiting.remove(&sid)
-        {
-            state.due.remove(&(at, sid));
+        for queue in [(sid, Line::Status), (sid, Line::Action)] {
+            let Some(waiting) = state.leave(queue) else {
+                continue;
+            };
+            if let Phase::Due(at_ms) = waiting.phase {
+                state.due.remove(at_ms, queue, &waiting.host);
+            }
+            for (number, made_ms) in waiting.events {
+                state.made.remove(&(made_ms, sid, number));
+            }
         }
     }
 
@@ -147,46 +159,54 @@ impl Outbox {
     /// How many recordings have events waiting, and how many events were given up on.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = lock(&self.state);
-        (state.waiting.len(), state.dead)
+        (state.recordings, state.dead)
     }
 
-    /// When the first event is due that is due after `now_ms`.
-    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
-        let later = (now_ms.saturating_add(1), RecordingSid::from_bytes([0; 16]));
+    /// What there is, counted.
+    pub(crate) fn figures(&self) -> EventFigures {
         let state = lock(&self.state);
-        state.due.range(later..).next().map(|(key, _)| key.0)
+        EventFigures {
+            recordings: state.recordings,
+            most_recordings: MOST_PENDING,
+            events: state.made.len(),
+            oldest_ms: state.made.first().map(|(made_ms, ..)| *made_ms),
+            dead: state.dead,
+        }
     }
 
-    /// Hands out the event that has been due longest and whose host `may` be sent to now.
+    /// When the first event is due for a host that has none due by `now_ms`.
+    pub(crate) fn next_due_ms(&self, now_ms: i64) -> Option<i64> {
+        lock(&self.state).due.next_after(now_ms)
+    }
+
+    /// Hands out the event that has been due longest and whose host `may` be sent to now; `may` is
+    /// asked once of each host at most.
     pub(crate) fn take(
         &self,
         now_ms: i64,
         may: &dyn Fn(&str) -> bool,
     ) -> Result<Option<Event>, StoreError> {
         loop {
-            let (sid, number) = {
+            let (queue, number) = {
                 let mut state = lock(&self.state);
-                let due = state
-                    .due
-                    .range(..=(now_ms, RecordingSid::from_bytes([u8::MAX; 16])))
-                    .find(|(_, host)| may(host))
-                    .map(|(key, _)| *key);
-                let Some(at) = due else { return Ok(None) };
-                state.due.remove(&at);
-                let Some(waiting) = state.waiting.get_mut(&at.1) else {
+                let Some(queue) = state.due.take(now_ms, may) else {
+                    return Ok(None);
+                };
+                let Some(waiting) = state.waiting.get_mut(&queue) else {
                     continue;
                 };
                 waiting.phase = Phase::Out;
-                let Some(number) = waiting.numbers.front() else {
-                    state.waiting.remove(&at.1);
+                let Some((number, _)) = waiting.events.first() else {
+                    state.leave(queue);
                     continue;
                 };
-                (at.1, *number)
+                (queue, *number)
             };
+            let sid = queue.0;
             let bytes = match self.table.get(&key::event(sid, number)) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    lock(&self.state).again(sid, now_ms);
+                    lock(&self.state).again(queue, now_ms);
                     return Err(error);
                 }
             };
@@ -203,7 +223,7 @@ impl Outbox {
     /// The event has reached its receiver. Not durable at once: a crash sends it again.
     pub(crate) fn delivered(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
         let mut changes = Changes::default();
-        changes.remove(key::event(event.sid, event.status.number()));
+        changes.remove(key::event(event.sid, event.number()));
         let applied = self.table.apply(changes);
         self.next(event, now_ms);
         applied
@@ -212,9 +232,9 @@ impl Outbox {
     /// The event stays, to be sent again at `next_ms`.
     pub(crate) fn delayed(&self, event: &Event) -> Result<(), StoreError> {
         let mut changes = Changes::default();
-        changes.put(key::event(event.sid, event.status.number()), encode(event));
+        changes.put(key::event(event.sid, event.number()), encode(event));
         let applied = self.table.apply(changes);
-        lock(&self.state).again(event.sid, event.next_ms);
+        lock(&self.state).again(event.queue(), event.next_ms);
         self.wake();
         applied
     }
@@ -222,7 +242,7 @@ impl Outbox {
     /// The event is given up on. Durable. One that cannot be kept as such is due again.
     pub(crate) fn died(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
         if let Err(error) = self.bury(event, now_ms) {
-            lock(&self.state).again(event.sid, event.next_ms.max(now_ms + AGAIN_MS));
+            lock(&self.state).again(event.queue(), event.next_ms.max(now_ms + AGAIN_MS));
             self.wake();
             return Err(error);
         }
@@ -231,7 +251,7 @@ impl Outbox {
     }
 
     fn bury(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
-        let number = event.status.number();
+        let number = event.number();
         let mut changes = Changes::default();
         changes.remove(key::event(event.sid, number));
         changes.put(key::dead(now_ms, event.sid, number), encode(event));
@@ -247,7 +267,7 @@ impl Outbox {
     }
 
     fn next(&self, event: &Event, now_ms: i64) {
-        lock(&self.state).done(event.sid, event.status.number(), now_ms);
+        lock(&self.state).done(event.sid, event.number(), now_ms);
         self.wake();
     }
 
@@ -284,153 +304,199 @@ impl Outbox {
             event.next_ms = now_ms;
             let mut changes = Changes::default();
             changes.remove(key.to_vec());
-            changes.put(key::event(event.sid, event.status.number()), encode(&event));
+            changes.put(key::event(event.sid, event.number()), encode(&event));
             self.table.apply(changes)?;
             let mut state = lock(&self.state);
             state.dead = state.dead.saturating_sub(1);
-            state.add(&event, event.status.number(), false);
+            state.add(&event, event.number(), false);
             revived += 1;
         }
         self.kv.commit()?;
-        let hurried = lock(&self.state).hurry(now_ms);
+        lock(&self.state).hurry(now_ms);
         self.wake();
-        Ok(hurried.max(revived))
+        Ok(self.counts().0.max(revived))
     }
 }
 
 impl State {
-    fn add(&mut self, event: &Event, number: u8, held: bool) {
+    fn add(&mut self, event: &Event, number: Number, held: bool) {
         let phase = if held {
             Phase::Held(event.next_ms)
         } else {
             Phase::Due(event.next_ms)
         };
         let host: Arc<str> = event.host().into();
-        let sid = event.sid;
-        if let Some(waiting) = self.waiting.get_mut(&sid) {
-            if !waiting.numbers.contains(&number) {
-                waiting.numbers.push_back(number);
-                waiting.numbers.make_contiguous().sort_unstable();
+        let queue = (event.sid, number.line());
+        if let Some(waiting) = self.waiting.get_mut(&queue) {
+            if waiting.events.iter().all(|(other, _)| *other != number) {
+                waiting.events.push((number, event.made_ms));
+                waiting.events.sort_unstable();
+                self.made.insert((event.made_ms, event.sid, number));
             }
             // What has an end has begun.
-            self.release(sid);
+            self.release(queue);
             return;
         }
-        if let Phase::Due(at) = phase {
-            self.due.insert((at, sid), Arc::clone(&host));
+        if let Phase::Due(at_ms) = phase {
+            self.due.insert(at_ms, queue, &host);
         }
-        self.waiting.insert(
-            sid,
+        self.made.insert((event.made_ms, event.sid, number));
+        self.enter(
+            queue,
             Waiting {
                 phase,
-                numbers: VecDeque::from([number]),
+                events: vec![(number, event.made_ms)],
                 host,
             },
         );
     }
 
-    fn release(&mut self, sid: RecordingSid) {
+    fn release(&mut self, queue: Queue) {
         if let Some(Waiting {
             phase: Phase::Held(at),
             ..
-        }) = self.waiting.get(&sid)
+        }) = self.waiting.get(&queue)
         {
-            self.again(sid, *at);
+            self.again(queue, *at);
         }
     }
 
-    fn again(&mut self, sid: RecordingSid, at_ms: i64) {
-        if let Some(waiting) = self.waiting.get_mut(&sid) {
+    fn again(&mut self, queue: Queue, at_ms: i64) {
+        if let Some(waiting) = self.waiting.get_mut(&queue) {
             waiting.phase = Phase::Due(at_ms);
-            self.due.insert((at_ms, sid), Arc::clone(&waiting.host));
+            self.due.insert(at_ms, queue, &waiting.host);
         }
     }
 
     /// This event is gone: on with the next.
-    fn done(&mut self, sid: RecordingSid, number: u8, now_ms: i64) {
-        let Some(waiting) = self.waiting.get_mut(&sid) else {
+    fn done(&mut self, sid: RecordingSid, number: Number, now_ms: i64) {
+        let queue = (sid, number.line());
+        let Some(waiting) = self.waiting.get_mut(&queue) else {
             return;
         };
-        waiting.numbers.retain(|other| *other != number);
-        if waiting.numbers.is_empty() {
-            self.waiting.remove(&sid);
+        let place = waiting
+            .events
+            .iter()
+            .position(|(other, _)| *other == number);
+        if let Some(place) = place {
+            let (_, made_ms) = waiting.events.remove(place);
+            self.made.remove(&(made_ms, sid, number));
+        }
+        if self
+            .waiting
+            .get(&queue)
+            .is_some_and(|left| left.events.is_empty())
+        {
+            self.leave(queue);
         } else {
-            self.again(sid, now_ms);
+            self.again(queue, now_ms);
         }
     }
 
-    /// Makes all that waits for a later time due now; how many recordings have events that wait.
-    fn hurry(&mut self, now_ms: i64) -> usize {
-        let later: Vec<_> = self
-            .due
-            .range((now_ms, RecordingSid::from_bytes([0; 16]))..)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in later {
-            self.due.remove(&key);
-            self.again(key.1, now_ms);
+    /// Takes a queue in that was not there.
+    fn enter(&mut self, queue: Queue, waiting: Waiting) {
+        self.recordings += usize::from(!self.waiting.contains_key(&other(queue)));
+        self.waiting.insert(queue, waiting);
+    }
+
+    /// Takes a queue out, if it is there.
+    fn leave(&mut self, queue: Queue) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&queue)?;
+        self.recordings -= usize::from(!self.waiting.contains_key(&other(queue)));
+        Some(waiting)
+    }
+
+    /// Makes all that waits for a later time due now.
+    fn hurry(&mut self, now_ms: i64) {
+        for (at_ms, queue, host) in self.due.later(now_ms) {
+            self.due.remove(at_ms, queue, &host);
+            self.again(queue, now_ms);
         }
-        self.waiting.len()
     }
 }
 
-/// Puts a recording's subscription, and the event of its beginning where it is asked for, into
-/// the batch of its record.
-pub(super) fn begin(
-    changes: &mut Changes,
-    stored: &Stored,
-    subscription: Option<&Subscription>,
-) -> Option<Event> {
-    let subscription = subscription?;
-    changes.put(
-        key::of_sid(key::SUBSCRIPTION, stored.record.sid),
-        encode(subscription),
-    );
+/// The recording's other queue.
+const fn other((sid, line): Queue) -> Queue {
+    match line {
+        Line::Status => (sid, Line::Action),
+        Line::Action => (sid, Line::Status),
+    }
+}
+
+/// Puts whom to tell of a recording, and the event of its beginning where it is asked for, into the
+/// batch of its record.
+pub(super) fn begin(changes: &mut Changes, stored: &Stored, told: Told<'_>) -> Option<Event> {
+    let sid = stored.record.sid;
+    if let Some(action) = told.action {
+        changes.put(key::of_sid(key::ACTION, sid), encode(action));
+    }
+    let subscription = told.status?;
+    changes.put(key::of_sid(key::SUBSCRIPTION, sid), encode(subscription));
     put(changes, stored, subscription, EventStatus::InProgress)
 }
 
-/// Where a record has ended, puts its event into the batch and takes its subscription out.
-/// `ending` goes before what the record's stage says.
+/// Where a record has ended, puts its events into the batch and takes out whom to tell of it.
+/// `ending` goes before what the record's stage says. An empty recording is not submitted to its
+/// action, as Twilio has it (twilio.md §3): there is nothing to fetch.
 pub(super) fn end(
     table: &Table,
     changes: &mut Changes,
     stored: &Stored,
     ending: Option<EventStatus>,
-) -> Result<Option<Event>, StoreError> {
+) -> Result<Vec<Event>, StoreError> {
     let status = match stored.record.stage {
-        Stage::Live => return Ok(None),
+        Stage::Live | Stage::Deleted => return Ok(Vec::new()),
         Stage::Completed => EventStatus::Completed,
         Stage::Absent => EventStatus::Absent,
     };
-    let key = key::of_sid(key::SUBSCRIPTION, stored.record.sid);
+    let sid = stored.record.sid;
+    let mut events = Vec::new();
+    let subscription: Option<Subscription> = take_out(table, changes, key::SUBSCRIPTION, sid)?;
+    if let Some(subscription) = subscription {
+        let status = ending.unwrap_or(status);
+        events.extend(put(changes, stored, &subscription, status));
+    }
+    let action: Option<Action> = take_out(table, changes, key::ACTION, sid)?;
+    if let Some(action) = action.filter(|_| status == EventStatus::Completed) {
+        let event = Event::of_action(&stored.record, &action);
+        changes.put(key::event(sid, event.number()), encode(&event));
+        events.push(event);
+    }
+    Ok(events)
+}
+
+/// Whom to tell of a recording that has ended, taken out of the table with the batch.
+fn take_out<T: kept::Kept>(
+    table: &Table,
+    changes: &mut Changes,
+    tag: u8,
+    recording: RecordingSid,
+) -> Result<Option<T>, StoreError> {
+    let key = key::of_sid(tag, recording);
     let Some(bytes) = table.get(&key)? else {
         return Ok(None);
     };
     changes.remove(key);
-    let Some(subscription) = decode(&bytes) else {
-        let recording = stored.record.sid;
-        tracing::error!(%recording, "its callback cannot be read and is not sent");
-        return Ok(None);
-    };
-    Ok(put(
-        changes,
-        stored,
-        &subscription,
-        ending.unwrap_or(status),
-    ))
+    let told = decode(&bytes);
+    if told.is_none() {
+        tracing::error!(%recording, "whom to tell of it cannot be read: its callback is not sent");
+    }
+    Ok(told)
 }
 
 /// Takes all out that a recording has here.
 pub(super) fn take_back(changes: &mut Changes, sid: RecordingSid) {
-    changes.remove(key::of_sid(key::SUBSCRIPTION, sid));
-    for status in EventStatus::ALL {
-        changes.remove(key::event(sid, status.number()));
+    for tag in [key::SUBSCRIPTION, key::ACTION] {
+        changes.remove(key::of_sid(tag, sid));
+    }
+    for number in Number::ALL {
+        changes.remove(key::event(sid, number));
     }
 }
 
 /// Copies all of the outbox of another catalog, before records are placed.
 pub(super) fn carry(from: &Table, to: &Table) -> Result<(), StoreError> {
-    for tag in [key::SUBSCRIPTION, key::EVENT, key::DEAD] {
+    for tag in [key::SUBSCRIPTION, key::ACTION, key::EVENT, key::DEAD] {
         for pair in from.range(key::all(tag)) {
             let (key, value) = pair?;
             let mut changes = Changes::default();
@@ -451,20 +517,12 @@ fn put(
         return None;
     }
     let event = Event::of(&stored.record, subscription, status);
-    changes.put(key::event(event.sid, status.number()), encode(&event));
+    changes.put(key::event(event.sid, event.number()), encode(&event));
     Some(event)
 }
 
-fn encode(value: &impl Serialize) -> Value {
-    postcard::to_extend(value, vec![VERSION])
-        .expect("an event has no part that postcard refuses, and a Vec takes every byte")
-        .into()
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let (&VERSION, body) = bytes.split_first()? else {
-        return None;
-    };
-    let (value, rest) = postcard::take_from_bytes(body).ok()?;
-    rest.is_empty().then_some(value)
+impl Event {
+    fn queue(&self) -> Queue {
+        (self.sid, self.number().line())
+    }
 }

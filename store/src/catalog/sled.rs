@@ -18,11 +18,11 @@ use reeld_model::{AccountSid, KeySid, RecordingSid};
 use super::change::changes;
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, check, count, list, outbox};
+use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError, Subscription};
+use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -85,27 +85,29 @@ impl SledCatalog {
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable; the event that became sendable once it is.
+    /// [`Catalog::put`], not yet durable; the events that become sendable once it is.
     pub(crate) fn place(
         &self,
         stored: &Stored,
         ending: Option<EventStatus>,
-    ) -> Result<Option<Event>, StoreError> {
+    ) -> Result<Vec<Event>, StoreError> {
         let _order = write(&self.order);
-        let old = self.read_record(stored.record.sid)?;
+        let old = self.read_either(stored.record.sid)?;
         let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
-        let event = outbox::end(&self.table, &mut changes, stored, ending)?;
+        let events = outbox::end(&self.table, &mut changes, stored, ending)?;
         self.table.apply(changes)?;
-        Ok(event)
+        Ok(events)
     }
 
-    /// [`SledCatalog::place`], durable, and its event let out.
+    /// [`SledCatalog::place`], durable, and its events let out.
     fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
-        let event = self.place(stored, ending)?;
+        let events = self.place(stored, ending)?;
         self.commit()?;
-        if let Some(event) = event {
-            self.outbox.added(&event, false);
-        } else if stored.record.stage != Stage::Live {
+        for event in &events {
+            self.outbox.added(event, false);
+        }
+        if stored.record.stage != Stage::Live {
+            // What has ended has begun, also where nobody asked for its end.
             self.outbox.announce(stored.record.sid);
         }
         Ok(())
@@ -117,10 +119,66 @@ impl SledCatalog {
     }
 
     fn read_record(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
-        let Some(place) = self.table.get(&key::of_sid(key::PLACE, sid))? else {
+        self.read_by(key::PLACE, sid)
+    }
+
+    /// What has this Sid, deleted or not; it is never both.
+    fn read_either(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        match self.read_record(sid)? {
+            Some(stored) => Ok(Some(stored)),
+            None => self.read_by(key::DELETED_PLACE, sid),
+        }
+    }
+
+    fn read_by(&self, tag: u8, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        let Some(place) = self.table.get(&key::of_sid(tag, sid))? else {
             return Ok(None);
         };
-        self.read_at(&key::record_at(&place, sid), sid).map(Some)
+        let stored = self.read_at(&key::record_at(tag, &place, sid), sid)?;
+        Ok(Some(stored))
+    }
+
+    /// Up to `limit` records after `sid` that are found under keys with this tag.
+    fn met(
+        &self,
+        tag: u8,
+        sid: Option<RecordingSid>,
+        limit: usize,
+    ) -> Result<Vec<Met>, StoreError> {
+        let all = key::all(tag);
+        let start = match sid {
+            None => Bound::Included(all.start),
+            Some(sid) => Bound::Excluded(key::of_sid(tag, sid)),
+        };
+        self.table
+            .range((start, Bound::Excluded(all.end)))
+            .take(limit)
+            .map(|pair| {
+                let (key, place) = pair?;
+                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+                let bytes = self.table.get(&key::record_at(tag, &place, sid))?;
+                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
+            })
+            .collect()
+    }
+
+    /// Takes a deleted recording's record out, if it still is what is to be purged.
+    fn purge_one(&self, key: &[u8], sid: RecordingSid) -> Result<(), StoreError> {
+        let _order = write(&self.order);
+        let old = match self.read_by(key::DELETED_PLACE, sid) {
+            Ok(Some(old)) if key::purge(&old.record) == key => old,
+            Ok(Some(_) | None) => {
+                let mut changes = Changes::default();
+                changes.remove(key.to_vec());
+                return self.table.apply(changes);
+            }
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::error!(%error, "purged all the same; `reeld verify` tells what it leaves");
+                return self.purge_damaged(key, sid);
+            }
+            Err(error) => return Err(error),
+        };
+        self.table.apply(changes(&self.table, Some(&old), None)?)
     }
 
     fn read_at(&self, key: &[u8], sid: RecordingSid) -> Result<Stored, StoreError> {
@@ -128,6 +186,19 @@ impl SledCatalog {
         bytes
             .and_then(|bytes| Stored::decode(&bytes))
             .ok_or(StoreError::Corrupt { sid })
+    }
+
+    /// Takes out what can be found of a deleted recording whose record cannot be read: its data
+    /// may not stay longer than another's.
+    fn purge_damaged(&self, key: &[u8], sid: RecordingSid) -> Result<(), StoreError> {
+        let by_sid = key::of_sid(key::DELETED_PLACE, sid);
+        let mut changes = Changes::default();
+        changes.remove(key.to_vec());
+        if let Some(place) = self.table.get(&by_sid)? {
+            changes.remove(key::record_at(key::DELETED_PLACE, &place, sid));
+        }
+        changes.remove(by_sid);
+        self.table.apply(changes)
     }
 
     fn sids(&self, tag: u8) -> Result<Vec<RecordingSid>, StoreError> {
@@ -163,11 +234,7 @@ fn table_name(generation: u32) -> String {
 }
 
 impl Catalog for SledCatalog {
-    fn insert(
-        &self,
-        stored: &Stored,
-        subscription: Option<&Subscription>,
-    ) -> Result<Insert, StoreError> {
+    fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError> {
         let sid = stored.record.sid;
         let event = {
             let _order = write(&self.order);
@@ -180,8 +247,9 @@ impl Catalog for SledCatalog {
             if self.table.has(&key::of_sid(key::PLACE, sid))? || self.is_buried(sid)? {
                 return Ok(Insert::Taken);
             }
-            let mut changes = changes(&self.table, None, Some(stored))?;
-            let event = outbox::begin(&mut changes, stored, subscription);
+            let deleted = self.read_by(key::DELETED_PLACE, sid)?;
+            let mut changes = changes(&self.table, deleted.as_ref(), Some(stored))?;
+            let event = outbox::begin(&mut changes, stored, told);
             self.table.apply(changes)?;
             event
         };
@@ -212,7 +280,12 @@ impl Catalog for SledCatalog {
         self.commit()
     }
 
-    fn bury(&self, account: AccountSid, sid: RecordingSid) -> Result<Deletion, StoreError> {
+    fn bury(
+        &self,
+        account: AccountSid,
+        sid: RecordingSid,
+        keep_ms: Option<i64>,
+    ) -> Result<Deletion, StoreError> {
         {
             let _order = write(&self.order);
             let old = match self.read_record(sid)? {
@@ -222,7 +295,8 @@ impl Catalog for SledCatalog {
             if old.record.stage == Stage::Live {
                 return Ok(Deletion::StillLive);
             }
-            let mut changes = changes(&self.table, Some(&old), None)?;
+            let kept = keep_ms.map(|deleted_ms| old.deleted(deleted_ms));
+            let mut changes = changes(&self.table, Some(&old), kept.as_ref())?;
             changes.put(key::of_sid(key::TOMBSTONE, sid), Value::default());
             self.table.apply(changes)?;
         }
@@ -236,6 +310,22 @@ impl Catalog for SledCatalog {
 
     fn get(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
         self.read_record(sid)
+    }
+
+    fn get_deleted(&self, sid: RecordingSid) -> Result<Option<Stored>, StoreError> {
+        self.read_by(key::DELETED_PLACE, sid)
+    }
+
+    fn purge(&self, before_ms: i64, limit: usize) -> Result<usize, StoreError> {
+        let span = key::all(key::PURGE).start..key::purge_from(before_ms);
+        let mut purged = 0;
+        for pair in self.table.range(span).take(limit) {
+            let (key, _) = pair?;
+            let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
+            self.purge_one(&key, sid)?;
+            purged += 1;
+        }
+        Ok(purged)
     }
 
     fn by_token(
@@ -265,21 +355,15 @@ impl Catalog for SledCatalog {
     }
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
-        let all = key::all(key::PLACE);
-        let start = match sid {
-            None => Bound::Included(all.start),
-            Some(sid) => Bound::Excluded(key::of_sid(key::PLACE, sid)),
-        };
-        self.table
-            .range((start, Bound::Excluded(all.end)))
-            .take(limit)
-            .map(|pair| {
-                let (key, place) = pair?;
-                let sid = key::sid_at_end(&key).ok_or_else(count::damaged)?;
-                let bytes = self.table.get(&key::record_at(&place, sid))?;
-                Ok((sid, bytes.and_then(|bytes| Stored::decode(&bytes))))
-            })
-            .collect()
+        self.met(key::PLACE, sid, limit)
+    }
+
+    fn deleted_after(
+        &self,
+        sid: Option<RecordingSid>,
+        limit: usize,
+    ) -> Result<Vec<Met>, StoreError> {
+        self.met(key::DELETED_PLACE, sid, limit)
     }
 
     fn total(&self) -> Result<u64, StoreError> {
@@ -368,12 +452,16 @@ impl SledCatalog {
         self.table.apply(changes).unwrap();
     }
 
+    pub(crate) fn table_has(&self, key: &[u8]) -> bool {
+        self.table.has(key).unwrap()
+    }
+
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
         let sample = crate::stored::tests::sample().record;
         let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();
         let place = place.map_or_else(|| key::place(&sample), |place| place.to_vec());
         self.overwrite(&key::of_sid(key::PLACE, sid), Some(&place));
-        self.overwrite(&key::record_at(&place, sid), Some(bytes));
+        self.overwrite(&key::record_at(key::PLACE, &place, sid), Some(bytes));
     }
 
     pub(crate) fn wipe(&self) {

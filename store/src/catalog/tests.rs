@@ -10,7 +10,7 @@ use super::*;
 use crate::harness::{T0, account, call, sid};
 use crate::kv::Kv;
 use crate::stored::tests::sample;
-use crate::{Cursor, PageAt, Record, Stage};
+use crate::{Cursor, PageAt, Record, Stage, Which};
 
 fn open(dir: &TempDir) -> SledCatalog {
     SledCatalog::open(Arc::new(Kv::open(dir.path(), 16 << 20).unwrap())).unwrap()
@@ -38,15 +38,19 @@ fn assert_sound(catalog: &SledCatalog) {
 }
 
 /// What a list must be, worked out from all records.
-fn naive(records: &[Stored], query: &Query) -> Page {
+fn naive<'a>(records: impl IntoIterator<Item = &'a Stored>, query: &Query) -> Page {
     let mut matching: Vec<&Record> = records
-        .iter()
+        .into_iter()
         .map(|stored| &stored.record)
         .filter(|record| record.account == query.account)
         .filter(|record| query.call.is_none_or(|call| record.call == call))
         .filter(|record| query.from_ms.is_none_or(|from| record.created_ms >= from))
         .filter(|record| query.until_ms.is_none_or(|until| record.created_ms < until))
-        .filter(|record| query.include_unfinished || record.stage == Stage::Completed)
+        .filter(|record| match query.which {
+            Which::Completed => record.stage == Stage::Completed,
+            Which::Undeleted => record.stage != Stage::Deleted,
+            Which::WithDeleted => true,
+        })
         .collect();
     matching.sort_by_key(|record| (std::cmp::Reverse(record.created_ms), record.sid));
     let size = query.page_size as usize;
@@ -81,8 +85,9 @@ enum Op {
     Insert(u64, u8, u8, i64, Stage),
     Put(u64, Stage),
     Remove(u64),
-    Bury(u64, u8),
+    Bury(u64, u8, Option<i64>),
     Forget(u64),
+    Purge(i64, usize),
     List(Query),
 }
 
@@ -117,6 +122,15 @@ fn page_at() -> impl Strategy<Value = PageAt> {
     })
 }
 
+fn which() -> impl Strategy<Value = Which> {
+    prop::sample::select(vec![
+        Which::Completed,
+        Which::Undeleted,
+        Which::WithDeleted,
+        Which::WithDeleted,
+    ])
+}
+
 fn query() -> impl Strategy<Value = Query> {
     (
         1_u8..3,
@@ -124,18 +138,23 @@ fn query() -> impl Strategy<Value = Query> {
         prop::option::of(time()),
         prop::option::of(time()),
     )
-        .prop_flat_map(|bounds| (Just(bounds), any::<bool>(), page_at(), 1_u32..8))
+        .prop_flat_map(|bounds| (Just(bounds), which(), page_at(), 1_u32..8))
         .prop_map(
-            |((account_n, call_n, from_ms, until_ms), include_unfinished, at, page_size)| Query {
+            |((account_n, call_n, from_ms, until_ms), which, at, page_size)| Query {
                 account: account(account_n),
                 call: call_n.map(call),
                 from_ms,
                 until_ms,
-                include_unfinished,
+                which,
                 at,
                 page_size,
             },
         )
+}
+
+/// When one was deleted: few instants, so that they meet.
+fn deleted_ms() -> impl Strategy<Value = i64> {
+    prop::sample::select(vec![-1, 0, 1, T0, T0 + 1, T0 + 2, i64::MAX])
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -145,8 +164,10 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(n, account, call, time, stage)| Op::Insert(n, account, call, time, stage)),
         3 => (n.clone(), stage()).prop_map(|(n, stage)| Op::Put(n, stage)),
         1 => n.clone().prop_map(Op::Remove),
-        2 => (n.clone(), 1_u8..3).prop_map(|(n, account)| Op::Bury(n, account)),
-        1 => n.prop_map(Op::Forget),
+        3 => (n.clone(), 1_u8..3, prop::option::weighted(0.8, deleted_ms()))
+            .prop_map(|(n, account, keep_ms)| Op::Bury(n, account, keep_ms)),
+        2 => n.prop_map(Op::Forget),
+        1 => (deleted_ms(), 0_usize..4).prop_map(|(before, limit)| Op::Purge(before, limit)),
         8 => query().prop_map(Op::List),
     ]
 }
@@ -154,6 +175,7 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Model {
     records: Vec<Stored>,
+    deleted: Vec<Stored>,
     tombstones: Vec<RecordingSid>,
     tokens: Vec<(AccountSid, [u8; 16], RecordingSid)>,
 }
@@ -190,13 +212,32 @@ impl Model {
         if let Some(token) = new.token {
             self.tokens.push((new.record.account, token, sid));
         }
+        self.deleted.retain(|stored| stored.record.sid != sid);
         self.records.push(new.clone());
         Insert::New
     }
 
-    fn remove(&mut self, place: usize) {
-        let gone = self.records.remove(place).record.sid;
-        self.tokens.retain(|(.., sid)| *sid != gone);
+    fn remove(&mut self, place: usize) -> Stored {
+        let gone = self.records.remove(place);
+        self.tokens.retain(|(.., sid)| *sid != gone.record.sid);
+        gone
+    }
+
+    /// What all lists are of.
+    fn all(&self) -> impl Iterator<Item = &Stored> {
+        self.records.iter().chain(&self.deleted)
+    }
+
+    fn purge(&mut self, before_ms: i64, limit: usize) -> usize {
+        // A key has no time before 1970.
+        let time = |stored: &Stored| stored.record.updated_ms.max(0);
+        self.deleted
+            .sort_by_key(|stored| (time(stored), stored.record.sid));
+        let due = self.deleted.iter();
+        let due = due.take_while(|stored| time(stored) < before_ms);
+        let due = due.take(limit).count();
+        self.deleted.drain(..due);
+        due
     }
 }
 
@@ -212,7 +253,7 @@ proptest! {
             match op {
                 Op::Insert(n, account, call, time, stage) => {
                     let new = stored(n, account, call, time, stage);
-                    prop_assert_eq!(catalog.insert(&new, None).unwrap(), model.insert(&new));
+                    prop_assert_eq!(catalog.insert(&new, Told::default()).unwrap(), model.insert(&new));
                 }
                 Op::Put(n, stage) => {
                     let Some(place) = model.place_of(n) else { continue };
@@ -221,9 +262,11 @@ proptest! {
                 }
                 Op::Remove(n) => {
                     catalog.remove(sid(n)).unwrap();
-                    if let Some(place) = model.place_of(n) { model.remove(place) }
+                    if let Some(place) = model.place_of(n) {
+                        model.remove(place);
+                    }
                 }
-                Op::Bury(n, account_n) => {
+                Op::Bury(n, account_n, keep_ms) => {
                     let place = model.place_of(n)
                         .filter(|&place| model.records[place].record.account == account(account_n));
                     let live = |place: usize| model.records[place].record.stage == Stage::Live;
@@ -231,19 +274,24 @@ proptest! {
                         None => Deletion::Unknown,
                         Some(place) if live(place) => Deletion::StillLive,
                         Some(place) => {
-                            model.remove(place);
+                            let gone = model.remove(place);
                             model.tombstones.push(sid(n));
+                            model.deleted.extend(keep_ms.map(|ms| gone.deleted(ms)));
                             Deletion::Deleted
                         }
                     };
-                    prop_assert_eq!(catalog.bury(account(account_n), sid(n)).unwrap(), expected);
+                    prop_assert_eq!(catalog.bury(account(account_n), sid(n), keep_ms).unwrap(), expected);
+                }
+                Op::Purge(before_ms, limit) => {
+                    let expected = model.purge(before_ms, limit);
+                    prop_assert_eq!(catalog.purge(before_ms, limit).unwrap(), expected);
                 }
                 Op::Forget(n) => {
                     catalog.forget(sid(n)).unwrap();
                     model.tombstones.retain(|buried| *buried != sid(n));
                 }
                 Op::List(query) => {
-                    prop_assert_eq!(catalog.list(&query).unwrap(), naive(&model.records, &query));
+                    prop_assert_eq!(catalog.list(&query).unwrap(), naive(model.all(), &query));
                 }
             }
         }
@@ -268,6 +316,10 @@ proptest! {
             let expected: Vec<_> = model.records.iter()
                 .map(|stored| (stored.record.sid, Some(stored.clone()))).collect();
             prop_assert_eq!(all, expected);
+            model.deleted.sort_by_key(|stored| stored.record.sid);
+            let expected: Vec<_> = model.deleted.iter()
+                .map(|stored| (stored.record.sid, Some(stored.clone()))).collect();
+            prop_assert_eq!(catalog.deleted_after(None, 99).unwrap(), expected);
         }
     }
 }
@@ -278,34 +330,43 @@ fn two_thousand_recordings_are_paged_in_order() {
     let catalog = open(&dir);
     let mut records = Vec::new();
     for n in 0..2_000 {
-        // Many in one second, some months apart, every fifth not listed.
+        // Many in one second, some months apart, every fifth not listed, every seventh deleted.
         let apart = if n % 10 == 0 { 3_000_000_000 } else { 700 };
         let created_ms = T0 + i64::try_from(n).unwrap() * apart;
-        let stage = if n % 5 == 0 {
-            Stage::Absent
-        } else {
-            Stage::Completed
+        let stage = match n {
+            n if n % 7 == 0 => Stage::Deleted,
+            n if n % 5 == 0 => Stage::Absent,
+            _ => Stage::Completed,
         };
         let call = u8::try_from(n % 2).unwrap();
         records.push(stored(3 * n + 1, 1, call, created_ms, stage));
         catalog.place(records.last().unwrap(), None).unwrap();
     }
     assert_sound(&catalog);
-    assert_eq!(catalog.total().unwrap(), 2_000);
+    assert_eq!(catalog.total().unwrap(), 1_714);
     let query = |page, page_size| Query {
         account: account(1),
         call: None,
         from_ms: None,
         until_ms: None,
-        include_unfinished: false,
+        which: Which::Completed,
         at: PageAt::Number(page),
         page_size,
     };
-    for page_size in [50, 999, 1_000] {
+    for (page_size, which, listed) in [
+        (50, Which::Completed, 1_372),
+        (999, Which::Undeleted, 1_714),
+        (1_000, Which::WithDeleted, 2_000),
+        (37, Which::WithDeleted, 2_000),
+    ] {
+        let query = |page, page_size| Query {
+            which,
+            ..query(page, page_size)
+        };
         let mut paged = Vec::new();
         for page in 0.. {
             let Page { records, total, .. } = catalog.list(&query(page, page_size)).unwrap();
-            assert_eq!(total, 1_600);
+            assert_eq!(total, listed);
             if records.is_empty() {
                 break;
             }
@@ -321,7 +382,7 @@ fn two_thousand_recordings_are_paged_in_order() {
         let mut forward = catalog.list(&query(0, page_size)).unwrap().records;
         while let Some(last) = forward.last() {
             let page = catalog.list(&at(PageAt::After(Cursor::of(last)))).unwrap();
-            assert_eq!((page.first, page.total), (forward.len() as u64, 1_600));
+            assert_eq!((page.first, page.total), (forward.len() as u64, listed));
             if page.records.is_empty() {
                 break;
             }
@@ -341,8 +402,8 @@ fn two_thousand_recordings_are_paged_in_order() {
         assert!(back == whole.records);
     }
     let far = catalog.list(&query(u64::MAX, 1_000)).unwrap();
-    assert_eq!((far.records.len(), far.total), (0, 1_600));
-    for include_unfinished in [false, true] {
+    assert_eq!((far.records.len(), far.total), (0, 1_372));
+    for which in [Which::Completed, Which::Undeleted, Which::WithDeleted] {
         for call_n in [None, Some(0)] {
             for (from_ms, until_ms) in [
                 (Some(T0 + 5_000), None),
@@ -355,7 +416,7 @@ fn two_thousand_recordings_are_paged_in_order() {
                         call: call_n.map(call),
                         from_ms,
                         until_ms,
-                        include_unfinished,
+                        which,
                         ..query(page, 100)
                     };
                     assert!(
@@ -378,7 +439,9 @@ fn a_record_of_unknown_version_is_corrupt_and_named() {
     catalog.scribble(sid(1), &[200, 1, 2, 3]);
     let is_named = |error| matches!(error, StoreError::Corrupt { sid: named } if named == sid(1));
     assert!(is_named(catalog.get(sid(1)).unwrap_err()));
-    assert!(is_named(catalog.bury(account(1), sid(1)).unwrap_err()));
+    assert!(is_named(
+        catalog.bury(account(1), sid(1), None).unwrap_err()
+    ));
     assert_eq!(catalog.after(None, 9).unwrap(), [(sid(1), None)]);
 }
 
@@ -396,7 +459,7 @@ fn a_list_is_of_one_instant_while_writers_run() {
                     call: None,
                     from_ms: None,
                     until_ms: None,
-                    include_unfinished: lists % 2 == 0,
+                    which: [Which::Completed, Which::Undeleted, Which::WithDeleted][lists % 3],
                     at: PageAt::Number(0),
                     page_size: 1_000,
                 };
@@ -413,11 +476,15 @@ fn a_list_is_of_one_instant_while_writers_run() {
                     let created_ms = T0 + i64::try_from(n).unwrap() * 100;
                     let mut stored = stored(n, 1, 1, created_ms, Stage::Live);
                     stored.token = None;
-                    assert_eq!(catalog.insert(&stored, None).unwrap(), Insert::New);
+                    assert_eq!(
+                        catalog.insert(&stored, Told::default()).unwrap(),
+                        Insert::New
+                    );
                     stored.record.stage = Stage::Completed;
                     catalog.put(&stored).unwrap();
                     if n % 3 == 0 {
-                        catalog.bury(account(1), sid(n)).unwrap();
+                        catalog.bury(account(1), sid(n), Some(T0)).unwrap();
+                        catalog.purge(i64::MAX, usize::from(n % 2 == 0)).unwrap();
                     }
                 }
             })
@@ -433,31 +500,74 @@ fn a_list_is_of_one_instant_while_writers_run() {
 
 #[test]
 fn what_drifts_is_told() {
+    for stage in [Stage::Completed, Stage::Deleted] {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = open(&dir);
+        let record = stored(1, 1, 1, T0, stage);
+        let mut keys = change::count_keys(&record.record);
+        let counts = keys.len();
+        for view in key::View::EACH {
+            for scope in change::scopes(&record.record) {
+                keys.push(key::index(view, scope, &record.record));
+            }
+        }
+        keys.push(key::by_sid(&record.record));
+        keys.push(key::purge(&record.record));
+        for (n, key) in keys.into_iter().enumerate() {
+            catalog.place(&record, None).unwrap();
+            assert_sound(&catalog);
+            let is_there = catalog.table_has(&key);
+            // What is there goes; what is not there comes; a count is another.
+            let replacements = match (n < counts, is_there) {
+                (true, _) => vec![None, Some(count::encode([5, 6, 7]))],
+                (false, true) => vec![None],
+                (false, false) => vec![Some(Vec::new())],
+            };
+            for replacement in replacements {
+                catalog.place(&record, None).unwrap();
+                catalog.overwrite(&key, replacement.as_deref());
+                let mut differences = Vec::new();
+                catalog
+                    .check(&mut |difference| differences.push(difference))
+                    .unwrap();
+                assert!(!differences.is_empty(), "{stage:?} {}", hex::encode(&key));
+                catalog.wipe();
+            }
+        }
+        assert_sound(&catalog);
+    }
+}
+
+#[test]
+fn counts_of_before_there_were_deleted_ones_are_read() {
+    // What commit 06cb6c9 wrote for 300 records, 5 of them listed.
+    let old = [0xac, 0x02, 0x05];
+    assert_eq!(count::decode(&old).unwrap(), [300, 5, 0]);
+    assert_eq!(count::encode([300, 5, 0]), old);
+    let new = count::encode([300, 5, 128]);
+    assert_eq!(new, [0xac, 0x02, 0x05, 0x80, 0x01]);
+    assert_eq!(count::decode(&new).unwrap(), [300, 5, 128]);
+    for bad in [&old[..1], &new[..4], &[1, 2, 3, 4]] {
+        assert!(count::decode(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_deleted_record_that_cannot_be_read_is_told_and_purged_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = open(&dir);
-    let record = stored(1, 1, 1, T0, Stage::Completed);
-    let mut keys = change::count_keys(&record.record);
-    let counts = keys.len();
-    for view in key::View::BOTH {
-        for scope in change::scopes(&record.record) {
-            keys.push(key::index(view, scope, &record.record));
-        }
-    }
-    keys.push(key::of_sid(key::PLACE, sid(1)));
-    for (n, key) in keys.into_iter().enumerate() {
-        for replacement in [None, Some(count::encode([5, 6]))] {
-            if n >= counts && replacement.is_some() {
-                continue; // a value of an index means nothing, a damaged record is told elsewhere
-            }
-            catalog.place(&record, None).unwrap();
-            catalog.overwrite(&key, replacement.as_deref());
-            let mut differences = Vec::new();
-            catalog
-                .check(&mut |difference| differences.push(difference))
-                .unwrap();
-            assert!(!differences.is_empty(), "{}", hex::encode(&key));
-            catalog.wipe();
-        }
-    }
-    assert_sound(&catalog);
+    let gone = stored(1, 1, 1, T0, Stage::Deleted);
+    catalog.place(&gone, None).unwrap();
+    catalog.overwrite(&key::record(&gone.record), Some(&[200, 1]));
+    assert!(matches!(
+        catalog.get_deleted(sid(1)).unwrap_err(),
+        StoreError::Corrupt { .. }
+    ));
+    let mut differences = Vec::new();
+    catalog.check(&mut |what| differences.push(what)).unwrap();
+    assert!(differences[0].contains(&sid(1).to_string()));
+    assert_eq!(catalog.purge(i64::MAX, 9).unwrap(), 1);
+    assert_eq!(catalog.get_deleted(sid(1)).unwrap(), None);
+    assert!(!catalog.table_has(&key::record(&gone.record)));
+    assert_eq!(catalog.purge(i64::MAX, 9).unwrap(), 0);
 }

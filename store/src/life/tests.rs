@@ -104,7 +104,7 @@ fn an_empty_recording_is_absent() {
         assert_clean(&store);
         assert_eq!(store.list(&everything()).unwrap().total, 2);
         let mut listed = everything();
-        listed.include_unfinished = false;
+        listed.which = crate::Which::Completed;
         assert_eq!(store.list(&listed).unwrap().total, 0);
     });
 }
@@ -152,7 +152,7 @@ fn a_token_begins_one_recording_for_each_account() {
             ..with_token(3)
         },
     );
-    store.delete(account(1), sid(1)).unwrap();
+    store.delete(account(1), sid(1), T0).unwrap();
     begin(&store, with_token(4));
 }
 

@@ -82,7 +82,10 @@ fn media_of_the_kind_that_was_configured_before_are_read_and_deleted() {
         assert_clean(&store);
         let mut reader = store.media(&old[1]).unwrap();
         for n in [1, 2, 9] {
-            assert_eq!(store.delete(account(1), sid(n)).unwrap(), Deletion::Deleted);
+            assert_eq!(
+                store.delete(account(1), sid(n), T0).unwrap(),
+                Deletion::Deleted
+            );
         }
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).unwrap();

@@ -1,11 +1,12 @@
 //! Deletion, also in the middle of a download.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::time::Duration;
 
 use reeld_model::Channels;
 
 use crate::harness::*;
-use crate::{Deletion, StoreError};
+use crate::{Deletion, Query, Stage, Store, StoreConfig, StoreError, Which};
 
 #[test]
 fn a_deletion_says_what_it_came_to() {
@@ -14,14 +15,26 @@ fn a_deletion_says_what_it_came_to() {
         let kept = record(&store, new(1), &sound(80_000));
         record(&store, new(2), &sound(320));
         begin(&store, new(3));
-        assert_eq!(store.delete(account(2), sid(2)).unwrap(), Deletion::Unknown);
-        assert_eq!(store.delete(account(1), sid(9)).unwrap(), Deletion::Unknown);
         assert_eq!(
-            store.delete(account(1), sid(3)).unwrap(),
+            store.delete(account(2), sid(2), T0).unwrap(),
+            Deletion::Unknown
+        );
+        assert_eq!(
+            store.delete(account(1), sid(9), T0).unwrap(),
+            Deletion::Unknown
+        );
+        assert_eq!(
+            store.delete(account(1), sid(3), T0).unwrap(),
             Deletion::StillLive
         );
-        assert_eq!(store.delete(account(1), sid(2)).unwrap(), Deletion::Deleted);
-        assert_eq!(store.delete(account(1), sid(2)).unwrap(), Deletion::Unknown);
+        assert_eq!(
+            store.delete(account(1), sid(2), T0).unwrap(),
+            Deletion::Deleted
+        );
+        assert_eq!(
+            store.delete(account(1), sid(2), T0).unwrap(),
+            Deletion::Unknown
+        );
         assert_eq!(store.find(sid(2)).unwrap(), None);
         assert!(store.inner.media.trailer(sid(2)).unwrap().is_none());
         assert!(store.inner.catalog.buried().unwrap().is_empty());
@@ -47,7 +60,10 @@ fn a_deletion_lets_downloads_finish() {
         let mut other = store.media(&record).unwrap();
         let mut got = vec![0; 1_000];
         one.read_exact(&mut got).unwrap();
-        assert_eq!(store.delete(account(1), sid(1)).unwrap(), Deletion::Deleted);
+        assert_eq!(
+            store.delete(account(1), sid(1), T0).unwrap(),
+            Deletion::Deleted
+        );
         assert!(matches!(
             store.media(&record),
             Err(StoreError::MediaMissing { .. })
@@ -94,7 +110,7 @@ fn threads_that_delete_and_read_agree() {
                 .map(|()| {
                     scope.spawn(|| {
                         let delete = |record: &crate::Record| {
-                            store.delete(account(1), record.sid).unwrap() == Deletion::Deleted
+                            store.delete(account(1), record.sid, T0).unwrap() == Deletion::Deleted
                         };
                         records
                             .iter()
@@ -109,6 +125,80 @@ fn threads_that_delete_and_read_agree() {
         });
         assert!(store.inner.catalog.buried().unwrap().is_empty());
         assert_eq!(store.list(&everything()).unwrap().total, 0);
+        assert_clean(&store);
+    });
+}
+
+fn with_deleted() -> Query {
+    Query {
+        which: Which::WithDeleted,
+        ..everything()
+    }
+}
+
+#[test]
+fn the_record_of_a_deleted_recording_is_kept_for_its_time() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap();
+        let records: Vec<_> = (0..6)
+            .map(|n| record(&store, new(n), &sound(320)))
+            .collect();
+        for n in [1, 2, 4] {
+            let now_ms = T0 + 100 * i64::try_from(n).unwrap();
+            assert_eq!(
+                store.delete(account(1), sid(n), now_ms).unwrap(),
+                Deletion::Deleted
+            );
+            assert_eq!(
+                store.delete(account(1), sid(n), now_ms).unwrap(),
+                Deletion::Unknown
+            );
+        }
+        let found = store.get_deleted(account(1), sid(2)).unwrap().unwrap();
+        let mut expected = records[2].clone();
+        expected.stage = Stage::Deleted;
+        expected.updated_ms = T0 + 200;
+        assert_eq!(found, expected);
+        assert_eq!(store.get_deleted(account(2), sid(2)).unwrap(), None);
+        assert_eq!(store.get(account(1), sid(2)).unwrap(), None);
+        assert!(matches!(
+            store.media(&found),
+            Err(StoreError::MediaMissing { .. })
+        ));
+        assert_eq!(store.list(&everything()).unwrap().total, 3);
+        let sids = |store: &Store| -> Vec<_> {
+            let page = store.list(&with_deleted()).unwrap();
+            assert_eq!(page.total, page.records.len() as u64);
+            page.records.iter().map(|record| record.sid).collect()
+        };
+        assert_eq!(sids(&store), [5, 4, 3, 2, 1, 0].map(sid));
+        // A recording of the same Sid takes its place.
+        record(&store, new(4), &sound(640));
+        assert_eq!(store.get_deleted(account(1), sid(4)).unwrap(), None);
+        assert_eq!(sids(&store).len(), 6);
+        // Its time is over in the order of deletions, by its own clock, and a few at a time.
+        let over = |n: i64| T0 + 100 * n + kept_ms;
+        assert_eq!(store.purge_deleted(over(1), 9).unwrap(), 0);
+        assert_eq!(store.purge_deleted(over(1) + 1, 9).unwrap(), 1);
+        assert_eq!(sids(&store), [5, 4, 3, 2, 0].map(sid));
+        assert_eq!(store.purge_deleted(over(9), 1).unwrap(), 1);
+        assert_eq!(store.purge_deleted(over(9), 1).unwrap(), 0);
+        assert_eq!(sids(&store), [5, 4, 3, 0].map(sid));
+        assert_clean(&store);
+        store.delete(account(1), sid(3), T0).unwrap();
+        crash(store, dir.path());
+        // A setting that is lowered holds for what was deleted before.
+        let none = StoreConfig {
+            deleted_metadata: Duration::ZERO,
+            ..config(dir.path(), media)
+        };
+        let store = Store::open(none).unwrap();
+        store.recover(T0).unwrap();
+        assert_eq!(sids(&store), [5, 4, 3, 0].map(sid));
+        store.delete(account(1), sid(5), T0).unwrap();
+        assert_eq!(store.purge_deleted(T0 + 1, 9).unwrap(), 1);
+        assert_eq!(sids(&store), [4, 0].map(sid));
         assert_clean(&store);
     });
 }

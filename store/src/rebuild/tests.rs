@@ -24,7 +24,7 @@ fn everything_is_there_again_with_accounts_and_what_has_no_media() {
         begin(&store, new(20));
         store.finish(store.take(sid(20)).unwrap(), end(0)).unwrap();
         begin(&store, new(21));
-        store.delete(account(1), sid(3)).unwrap();
+        store.delete(account(1), sid(3), T0).unwrap();
         let before = store.list(&everything()).unwrap();
         assert_eq!(before.total, 21);
         assert!(matches!(
@@ -38,12 +38,15 @@ fn everything_is_there_again_with_accounts_and_what_has_no_media() {
             .remove(sid(4), Box::new(|| Ok(())))
             .unwrap();
         assert_eq!(
-            store.inner.catalog.bury(account(1), sid(5)).unwrap(),
+            store.inner.catalog.bury(account(1), sid(5), None).unwrap(),
             Deletion::Deleted
         );
         crash(store, dir.path());
         let rebuilt = rebuild(dir, media);
-        assert_eq!((rebuilt.from_media, rebuilt.kept), (17, 2));
+        assert_eq!(
+            (rebuilt.from_media, rebuilt.kept, rebuilt.deleted),
+            (17, 2, 1)
+        );
         assert_eq!(rebuilt.problems.len(), 1);
         assert!(rebuilt.problems[0].contains(&sid(4).to_string()));
         let store = open(dir.path(), media);
@@ -58,6 +61,8 @@ fn everything_is_there_again_with_accounts_and_what_has_no_media() {
         *last = store.find(sid(21)).unwrap().unwrap();
         assert_eq!(last.stage, Stage::Absent);
         assert_eq!((page.records, page.total), (expected, 19));
+        let deleted = store.get_deleted(account(1), sid(3)).unwrap();
+        assert_eq!(deleted.unwrap().stage, Stage::Deleted);
         assert!(store.authenticate(account_sid, secrecy::ExposeSecret::expose_secret(&token)));
         assert_clean(&store);
         // Once more, from the new generation.
@@ -102,4 +107,23 @@ fn a_catalog_that_does_not_open_is_moved_aside() {
     let store = open(dir.path(), MediaKind::Local);
     assert_eq!(store.find(sid(1)).unwrap(), Some(first));
     assert_clean(&store);
+}
+
+#[test]
+fn what_was_deleted_stays_so_whatever_media_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), MediaKind::Local);
+    record(&store, new(1), &sound(1_000));
+    let hex = hex::encode([sid(1).as_bytes()[0]]);
+    let path = dir.path().join(format!("media/{hex}/{}.wav", sid(1)));
+    let bytes = fs::read(&path).unwrap();
+    store.delete(account(1), sid(1), T0).unwrap();
+    fs::write(&path, bytes).unwrap();
+    drop(store);
+    let rebuilt = rebuild(&dir, MediaKind::Local);
+    assert_eq!((rebuilt.from_media, rebuilt.deleted), (0, 1));
+    assert_eq!(rebuilt.problems.len(), 1, "{:?}", rebuilt.problems);
+    let store = open(dir.path(), MediaKind::Local);
+    assert_eq!(store.find(sid(1)).unwrap(), None);
+    assert!(store.get_deleted(account(1), sid(1)).unwrap().is_some());
 }

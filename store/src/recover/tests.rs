@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use reeld_model::{Channels, EndedBy, Trim};
 use tempfile::TempDir;
 
-use crate::catalog::Insert;
+use crate::catalog::{Insert, Told};
 use crate::harness::*;
 use crate::stored::Stored;
 use crate::{Deletion, MediaKind, NewRecording, Record, Recovery, Stage, Store, seal};
@@ -37,9 +37,12 @@ enum Point {
     A3,
     D1,
     D2,
+    /// As D1 and D2, where nothing is kept of what is deleted.
+    D1Bare,
+    D2Bare,
 }
 
-const POINTS: [Point; 13] = [
+const POINTS: [Point; 15] = [
     Point::B2,
     Point::B3,
     Point::B4,
@@ -53,12 +56,16 @@ const POINTS: [Point; 13] = [
     Point::A3,
     Point::D1,
     Point::D2,
+    Point::D1Bare,
+    Point::D2Bare,
 ];
 
 /// What must be there after recovery.
 #[derive(Debug, PartialEq)]
 enum Then {
     Nothing,
+    /// Its record alone, among the deleted ones.
+    Deleted,
     Absent,
     /// As `finish` would have returned it.
     Finished(Box<Record>),
@@ -74,16 +81,17 @@ fn take_path(store: &Store, n: u64) -> PathBuf {
 fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
     let inner = &store.inner;
     let frames = samples.len() as u64 / 2;
-    if let Point::D1 | Point::D2 = point {
+    if let Point::D1 | Point::D2 | Point::D1Bare | Point::D2Bare = point {
+        let keep_ms = matches!(point, Point::D1 | Point::D2).then_some(T0 + 5);
         record(store, new(n), samples);
         assert_eq!(
-            inner.catalog.bury(account(1), sid(n)).unwrap(),
+            inner.catalog.bury(account(1), sid(n), keep_ms).unwrap(),
             Deletion::Deleted
         );
-        if point == Point::D2 {
+        if let Point::D2 | Point::D2Bare = point {
             inner.media.remove(sid(n), Box::new(|| Ok(()))).unwrap();
         }
-        return Then::Nothing;
+        return keep_ms.map_or(Then::Nothing, |_| Then::Deleted);
     }
     let (begun, finished) = begun_and_finished(n, samples);
     drop(inner.spool.create(&begun).unwrap());
@@ -94,7 +102,10 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
     if let Point::B2 | Point::B3 = point {
         return Then::Nothing;
     }
-    assert_eq!(inner.catalog.insert(&begun, None).unwrap(), Insert::New);
+    assert_eq!(
+        inner.catalog.insert(&begun, Told::default()).unwrap(),
+        Insert::New
+    );
     let mut file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -159,8 +170,16 @@ fn assert_then(store: &Store, n: u64, then: &Then, samples: &[i16], recovery: &R
         .iter()
         .find(|record| record.sid == sid(n));
     let found = store.find(sid(n)).unwrap();
+    let deleted = store.get_deleted(account(1), sid(n)).unwrap();
+    assert_eq!(deleted.is_some(), *then == Then::Deleted);
     match then {
         Then::Nothing => assert_eq!((found, told), (None, None)),
+        Then::Deleted => {
+            assert_eq!((found, told), (None, None));
+            let deleted = deleted.unwrap();
+            assert_eq!(deleted.stage, Stage::Deleted);
+            assert!(store.inner.media.trailer(sid(n)).unwrap().is_none());
+        }
         Then::Absent => assert_eq!(found.unwrap().stage, Stage::Absent),
         Then::Finished(record) => {
             assert_eq!(found.as_ref(), Some(&**record));
@@ -373,4 +392,39 @@ proptest! {
             });
         });
     }
+}
+
+#[test]
+fn what_is_left_of_a_deleted_recording_does_not_bring_it_back() {
+    with_both(|dir, media| {
+        let store = open(dir.path(), media);
+        let samples = sound(640);
+        let (_, finished) = begun_and_finished(1, &samples);
+        record(&store, new(1), &samples);
+        store.delete(account(1), sid(1), T0).unwrap();
+        // Its take, which the disk did not let go of when it ended.
+        drop(store.inner.spool.create(&finished).unwrap());
+        let path = take_path(&store, 1);
+        fs::write(&path, file_of(Channels::Dual, &samples)).unwrap();
+        recover_after_crash(store, dir, media, |store, recovery| {
+            assert_then(store, 1, &Then::Deleted, &samples, recovery);
+        });
+        // Media that somebody put back are told of and left alone.
+        let store = open(dir.path(), media);
+        fs::write(&path, file_of(Channels::Dual, &samples)).unwrap();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        seal::seal(&mut file, &path, &finished).unwrap();
+        store.inner.media.adopt(&finished, &path).unwrap();
+        crash(store, dir.path());
+        let store = open(dir.path(), media);
+        let problems = store.recover(NOW).unwrap().problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("deleted"));
+        assert_eq!(store.find(sid(1)).unwrap(), None);
+        assert_eq!(verify(&store).findings, [crate::Finding::Orphaned(sid(1))]);
+    });
 }

@@ -116,7 +116,7 @@ fn recordings_that_come_and_go_meanwhile_are_no_finding() {
                         let n = 2 * n + writer;
                         record(store, new(n), &sound(30_000));
                         if n % 3 != 0 {
-                            store.delete(account(1), sid(n)).unwrap();
+                            store.delete(account(1), sid(n), T0).unwrap();
                         }
                     }
                 })

@@ -11,7 +11,7 @@ use reeld_model::{
     RecordingRef, RecordingSid, Rules, StartRecording, Summary, Track, TrackSelection, Trim,
 };
 
-use crate::{Call, Output, Port, Settings};
+use crate::{Call, Output, Port, Settings, Transmit};
 
 /// When the bench's call is opened: not 0, so that nothing depends on it.
 pub(super) const OPENED: Mono = Mono(7_000_000_000);
@@ -70,6 +70,8 @@ pub(super) struct Bench {
     pub(super) call: Call,
     pub(super) now: Mono,
     pub(super) taped: BTreeMap<RecordingSid, Taped>,
+    /// What was sent, and when.
+    pub(super) sent: Vec<(Mono, Transmit)>,
     channels: BTreeMap<RecordingSid, usize>,
     next_tick: Mono,
 }
@@ -113,18 +115,28 @@ impl Bench {
             call,
             now: OPENED,
             taped: BTreeMap::new(),
+            sent: Vec::new(),
             channels: BTreeMap::new(),
             next_tick: OPENED + Duration::from_millis(50),
         }
     }
 
-    /// Moves the clock, ticking every 50 ms on the way.
+    /// Moves the clock, ticking every 50 ms on the way, and when a beep has something due.
     pub(super) fn run_to(&mut self, at: Mono) {
-        while self.next_tick <= at {
-            self.now = self.next_tick;
-            self.call.handle_tick(self.now);
+        loop {
+            let beep = self.call.beep_due().map(|due| due.max(self.now));
+            let next = beep.map_or(self.next_tick, |due| due.min(self.next_tick));
+            if next > at {
+                break;
+            }
+            self.now = next;
+            if next == self.next_tick {
+                self.call.handle_tick(self.now);
+                self.next_tick = self.next_tick + Duration::from_millis(50);
+            } else {
+                self.call.handle_beep(self.now);
+            }
             self.drain();
-            self.next_tick = self.next_tick + Duration::from_millis(50);
         }
         self.now = self.now.max(at);
     }
@@ -167,6 +179,9 @@ impl Bench {
     }
 
     pub(super) fn drain(&mut self) {
+        while let Some(datagram) = self.call.poll_transmit() {
+            self.sent.push((self.now, datagram));
+        }
         while let Some(output) = self.call.poll_output() {
             let sid = output.recording();
             let taped = self.taped.entry(sid).or_default();
@@ -221,6 +236,7 @@ pub(super) fn plain(channels: Channels, track: TrackSelection) -> StartRecording
         track,
         trim: Trim::DoNotTrim,
         rules: Rules::default(),
+        beep: None,
     }
 }
 

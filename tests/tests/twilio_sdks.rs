@@ -1,36 +1,43 @@
-//! An application written for Twilio works after one change of its base URL: twilio-python from
-//! PyPI, unmodified, new and old, creates, updates, lists, fetches and deletes
-//! (`tests/sdk/recordings.py`).
+//! An application works that was written for Twilio, after one change of its base URL: on Twilio's SDKs
+//! as they are on PyPI and npm, new and old, it creates, updates, lists, fetches and deletes
+//! (`tests/sdk/recordings.py` and `.js`).
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use reeld_tests::client::{call_sid, media_address};
-use reeld_tests::{Daemon, Sender, Setup, Tape, Voice, peer, script::Law};
+use reeld_tests::{Daemon, Sdk, Sender, Setup, Tape, Voice, script::Law};
 
-/// Far above the ten seconds that it takes.
-const SDK_BOUND: Duration = Duration::from_secs(120);
 /// Sound of that time, 8 kHz.
-const SAMPLES: usize = 120 * 8_000;
-/// What the script looks for: so many days with so many recordings each.
+const SAMPLES: usize = 180 * 8_000;
+/// What the application looks for: so many days with so many recordings each.
 const DAYS: u32 = 10;
 const A_DAY: u32 = 6;
 
 #[test]
-fn an_application_on_todays_sdk_is_content() {
-    is_content("twilio-9");
+fn an_application_on_todays_python_sdk_is_content() {
+    is_content(Sdk::Python9, "twilio-python is content");
 }
 
 #[test]
-fn an_application_on_an_old_sdk_is_content() {
-    is_content("twilio-6");
+fn an_application_on_an_old_python_sdk_is_content() {
+    is_content(Sdk::Python6, "twilio-python is content");
 }
 
-/// Runs the application on the SDK of `tests/sdk/{sdk}.txt`.
-fn is_content(sdk: &str) {
-    let daemon = Setup::new().start();
+#[test]
+fn an_application_on_todays_node_sdk_is_content() {
+    is_content(Sdk::Node6, "twilio-node is content");
+}
+
+#[test]
+fn an_application_on_an_old_node_sdk_is_content() {
+    is_content(Sdk::Node3, "twilio-node is content");
+}
+
+fn is_content(sdk: Sdk, last_word: &str) {
+    let daemon = Setup::new()
+        .set("callbacks.allow", vec!["loopback"])
+        .set("api.start_unknown_call", false)
+        .start();
     let client = daemon.client();
     let (live, old) = (call_sid(1), call_sid(2));
     import(&daemon, &old);
@@ -42,28 +49,9 @@ fn is_content(sdk: &str) {
     };
     let playing = [play("inbound", 1), play("outbound", 2)];
     playing.iter().for_each(|track| track.wait_until(0, 10));
-
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folder = format!("target/sdk-{sdk}");
-    let python = root.join(&folder).join("bin/python");
-    assert!(
-        python.exists(),
-        "there is no {}: `make {folder}/installed` makes it, as `make test` does",
-        python.display()
-    );
-    let mut command = Command::new(python);
-    command
-        .arg(root.join("tests/sdk/recordings.py"))
-        .env("REELD_URL", client.base())
-        .env("ACCOUNT", client.account())
-        .env("TOKEN", client.token())
-        .env("LIVE_CALL", &live)
-        .env("OLD_CALL", &old)
-        // They change the host that is asked (twilio.md §4).
-        .env_remove("TWILIO_EDGE")
-        .env_remove("TWILIO_REGION");
-    let run = peer::finish("twilio-python", command, &[], SDK_BOUND).success();
-    assert_eq!(run.text().trim(), "twilio-python is content");
+    let mut application = sdk.application("recordings", &daemon);
+    application.env("LIVE_CALL", &live).env("OLD_CALL", &old);
+    sdk.run(application, last_word);
     playing.into_iter().for_each(|track| drop(track.stop()));
 }
 

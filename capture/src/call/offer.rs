@@ -1,0 +1,64 @@
+//! Offers of the sender and new sources, and the answers to them.
+//!
+//! Called by [`crate::call`], of which it is a part; calls [`crate::sdp`].
+
+use reeld_model::{Refusal, SourceRule, Track};
+
+use super::Call;
+use crate::sdp::{Direction, Line, Offer};
+
+impl Call {
+    /// Takes a new offer (a re-INVITE) or a new source. The call's first audio line is its first
+    /// track's; where the offer has fewer lines than the call has tracks, the last line stands for
+    /// the rest, without its source.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Sdp`]; nothing is changed then.
+    pub fn update(&mut self, sdp: Option<&str>, source: Option<SourceRule>) -> Result<(), Refusal> {
+        let offer = sdp.map(Offer::read).transpose().map_err(Refusal::Sdp)?;
+        let lines = offer.as_ref().map_or(&[][..], |offer| &offer.lines);
+        let mut lines = lines.iter();
+        let mut last: Option<&Line> = None;
+        for (track, state) in Track::ALL.into_iter().zip(&mut self.tracks) {
+            let Some(state) = state else { continue };
+            let line = lines.next();
+            last = line.or(last);
+            if let Some(last) = last {
+                state.payloads = last.payloads.clone();
+                if track == Track::Inbound {
+                    self.beeps.direction = last.direction;
+                }
+            }
+            if let Some(rule) = source.or_else(|| line?.source) {
+                state.source.set_rule(Some(rule));
+            }
+        }
+        if offer.is_some() {
+            self.offer = offer;
+            self.answer_offer();
+        }
+        Ok(())
+    }
+
+    /// Answers the last offer anew where the answer did not say that we send, and we are about to.
+    pub(super) fn answer_that_we_send(&mut self) {
+        let sends = self.beeps.direction == Direction::SendRecv;
+        if sends && !std::mem::replace(&mut self.beeps.sends, true) {
+            self.answer_offer();
+        }
+    }
+
+    fn answer_offer(&mut self) {
+        let Some(offer) = &self.offer else { return };
+        let ports: Vec<u16> = self
+            .tracks
+            .iter()
+            .flatten()
+            .map(|track| track.port)
+            .collect();
+        self.answers += 1;
+        let sends = self.beeps.sends;
+        self.answer = Some(offer.answer(self.settings.advertise, &ports, self.answers, sends));
+    }
+}
