@@ -127,14 +127,12 @@ impl Twiml {
         let response = document.root_element();
         expect(response, &["Response"])?;
         no_attributes(response)?;
-        let first = only_child(response, "one <Record>")?;
-        let (verb, element) = match expect(first, &["Record", "Start"])? {
+        let first = only_child(response, &["Record", "Start"])?;
+        let (verb, element) = match first.tag_name().name() {
             "Record" => (Verb::Record, first),
             _ => {
                 no_attributes(first)?;
-                let element = only_child(first, "one <Recording>")?;
-                expect(element, &["Recording"])?;
-                (Verb::Recording, element)
+                (Verb::Recording, only_child(first, &["Recording"])?)
             }
         };
         if let Some(child) = content(element).next() {
@@ -217,43 +215,51 @@ fn content<'a, 'input>(element: Node<'a, 'input>) -> impl Iterator<Item = Node<'
     })
 }
 
-/// The only thing in an element, which is to be `wanted`.
+/// The only thing in an element, which is to be one of `names`.
 fn only_child<'a, 'input>(
     element: Node<'a, 'input>,
-    wanted: &str,
+    names: &[&'static str],
 ) -> Result<Node<'a, 'input>, Fault> {
     let document = element.document();
-    let mut content = content(element);
-    let Some(first) = content.next() else {
-        let at = place(document, element.range().start);
-        let name = element.tag_name().name();
-        return Err(schema(&at, format_args!("<{name}> needs {wanted} in it")));
-    };
-    if let Some(second) = content.next() {
-        let at = place(document, second.range().start);
-        let why = format_args!(
-            "{} beside {}: {wanted} is all that is taken",
-            describe(second),
-            describe(first)
-        );
-        return Err(schema(&at, why));
+    let mut only: Option<Node<'a, 'input>> = None;
+    for child in content(element) {
+        expect(child, names)?;
+        if let Some(first) = only {
+            let at = place(document, child.range().start);
+            let why = format_args!(
+                "{} beside {}: one is all that is taken",
+                describe(child),
+                describe(first)
+            );
+            return Err(schema(&at, why));
+        }
+        only = Some(child);
     }
-    Ok(first)
+    only.ok_or_else(|| {
+        let at = place(document, element.range().start);
+        let why = format_args!("{} needs {} in it", describe(element), tags(names));
+        schema(&at, why)
+    })
 }
 
-/// The element's name, which is to be one of `names`.
-fn expect<'a>(node: Node<'a, '_>, names: &[&'static str]) -> Result<&'a str, Fault> {
+/// Holds a node to be an element of one of `names`.
+fn expect(node: Node<'_, '_>, names: &[&'static str]) -> Result<(), Fault> {
     let tag = node.tag_name();
     if node.is_element() && tag.namespace().is_none() && names.contains(&tag.name()) {
-        return Ok(tag.name());
+        return Ok(());
     }
     let at = place(node.document(), node.range().start);
-    let wanted: Vec<String> = names.iter().map(|name| format!("<{name}>")).collect();
-    let wanted = wanted.join(" or ");
-    Err(schema(
-        &at,
-        format_args!("{} where {wanted} is all that is taken", describe(node)),
-    ))
+    let why = format_args!(
+        "{} where {} is all that is taken",
+        describe(node),
+        tags(names)
+    );
+    Err(schema(&at, why))
+}
+
+fn tags(names: &[&'static str]) -> String {
+    let tags: Vec<String> = names.iter().map(|name| format!("<{name}>")).collect();
+    tags.join(" or ")
 }
 
 fn no_attributes(element: Node<'_, '_>) -> Result<(), Fault> {

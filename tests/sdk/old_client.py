@@ -1,9 +1,9 @@
 """An application of 2009, on the twilio package of that time (2.0.10), which speaks 2008-08-01.
 
 Called by tests/tests/twilio_2008.rs. The package is for Python 2: its file is read as PyPI has it and
-brought to Python 3 by fissix (lib2to3), at each run. What no rewriting of names can do is done from
-outside: base64.encodestring, which Python 3 has no more, and text as a request's body. What it sends
-is what it sent then (twilio.md §1): the Rust side looks at a request of it.
+brought to Python 3 by fissix (lib2to3), at each run. What that leaves is given to it from outside: a
+name of urllib2 that fissix does not know, base64.encodestring, and text as a request's body. What it
+sends is what it sent then (twilio.md §1): the Rust side looks at its requests.
 
 Environment: WIRE (set: three requests and no more), REELD_URL, ACCOUNT, TOKEN, ARCHIVE (all recordings in the order of the list, each as
 [sid, CallSid, seconds since 1970]), LIVE_CALL (a call with a recording that runs).
@@ -15,6 +15,7 @@ import json
 import os
 import types
 import urllib.error
+import urllib.request
 from datetime import date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from xml.etree import ElementTree
@@ -38,6 +39,7 @@ def package():
     assert "import urllib, urllib2" in text, "the file as it was"
     tool = RefactoringTool(get_fixers_from_package("fissix.fixes"))
     module = types.ModuleType("twilio")
+    module.urllib2 = urllib.request
     exec(compile(str(tool.refactor_string(text, "twilio.py")), "twilio.py", "exec"), vars(module))
 
     def encodestring(text):

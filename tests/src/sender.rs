@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::ears::Ears;
 use crate::patience::wait_for;
 use crate::script::Script;
 
@@ -49,6 +50,12 @@ impl Sender {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.0.local_addr().expect("a bound socket has an address")
+    }
+
+    /// Hears what comes to it from now on.
+    #[must_use]
+    pub fn listen(&self) -> Ears {
+        Ears::on(Arc::clone(&self.0))
     }
 
     /// Sends one datagram now.

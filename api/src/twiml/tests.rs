@@ -56,7 +56,11 @@ fn what_is_not_taken_is_named_with_its_place() {
             12200,
             "line 1, column 1: <response> where <Response>",
         ),
-        ("<Response/>", 12200, "<Response> needs one <Record>"),
+        (
+            "<Response/>",
+            12200,
+            "<Response> needs <Record> or <Start> in it",
+        ),
         (
             "<Response>\n <Say>Hello</Say>\n</Response>",
             12200,
@@ -65,12 +69,12 @@ fn what_is_not_taken_is_named_with_its_place() {
         (
             "<Response>\n <Record/>\n <Hangup/></Response>",
             12200,
-            "line 3, column 2: <Hangup> beside <Record>",
+            "line 3, column 2: <Hangup> where <Record> or <Start>",
         ),
         (
             "<Response>words<Record/></Response>",
             12200,
-            "column 16: <Record> beside text",
+            "column 11: text where <Record> or <Start>",
         ),
         (
             "<Response><Record/><Record/></Response>",
@@ -115,7 +119,7 @@ fn what_is_not_taken_is_named_with_its_place() {
         (
             "<Response><Start/></Response>",
             12200,
-            "<Start> needs one <Recording>",
+            "<Start> needs <Recording> in it",
         ),
         (
             "<Response><Start action=\"x\"><Recording/></Start></Response>",

@@ -95,7 +95,7 @@ impl Call {
         }
         self.beeps.state = match std::mem::take(&mut self.beeps.state) {
             State::Sounding(sounding) => self.sound(sounding, now),
-            other => other,
+            other @ (State::Silent | State::Waiting(_) | State::Fading(_)) => other,
         };
         if let State::Fading(until) = self.beeps.state
             && now >= until

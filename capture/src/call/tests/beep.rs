@@ -36,6 +36,10 @@ fn with_offer(lines: &str) -> Bench {
     Bench::with(settings(), open)
 }
 
+fn ms(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap()
+}
+
 /// Payload type, marker, sequence, stamp and SSRC.
 fn header(datagram: &[u8]) -> (u8, bool, u16, u32, u32) {
     (
@@ -103,13 +107,10 @@ fn who_is_heard_hears_a_beep_and_the_recording_begins_behind_it() {
         assert_eq!(begun, first + Duration::from_millis(620));
         assert_eq!(
             taped.frames(),
-            16_000 - begun.since(asked).as_millis() as usize * 8
+            16_000 - usize::try_from(ms(begun.since(asked))).unwrap() * 8
         );
         let stats = taped.summary.as_ref().unwrap().tracks[0];
-        assert_eq!(
-            stats.packets,
-            100 - begun.since(asked).as_millis() as u64 / 20
-        );
+        assert_eq!(stats.packets, 100 - u64::from(ms(begun.since(asked))) / 20);
     }
 }
 
@@ -232,7 +233,7 @@ fn recordings_share_a_beep_and_a_later_one_goes_on_in_its_stream() {
     sender.play(&mut bench, 50);
     let at = assert_beep(&bench.sent, Law::Mu, sender.from);
     let (_, _, sequence, stamp, ssrc) = header(&before[0].1.datagram);
-    let passed = at.since(before[0].0).as_millis() as u32 * 8;
+    let passed = ms(at.since(before[0].0)) * 8;
     let (_, _, again, stamp_again, ssrc_again) = header(&bench.sent[0].1.datagram);
     assert_eq!((again, ssrc_again), (sequence + 26, ssrc));
     assert_eq!(stamp_again, stamp.wrapping_add(passed));
