@@ -23,6 +23,7 @@ use crate::line::{Chance, NOMINAL, Noise, Plan, Take, mu_law, utterance};
 use crate::tally::Tally;
 use crate::virtual_call::{Outcome, play};
 
+#[expect(dead_code, reason = "the tests call more of it")]
 #[path = "../../../src/line.rs"]
 mod line;
 #[path = "../../../src/tally.rs"]
