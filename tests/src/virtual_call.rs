@@ -92,7 +92,7 @@ pub fn play(codes: &[u8], timeouts: &[Duration]) -> Outcome {
                 } => {
                     ended.insert(recording, (summary.ended_by, summary.frames));
                 }
-                _ => {}
+                Output::Started { .. } | Output::Audio { .. } | Output::Silence { .. } => {}
             }
         }
     };
