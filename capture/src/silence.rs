@@ -10,7 +10,7 @@
 //! speaker is known to be. Sound that is as steady as a background and is none, tones and whatever is
 //! loud, is voice to both. Why, and how well: docs/design/decisions/0018-silence-is-the-lines-own.md.
 //!
-//! Memory is bounded, nothing is allocated for a frame, and a frame costs some 200 ns.
+//! Memory is bounded, nothing is allocated for a frame, and a frame costs some 240 ns at 8 kHz.
 
 use reeld_codec::octaves::{self, OCTAVES, PARTS};
 use reeld_codec::tonal;

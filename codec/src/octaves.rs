@@ -35,13 +35,23 @@ pub fn parts(
     let Some(last) = there.checked_sub(1) else {
         return parts.fill(0);
     };
-    let sample = |at: usize| i32::from(frame[at.min(last) * channels + channel]);
-    if whole == PARTS {
-        for (at, part) in parts.iter_mut().enumerate() {
-            *part = sample(at);
+    let whole_parts = whole / PARTS;
+    if whole == whole_parts * PARTS && there == whole {
+        for (part, samples) in parts
+            .iter_mut()
+            .zip(frame.chunks_exact(whole_parts * channels))
+        {
+            let samples = samples[channel..].iter().step_by(channels);
+            *part = samples.map(|sample| i32::from(*sample)).sum();
+        }
+        if let Ok(count @ 2..) = i32::try_from(whole_parts) {
+            for part in parts {
+                *part /= count;
+            }
         }
         return;
     }
+    let sample = |at: usize| i32::from(frame[at.min(last) * channels + channel]);
     // In units of 1/160 of a sample: each sample is PARTS long, each part `whole`.
     let length = i32::try_from(whole).unwrap_or(i32::MAX);
     for (at, part) in parts.iter_mut().enumerate() {
@@ -64,14 +74,17 @@ pub fn energies(parts: &[i32; PARTS]) -> [f32; OCTAVES] {
     let mut length = PARTS;
     let mut scale = PARTS as f32;
     std::array::from_fn(|_| {
+        let mut lanes = [0.0; LANES];
+        for pairs in sums[..length].chunks(2 * LANES) {
+            for (lane, pair) in lanes.iter_mut().zip(pairs.chunks_exact(2)) {
+                let step = (pair[0] - pair[1]) as f32;
+                *lane += step * step;
+            }
+        }
         length /= 2;
         scale *= 2.0;
-        let mut lanes = [0.0; LANES];
         for at in 0..length {
-            let (one, other) = (sums[2 * at], sums[2 * at + 1]);
-            let step = (one - other) as f32;
-            lanes[at % LANES] += step * step;
-            sums[at] = one + other;
+            sums[at] = sums[2 * at] + sums[2 * at + 1];
         }
         lanes.iter().sum::<f32>() / scale
     })

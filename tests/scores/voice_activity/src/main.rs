@@ -23,6 +23,7 @@ use crate::line::{Chance, NOMINAL, Noise, Plan, Take, mu_law, utterance};
 use crate::tally::Tally;
 use crate::virtual_call::{Outcome, play};
 
+#[expect(dead_code, reason = "the tests call more of it")]
 #[path = "../../../src/line.rs"]
 mod line;
 #[path = "../../../src/tally.rs"]
@@ -84,7 +85,8 @@ impl Way {
                 let rate = SampleRate::Rate8kHz;
                 let mut vad = Vad::new_with_rate_and_mode(rate, VadMode::VeryAggressive);
                 Some(Box::new(move |frame| {
-                    vad.is_voice_segment(frame).expect("20 ms of 8 kHz are a frame")
+                    vad.is_voice_segment(frame)
+                        .expect("20 ms of 8 kHz are a frame")
                 }))
             }
             Self::Earshot => {
@@ -164,7 +166,8 @@ impl Floor {
         self.frames += 1;
         let floor = self.spans.iter().copied().fold(self.least, f64::min);
         if self.frames.is_multiple_of(16) {
-            self.spans.push(std::mem::replace(&mut self.least, f64::INFINITY));
+            self.spans
+                .push(std::mem::replace(&mut self.least, f64::INFINITY));
             if self.spans.len() > 10 {
                 self.spans.remove(0);
             }
@@ -240,7 +243,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err(format!("{SOUNDS} is missing: `make voice` installs it").into());
     }
     let prompts = prompts()?;
-    println!("{} prompts, {TAKES} calls of each kind of noise.\n", prompts.len());
+    println!(
+        "{} prompts, {TAKES} calls of each kind of noise.\n",
+        prompts.len()
+    );
     let still = [Noise::White, Noise::Pink, Noise::Fan, Noise::Gated];
     let nominal = Plan {
         noise: Noise::White,
@@ -269,7 +275,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..low
     };
     kinds.push(("the same, offset of 400".into(), offset, &still[..]));
-    println!("| noise | way | ended early | never | late, ms: 5 / 50 / 95 % | clipped | most, ms | left, ms |");
+    println!(
+        "| noise | way | ended early | never | late, ms: 5 / 50 / 95 % | clipped | most, ms | left, ms |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (name, plan, noises) in &kinds {
         for way in Way::ALL {
@@ -277,7 +285,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("| {name} | {} | {} |", way.name(), tally.row());
         }
     }
-    let codes = mu_law(&Take::make(&Plan { snr: 20.0, ..nominal }, &prompts, 1).samples);
+    let codes = mu_law(
+        &Take::make(
+            &Plan {
+                snr: 20.0,
+                ..nominal
+            },
+            &prompts,
+            1,
+        )
+        .samples,
+    );
     println!();
     for way in Way::ALL {
         if let Some(cost) = cost(way, &codes) {
