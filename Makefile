@@ -7,6 +7,7 @@
 #   make nightly  each fuzz target for FUZZ_SECONDS=120
 #   make bench    the measurements that README's figures come from
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
+#   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
@@ -32,7 +33,7 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check soak nightly bench scores install build-tools test-tools release fmt clippy doc \
+.PHONY: run test check soak nightly bench scores voice install build-tools test-tools release fmt clippy doc \
 	deny exposure
 
 run: build-tools
@@ -66,9 +67,14 @@ nightly: build-tools
 
 bench: build-tools
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
+	$(CARGO) run --locked --release --bin reeld -- bench end
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)
+
+voice: build-tools
+	@.ci/need $(SPEECH)
+	CARGO_TARGET_DIR=target $(CARGO) run --locked --release --manifest-path tests/scores/voice_activity/Cargo.toml
 
 target/scores-venv/installed: tests/scores/requirements.txt
 	@.ci/need $(SCORES_PACKAGES)

@@ -8,7 +8,7 @@
 //! may be cut must not hold the end of a word, so trimming keeps whatever is a little above the floor.
 //! What keeps a call waiting must be somebody, so the timeout wants more: the more, the louder the
 //! speaker is known to be. Sound that is as steady as a background and is none, tones and whatever is
-//! loud, is voice to both. Why, and how well: docs/design/decisions/0015-silence-is-the-lines-own.md.
+//! loud, is voice to both. Why, and how well: docs/design/decisions/0018-silence-is-the-lines-own.md.
 //!
 //! Memory is bounded, nothing is allocated for a frame, and a frame costs some 200 ns.
 
@@ -134,15 +134,14 @@ impl Judge {
         if self.frames < DOUBT + HANGOVER {
             self.frames += 1;
         }
-        match verdict {
-            Verdict::Voice => self.silent = 0,
-            _ if covered => self.silent += whole as u64,
-            _ => {}
+        if verdict == Verdict::Voice {
+            self.silent = 0;
+        } else if covered {
+            self.silent += whole as u64;
+        } else if verdict == Verdict::Silence {
+            verdict = Verdict::Nothing;
         }
-        match verdict {
-            Verdict::Silence if !covered => Verdict::Nothing,
-            verdict => verdict,
-        }
+        verdict
     }
 
     /// Samples of silence that were received since the last voice, or since the start.

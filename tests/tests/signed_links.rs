@@ -18,7 +18,8 @@ fn record(client: &Client, call: u64, form: &[(&str, &str)]) -> Started {
     Sender::new()
         .start(started.inbound(), Voice::new(call).say(tape.codes()))
         .finish();
-    client.finish(&started);
+    client.stop(&started);
+    client.wait_completed(&started.sid);
     started
 }
 

@@ -33,7 +33,7 @@ mod virtual_call;
 const SOUNDS: &str = "/usr/share/asterisk/sounds";
 const TIMEOUTS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(5)];
 const PROMPTS: usize = 400;
-const TAKES: u64 = 40;
+const TAKES: u64 = 10;
 const FRAME: usize = 160;
 /// Frames kept around what is heard.
 const HANGOVER: u64 = 10;
