@@ -216,4 +216,19 @@ proptest! {
         let _ = Twiml::parse(&format!("<Response><Record {}", parts.concat()));
         let _ = Twiml::parse(&format!("<Response><Record {}/></Response>", parts.join("=\"")));
     }
+    #[test]
+    fn what_is_refused_is_always_told_of_the_document(
+        attributes in proptest::collection::btree_map("[a-zA-Z]{1,12}|timeout|action|trim|playBeep|finishOnKey", "[ -%\\x27-;=-~]{0,20}", 0..5),
+        start: bool,
+    ) {
+        let attributes = attributes.iter().map(|(name, value)| format!(" {name}='{}'", value.replace('\'', "")));
+        let attributes: String = attributes.collect();
+        let text = if start {
+            format!("<Response><Start><Recording{attributes}/></Start></Response>")
+        } else {
+            format!("<Response><Record{attributes}/></Response>")
+        };
+        // It panics where a refusal does not say so.
+        crate::fuzz::twiml(&text);
+    }
 }
