@@ -132,11 +132,9 @@ async fn respond(
     };
     // Who has credentials is judged by them.
     let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
-    if is_public(app.settings.media_auth, &target, verb) {
-        // What a player adds to a public URL is its own affair.
-    } else if let Some((sid, link)) = link {
+    if let Some((sid, link)) = link {
         link.check(&app, peer, target.account, sid, target.extension)?;
-    } else {
+    } else if !is_public(app.settings.media_auth, &target, verb) {
         let store = &app.store;
         let account =
             app.gate.admit(
