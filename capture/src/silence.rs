@@ -8,7 +8,7 @@
 //! may be cut must not hold the end of a word, so trimming keeps whatever is a little above the floor.
 //! What keeps a call waiting must be somebody, so the timeout wants more: the more, the louder the
 //! speaker is known to be. Sound that is as steady as a background and is none, tones and whatever is
-//! loud, is voice to both. Why, and how well: docs/design/decisions/0018-silence-is-the-lines-own.md.
+//! loud, is voice to both. Why, and how well: docs/design/decisions/0017-silence-is-the-lines-own.md.
 //!
 //! Memory is bounded, nothing is allocated for a frame, and a frame costs some 240 ns at 8 kHz.
 
