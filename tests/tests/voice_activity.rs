@@ -143,9 +143,13 @@ fn noise_from_the_start_on_is_silence_from_the_start_on() {
         for dbov in [-60.0, -50.0, -40.0, -35.0, -30.0] {
             let outcome = of(&noise(kind, dbov, 12));
             let wanted = TIMEOUTS.map(|timeout| timeout.as_secs() * RATE as u64);
-            // A room comes up after its start.
-            let latest = if kind == Noise::Office { 4 } else { 0 } * RATE as u64;
-            for (ended, wanted) in outcome.ended.iter().zip(wanted) {
+            // A room comes up after its start, and may hold up what waits for longer
+            // (docs/ref/voice-activity.md, "What falls short").
+            let (latest, held_to) = match kind {
+                Noise::Office => (4 * RATE as u64, 1),
+                Noise::White | Noise::Pink | Noise::Fan | Noise::Gated => (0, TIMEOUTS.len()),
+            };
+            for (ended, wanted) in outcome.ended.iter().zip(wanted).take(held_to) {
                 let ended = ended.unwrap_or(u64::MAX);
                 let held = (wanted..=wanted + latest).contains(&ended);
                 assert!(held, "{kind:?} at {dbov}: {outcome:?}");
