@@ -1,6 +1,6 @@
 //! Signed links in requests and answers: `…/Recordings/{RE}.mp3?expires=…&signature=…`.
 //!
-//! `dispatch` lets in who comes with one ([`take`], [`Presented::check`]); the resource `Links` and
+//! `dispatch` lets in who comes with one (`take`, `Presented::check`); the resource `Links` and
 //! `reeld link` make one ([`url`]). What is signed, and with what, is the store's.
 //!
 //! A wrong link is 403, not 401: who follows one has no credentials to give, and a browser would
