@@ -5,7 +5,7 @@
 //! pools and files do not belong here.
 //!
 //! RFC 7845. Each packet is 20 ms and as large as all others, each page but the last has
-//! [`PAGE_PACKETS`], so the bytes follow from the number of samples alone: [`encoded_len`]. The
+//! `PAGE_PACKETS`, so the bytes follow from the number of samples alone: [`encoded_len`]. The
 //! pre-skip and the granule position of the last page say what to cut, so that a decoder gives back
 //! exactly as much as went in.
 //!
