@@ -3,6 +3,7 @@
 use std::io;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use jiff::tz::TimeZone;
 
@@ -102,6 +103,11 @@ pub(crate) fn fault(fault: &Fault, format: Format) -> Response<Body> {
     response
 }
 
+/// JSON that is there already, for what is beside the API.
+pub(crate) fn json(bytes: Bytes) -> Response<Body> {
+    response(StatusCode::OK, Format::Json, bytes)
+}
+
 /// Plain text, for what is beside the API.
 pub(crate) fn text(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
@@ -113,8 +119,8 @@ pub(crate) fn text(status: StatusCode, text: String) -> Response<Body> {
     response
 }
 
-fn response(status: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(bytes));
+fn response(status: StatusCode, format: Format, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -14,21 +14,18 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::State;
-use http::{HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use http::Response;
 use reeld_model::{AccountSid, CallSid, RecordingRef, RecordingSid};
 use serde_json::{Map, Value as Json, json};
 
-use crate::app::App;
 use crate::dispatch::{self, Verb};
 use crate::face::Version;
 use crate::media::peaks;
 use crate::params::{Known, Use};
 use crate::path::{Annex, Extension, Resource, path_of};
-use crate::settings::MediaAuth;
+use crate::settings::{MediaAuth, Settings};
 use crate::{answer, calls, control, filter, link, start};
 use parameters::{Parameter, described};
 
@@ -43,16 +40,15 @@ const OF_AUDIO: &[Known] = &[("RequestedChannels", Use::Read)];
 /// What a recording's metadata read in 2010, ignoring the rest as they always have.
 const OF_METADATA: &[Known] = &[("IncludeSoftDeleted", Use::Read)];
 
-/// `GET /openapi.json`.
-pub(crate) async fn show(State(app): State<Arc<App>>) -> Response<Body> {
-    let settings = &app.settings;
+/// The document's bytes, which are made once: whoever asks for them costs nothing more.
+pub(crate) fn bytes(settings: &Settings) -> Bytes {
     let document = document(settings.public_url.as_deref(), settings.media_auth);
-    let mut response = answer::text(StatusCode::OK, document.to_string());
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    std::future::ready(response).await
+    document.to_string().into()
+}
+
+/// `GET /openapi.json`, of what [`bytes`] has made.
+pub(crate) async fn show(bytes: Bytes) -> Response<Body> {
+    std::future::ready(answer::json(bytes)).await
 }
 
 /// The document, for a server at `public_url` or wherever it was fetched from.
@@ -235,8 +231,7 @@ impl Place {
             json!([{ "account": [] }])
         };
         operation.insert("security".into(), security);
-        let parameters: Vec<Json> = self.query(verb).iter().map(in_query).collect();
-        let mut parameters = parameters;
+        let mut parameters: Vec<Json> = self.query(verb).iter().map(in_query).collect();
         parameters.extend(self.headers(verb));
         operation.insert("parameters".into(), parameters.into());
         if let Some(body) = self.body(verb) {

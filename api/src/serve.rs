@@ -41,12 +41,13 @@ fn router(app: Arc<App>) -> Router {
         let app = Arc::clone(&app);
         move |request: Request<Body>| dispatch::handle(Arc::clone(&app), request)
     };
+    let description = openapi::bytes(&app.settings);
     Router::new()
         .route("/healthz", get(health::alive).fallback(health::only_get))
         .route("/readyz", get(health::ready).fallback(health::only_get))
         .route(
             "/openapi.json",
-            get(openapi::show).fallback(health::only_get),
+            get(move || openapi::show(description)).fallback(health::only_get),
         )
         .route("/metrics", get(health::metrics).fallback(health::only_get))
         .fallback(api)

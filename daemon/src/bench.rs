@@ -34,9 +34,12 @@ mod report;
 mod tape;
 mod usage;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Subcommand;
+use tempfile::TempDir;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -59,5 +62,17 @@ impl Bench {
             Self::End(end) => end.run()?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A folder for a measured daemon: in `parent`, or where temporary files go.
+fn folder(parent: Option<&Path>) -> anyhow::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("reeld-bench-");
+    match parent {
+        Some(parent) => builder
+            .tempdir_in(parent)
+            .with_context(|| parent.display().to_string()),
+        None => Ok(builder.tempdir()?),
     }
 }

@@ -403,12 +403,6 @@ impl Store {
         self.inner.catalog.outbox().retry(now_ms)
     }
 
-    /// How many recordings have events waiting, and how many events were given up on.
-    #[must_use]
-    pub fn event_counts(&self) -> (usize, usize) {
-        self.inner.catalog.outbox().counts()
-    }
-
     /// What is to be told, counted. It costs no look at the disk.
     #[must_use]
     pub fn event_figures(&self) -> EventFigures {

@@ -41,14 +41,7 @@ impl Daemon {
     /// Starts one with room for `calls` calls and waits until it is ready. Its folder is made in
     /// `parent`, or where temporary files go.
     pub(super) fn start(parent: Option<&Path>, calls: u32) -> anyhow::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("reeld-bench-");
-        let folder = match parent {
-            Some(parent) => builder
-                .tempdir_in(parent)
-                .with_context(|| parent.display().to_string()),
-            None => builder.tempdir().map_err(Into::into),
-        }?;
+        let folder = super::folder(parent)?;
         // The port is free for a moment; should somebody take it, the daemon says so and ends.
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let data_dir = folder.path().join("data");

@@ -281,16 +281,10 @@ impl Figures {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
-            processor,
-            cores,
-            kernel,
-            build,
-        } = &self.machine;
         writeln!(
             f,
-            "{processor}, {cores} cores, Linux {kernel}, {build} build; {} calls live, sender behind by {:.1} ms at most",
-            self.calls, self.sender_behind_ms
+            "{}; {} calls live, sender behind by {:.1} ms at most",
+            self.machine, self.calls, self.sender_behind_ms
         )?;
         writeln!(
             f,

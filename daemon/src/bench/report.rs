@@ -83,18 +83,24 @@ impl Machine {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine {
+        let Self {
             processor,
             cores,
             kernel,
             build,
-        } = &self.machine;
-        writeln!(
+        } = self;
+        write!(
             f,
             "{processor}, {cores} cores, Linux {kernel}, {build} build"
-        )?;
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.machine)?;
         let mut row = |name: &str, value: String| writeln!(f, "{name:<34} {value:>12}");
         row("calls at once (two tracks each)", self.calls.to_string())?;
         row("seconds", self.seconds.to_string())?;

@@ -132,10 +132,10 @@ fn signed_link(
 }
 
 fn callbacks(store: &Store, callbacks: Vec<CallbackLine>) -> Reply {
-    let (waiting, dead) = store.event_counts();
+    let figures = store.event_figures();
     Reply::Callbacks {
-        waiting,
-        dead,
+        waiting: figures.recordings,
+        dead: figures.dead,
         callbacks,
     }
 }

@@ -156,12 +156,6 @@ impl Outbox {
         lock(&self.state).waiting.len() >= MOST_PENDING
     }
 
-    /// How many recordings have events waiting, and how many events were given up on.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let state = lock(&self.state);
-        (state.recordings, state.dead)
-    }
-
     /// What there is, counted.
     pub(crate) fn figures(&self) -> EventFigures {
         let state = lock(&self.state);
@@ -314,7 +308,7 @@ impl Outbox {
         self.kv.commit()?;
         lock(&self.state).hurry(now_ms);
         self.wake();
-        Ok(self.counts().0.max(revived))
+        Ok(self.figures().recordings.max(revived))
     }
 }
 
