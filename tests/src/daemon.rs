@@ -105,6 +105,16 @@ impl Daemon {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// What `reeld callbacks` says of those that are `pending` or `dead`.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    #[track_caller]
+    pub fn callbacks(&self, which: &str) -> String {
+        self.command(&["callbacks", which]).success().text()
+    }
+
     /// Its process id.
     ///
     /// # Panics

@@ -35,6 +35,7 @@ pub mod speech;
 pub mod tally;
 pub mod tape;
 pub mod virtual_call;
+pub mod voices;
 pub mod wav;
 
 pub use authority::Authority;

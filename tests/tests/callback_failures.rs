@@ -5,29 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use reeld_tests::Setup;
 use reeld_tests::client::call_sid;
 use reeld_tests::patience::wait_for;
 use reeld_tests::receiver::{Answer, Receiver};
-use reeld_tests::{Client, Daemon, Setup};
 
 const BOUND: Duration = Duration::from_secs(60);
-
-/// Starts a recording and stops it, without a packet: its event is `absent`.
-fn end_one(client: &Client, number: u64, url: &str) -> String {
-    let started = client.start(
-        &call_sid(number),
-        &[
-            ("RecordingStatusCallback", url),
-            ("RecordingStatusCallbackEvent", "absent"),
-        ],
-    );
-    client.stop(&started);
-    started.sid
-}
-
-fn shown(daemon: &Daemon, which: &str) -> String {
-    daemon.command(&["callbacks", which]).success().text()
-}
 
 #[test]
 fn a_receiver_that_fails_is_tried_again_until_it_takes_it() {
@@ -44,7 +27,9 @@ fn a_receiver_that_fails_is_tried_again_until_it_takes_it() {
         }
     });
     // One more try within the round, and then rounds.
-    let sid = end_one(daemon.client(), 1, &receiver.url("/#rc=1&rp=5xx"));
+    let sid = daemon
+        .client()
+        .end_absent(1, &receiver.url("/#rc=1&rp=5xx"));
     let callbacks = receiver.wait(4);
     let token = |place: usize| {
         callbacks[place]
@@ -57,7 +42,7 @@ fn a_receiver_that_fails_is_tried_again_until_it_takes_it() {
     assert!(pause(1) >= Duration::from_millis(900), "{:?}", pause(1));
     assert_eq!(callbacks[3].parameter("RecordingSid"), sid);
     wait_for("an empty outbox", BOUND, || {
-        let text = shown(&daemon, "pending");
+        let text = daemon.callbacks("pending");
         text.contains("of 0 recordings wait, 0 were").then_some(())
     });
 }
@@ -92,10 +77,10 @@ fn what_is_given_up_on_is_kept_and_sent_when_somebody_says_so() {
         (2, "/hang#rt=300&tt=1000&rc=5&rp=ct"),
         (3, "/fails#rc=5&rp=ct,rt,4xx"),
     ] {
-        end_one(client, number, &receiver.url(path));
+        client.end_absent(number, &receiver.url(path));
     }
     let text = wait_for("three given up on", BOUND, || {
-        let text = shown(&daemon, "dead");
+        let text = daemon.callbacks("dead");
         text.contains("3 were given up on").then_some(text)
     });
     for reason in [
@@ -110,10 +95,10 @@ fn what_is_given_up_on_is_kept_and_sent_when_somebody_says_so() {
     assert!(daemon.log().contains("a callback is given up on"));
 
     is_well.store(true, Ordering::Relaxed);
-    let _ = shown(&daemon, "retry");
+    let _ = daemon.callbacks("retry");
     let _ = receiver.wait(6);
     wait_for("an empty outbox", BOUND, || {
-        let text = shown(&daemon, "dead");
+        let text = daemon.callbacks("dead");
         text.contains("of 0 recordings wait, 0 were").then_some(())
     });
 }
@@ -129,14 +114,14 @@ fn receivers_that_hang_or_flood_hold_up_no_other() {
     let flooding = Receiver::start(|_| Answer::Flood);
     let well = Receiver::start(|_| Answer::of(200));
     for number in 0..12 {
-        end_one(client, number, &hanging.url("/"));
+        client.end_absent(number, &hanging.url("/"));
     }
     for number in 12..14 {
-        end_one(client, number, &flooding.url("/"));
+        client.end_absent(number, &flooding.url("/"));
     }
     let start = Instant::now();
     for number in 14..20 {
-        end_one(client, number, &well.url("/"));
+        client.end_absent(number, &well.url("/"));
     }
     assert_eq!(well.wait(6).len(), 6);
     assert!(

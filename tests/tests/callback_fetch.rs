@@ -100,7 +100,7 @@ fn the_url_of_a_callback_is_there_when_it_comes(media: MediaKind) {
     let by_get = callbacks.iter().filter(|callback| callback.method == "GET");
     assert_eq!(by_get.count(), all / 2, "half were asked for as GET");
     // What was delivered is gone from the outbox.
-    let shown = daemon.command(&["callbacks", "pending"]).success().text();
+    let shown = daemon.callbacks("pending");
     assert!(
         shown.contains("callbacks of 0 recordings wait, 0 were given up on"),
         "{shown}"

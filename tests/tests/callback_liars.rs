@@ -4,10 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use reeld_tests::client::call_sid;
+use reeld_tests::Setup;
 use reeld_tests::patience::wait_for;
 use reeld_tests::receiver::{Answer, Receiver, Then};
-use reeld_tests::{Daemon, Setup};
 
 const BOUND: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,20 +18,6 @@ const HEADER: &str = concat!(
     "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
     "\r\n"
 );
-
-/// Starts a recording and stops it, without a packet: its event is `absent`.
-fn end_one(daemon: &Daemon, number: u64, url: &str) -> String {
-    let client = daemon.client();
-    let started = client.start(
-        &call_sid(number),
-        &[
-            ("RecordingStatusCallback", url),
-            ("RecordingStatusCallbackEvent", "absent"),
-        ],
-    );
-    client.stop(&started);
-    started.sid
-}
 
 #[test]
 fn what_is_no_answer_is_bounded_tried_again_and_reported() {
@@ -134,16 +119,14 @@ fn what_is_no_answer_is_bounded_tried_again_and_reported() {
     let sids: Vec<String> = (0..)
         .zip(&receivers)
         .map(|(number, receiver)| {
-            end_one(
-                &daemon,
-                number,
-                &receiver.url("/#rc=2&rp=rt,5xx&rt=1500&tt=5000"),
-            )
+            daemon
+                .client()
+                .end_absent(number, &receiver.url("/#rc=2&rp=rt,5xx&rt=1500&tt=5000"))
         })
         .collect();
     let count = format!(", {} were given up on", liars.len());
     let dead = wait_for("all given up on", BOUND, || {
-        let text = daemon.command(&["callbacks", "dead"]).success().text();
+        let text = daemon.callbacks("dead");
         text.contains(&count).then_some(text)
     });
     assert!(
@@ -235,14 +218,12 @@ fn a_200_is_a_delivery_whatever_its_body_does() {
         liars.map(|(_, bytes, then)| Receiver::start(move |_| Answer::Raw(bytes, then)));
     let start = Instant::now();
     for (number, receiver) in (0..).zip(&receivers) {
-        end_one(
-            &daemon,
-            number,
-            &receiver.url("/#rc=5&rp=all&rt=15000&tt=15000"),
-        );
+        daemon
+            .client()
+            .end_absent(number, &receiver.url("/#rc=5&rp=all&rt=15000&tt=15000"));
     }
     wait_for("an empty outbox", BOUND, || {
-        let text = daemon.command(&["callbacks", "pending"]).success().text();
+        let text = daemon.callbacks("pending");
         text.contains("of 0 recordings wait, 0 were given up on")
             .then_some(())
     });

@@ -51,12 +51,12 @@ fn a_name_that_leads_where_callbacks_may_not_go_is_refused_when_it_is_connected_
     daemon.client().stop(&started);
     let reason = "callbacks.allow has none of the host's addresses";
     let waiting = wait_for("a first round", BOUND, || {
-        let text = daemon.command(&["callbacks", "pending"]).success().text();
+        let text = daemon.callbacks("pending");
         text.contains(reason).then_some(text)
     });
     assert!(waiting.contains("of 1 recordings wait"), "{waiting}");
     let dead = wait_for("the event given up on", BOUND, || {
-        let text = daemon.command(&["callbacks", "dead"]).success().text();
+        let text = daemon.callbacks("dead");
         text.contains(", 1 were given up on").then_some(text)
     });
     let line = dead.lines().find(|line| line.contains(&started.sid));

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use reeld_tests::authority::self_signed;
-use reeld_tests::client::call_sid;
 use reeld_tests::patience::wait_for;
 use reeld_tests::receiver::{Answer, Receiver};
 use reeld_tests::{Authority, Setup};
@@ -48,20 +47,10 @@ fn only_a_certificate_that_is_in_order_is_trusted() {
         // It speaks no TLS at all.
         (Receiver::start(well), "TLS: "),
     ];
-    let end_one = |number, url: &str| {
-        let started = daemon.client().start(
-            &call_sid(number),
-            &[
-                ("RecordingStatusCallback", url),
-                ("RecordingStatusCallbackEvent", "absent"),
-            ],
-        );
-        daemon.client().stop(&started);
-        started.sid
-    };
+    let client = daemon.client();
     // By its name and by its address.
     for (number, host) in [(1, "localhost"), (2, "127.0.0.1")] {
-        end_one(number, &good.url_as("https", host, "/cb"));
+        client.end_absent(number, &good.url_as("https", host, "/cb"));
     }
     let callbacks = good.wait(2);
     assert!(
@@ -72,11 +61,11 @@ fn only_a_certificate_that_is_in_order_is_trusted() {
     let sids: Vec<String> = (3..)
         .zip(&bad)
         .map(|(number, (receiver, _))| {
-            end_one(number, &receiver.url_as("https", "localhost", "/cb"))
+            client.end_absent(number, &receiver.url_as("https", "localhost", "/cb"))
         })
         .collect();
     let dead = wait_for("six given up on", BOUND, || {
-        let text = daemon.command(&["callbacks", "dead"]).success().text();
+        let text = daemon.callbacks("dead");
         text.contains(", 6 were given up on").then_some(text)
     });
     for (sid, (receiver, reason)) in sids.iter().zip(&bad) {

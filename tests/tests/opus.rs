@@ -5,11 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_tests::client::call_sid;
-use reeld_tests::sender::{Part, Playing};
-use reeld_tests::{
-    Client, MediaKind, Sender, Setup, Wav, capture_file, for_each_media, judge, peer,
-};
+use reeld_tests::{Client, MediaKind, Setup, Wav, for_each_media, judge, peer, voices};
 
 for_each_media!(an_opus_file_is_what_its_wav_is);
 
@@ -25,25 +21,7 @@ const DELAY: usize = 2;
 fn an_opus_file_is_what_its_wav_is(media: MediaKind) {
     let daemon = Setup::new().media(media).start();
     let client = daemon.client();
-    let mono = client.start(&call_sid(1), &[("RecordingTrack", "inbound")]);
-    let dual = client.start(&call_sid(1), &[("RecordingChannels", "dual")]);
-    // A voice on both tracks, the second half a second later.
-    let voice = capture_file::read(&capture_file::of_sipp("g711a.pcap"));
-    let mut later = voice.clone();
-    later
-        .0
-        .iter_mut()
-        .for_each(|cue| cue.at += Duration::from_millis(500));
-    let part = |to, script| Part {
-        sender: Sender::new(),
-        to,
-        script,
-    };
-    Playing::start(vec![
-        part(dual.inbound(), voice),
-        part(dual.outbound(), later),
-    ])
-    .finish();
+    let (mono, dual) = voices::recorded(client);
     for (started, channels) in [(&mono, 1), (&dual, 2)] {
         let wav = client.finish(started);
         let path = client.path(&format!("/Recordings/{}.opus", started.sid));
