@@ -16,7 +16,8 @@ const EVENT: &str = "RecordingStatusCallbackEvent";
 const ACTION: &str = "Action";
 const ACTION_METHOD: &str = "Method";
 
-const METHODS: [(&str, EventMethod); 2] = [("POST", EventMethod::Post), ("GET", EventMethod::Get)];
+pub(crate) const METHODS: [(&str, EventMethod); 2] =
+    [("POST", EventMethod::Post), ("GET", EventMethod::Get)];
 
 /// Whom to tell, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]

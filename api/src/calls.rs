@@ -18,9 +18,9 @@ use crate::params::{Known, Params, Use};
 use crate::path::{Resource, path_of};
 
 /// Bytes of an SDP offer: RFC 4566 sets none; no phone's comes near this.
-const MAX_SDP: usize = 32 * 1024;
+pub(crate) const MAX_SDP: usize = 32 * 1024;
 /// Bytes of a caller's or another system's name.
-const MAX_NAME: usize = 512;
+pub(crate) const MAX_NAME: usize = 512;
 
 /// `inbound`, `outbound`, `both`.
 pub(crate) const SELECTIONS: [(&str, TrackSelection); 3] = [
@@ -147,14 +147,11 @@ pub(crate) fn call_parameters(
     form: &mut Params,
 ) -> Result<OpenCall, Fault> {
     Ok(OpenCall {
-        account: asked.target.account,
-        call,
-        external_id: None,
         from: form.line("From", MAX_NAME)?,
         to: form.line("To", MAX_NAME)?,
         sdp: sdp(form)?,
         source: source(form)?,
-        tracks: TrackSelection::Both,
+        ..OpenCall::new(asked.target.account, call)
     })
 }
 

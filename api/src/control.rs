@@ -34,7 +34,7 @@ use crate::start::StartForm;
 /// Twilio's header for telling repeats apart.
 const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
 /// Bytes of its value: a UUID has 36.
-const MAX_TOKEN: usize = 128;
+pub(crate) const MAX_TOKEN: usize = 128;
 
 pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
 

@@ -21,7 +21,7 @@ use crate::params::{Known, Params, Use, whole};
 mod tests;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
-const MAX_PAGE_SIZE: u64 = 1_000;
+pub(crate) const MAX_PAGE_SIZE: u64 = 1_000;
 
 /// What a list of an account's recordings knows.
 pub(crate) const KNOWN: &[Known] = &[

@@ -324,7 +324,7 @@ impl Place {
         match (verb, &self.resource) {
             (Verb::Post, Resource::CallRecordings(_)) => vec![text(
                 "I-Twilio-Idempotency-Token",
-                json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$" }),
+                json!({ "type": "string", "minLength": 1, "maxLength": control::MAX_TOKEN, "pattern": "^[!-~]+$" }),
                 "A start with the same one is answered with what the first began.",
             )],
             (Verb::Get, _) if self.is_audio() => vec![

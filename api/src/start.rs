@@ -23,10 +23,10 @@ use crate::twiml::{self, Twiml, Verb};
 mod tests;
 
 /// Bytes of tags: a record stays small (design.md, "Nothing lost").
-const MAX_TAGS: usize = 4 * 1024;
+pub(crate) const MAX_TAGS: usize = 4 * 1024;
 
 /// A day: no silence is awaited longer, and Twilio's longest recording is one too.
-const DAY_SECONDS: u64 = 24 * 60 * 60;
+pub(crate) const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// What starting a recording knows; the call's own parameters are read by `calls`.
 pub(crate) const KNOWN: &[Known] = &[

@@ -19,7 +19,7 @@ use crate::params::{Params, nearest};
 mod tests;
 
 /// Bytes of a document: Twilio's own bound on what it fetches (its error 11750).
-const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MOST_BYTES: usize = 64 * 1024;
 
 /// Elements, attributes and texts of a document: one verb has few.
 const MOST_NODES: u32 = 256;

@@ -15,9 +15,6 @@ use url::{Host, Url};
 
 use crate::Allow;
 
-/// Bytes of a URL: what Twilio takes, and browsers too.
-const MOST_BYTES: usize = 2_048;
-
 /// Names that lead to a machine's own secrets, whatever they resolve to.
 const METADATA_NAMES: [&str; 2] = ["metadata.google.internal", "metadata.goog"];
 
@@ -70,13 +67,16 @@ impl Default for Rules {
 }
 
 impl Target {
+    /// Bytes of a URL: what Twilio takes, and browsers too.
+    pub const MOST_BYTES: usize = 2_048;
+
     /// Reads a URL and checks what of it can be checked without a name server.
     ///
     /// # Errors
     /// Why it cannot be used, to be read after its name and value.
     pub fn parse(text: &str, allow: &Allow) -> Result<Self, String> {
-        if text.len() > MOST_BYTES {
-            return Err(format!("it must be at most {MOST_BYTES} bytes"));
+        if text.len() > Self::MOST_BYTES {
+            return Err(format!("it must be at most {} bytes", Self::MOST_BYTES));
         }
         let mut url = Url::parse(text)
             .map_err(|error| format!("it must be an absolute http or https URL: {error}"))?;

@@ -4,6 +4,7 @@
 //! header, RFC 3551 §4.1 the marker. No RTCP is sent for half a second of sound.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use reeld_codec::g711::Law;
@@ -48,8 +49,24 @@ enum Coder {
     G711(Law),
     G722(Box<g722::Encoder>),
     L16 { channels: usize },
-    Opus(Box<opus::Encoder>),
+    Opus(&'static [Vec<u8>]),
 }
+
+/// The beep's frames in Opus: the same for every hearer, and too dear to be made again on a media
+/// thread for each of them.
+static OPUS: LazyLock<Result<Vec<Vec<u8>>, reeld_codec::Error>> = LazyLock::new(|| {
+    let mut encoder = opus::Encoder::new(opus::CLOCK_HZ, 0)?;
+    let mut samples = vec![0; (opus::CLOCK_HZ * FRAME_MS / 1_000) as usize];
+    let frames = (0_u64..).step_by(samples.len()).take(FRAMES as usize);
+    frames
+        .map(|from| {
+            let mut bytes = Vec::new();
+            beep::samples(opus::CLOCK_HZ, from, &mut samples);
+            encoder.encode(&samples, &mut bytes)?;
+            Ok(bytes)
+        })
+        .collect()
+});
 
 impl Tone {
     /// The beep as `payload`; the error says why there is none.
@@ -60,9 +77,7 @@ impl Tone {
             Payload::L16 { channels, .. } => Coder::L16 {
                 channels: usize::from(channels),
             },
-            Payload::Opus => opus::Encoder::new(opus::CLOCK_HZ, 0)
-                .map(|encoder| Coder::Opus(Box::new(encoder)))
-                .map_err(|error| error.to_string())?,
+            Payload::Opus => Coder::Opus(OPUS.as_deref().map_err(|error| error.to_string())?),
             Payload::ComfortNoise | Payload::TelephoneEvent => {
                 return Err(format!("{} carries no sound", payload.name()));
             }
@@ -99,11 +114,11 @@ impl Tone {
         match &mut self.coder {
             Coder::G711(law) => g711::encode(*law, &self.samples, &mut self.bytes),
             Coder::G722(encoder) => encoder.encode(&self.samples, &mut self.bytes),
-            Coder::Opus(encoder) => {
-                if let Err(error) = encoder.encode(&self.samples, &mut self.bytes) {
-                    tracing::warn!(%error, "a frame of a beep could not be encoded");
-                    return;
-                }
+            Coder::Opus(frames) => {
+                let encoded = usize::try_from(frame)
+                    .ok()
+                    .and_then(|frame| frames.get(frame));
+                self.bytes.extend(encoded.into_iter().flatten());
             }
             Coder::L16 { channels } => {
                 let at_once = MOST_BYTES / size_of::<i16>() / *channels;

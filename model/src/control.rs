@@ -117,6 +117,23 @@ pub struct OpenCall {
     pub tracks: TrackSelection,
 }
 
+impl OpenCall {
+    /// A call of both tracks of which nothing else is known.
+    #[must_use]
+    pub const fn new(account: AccountSid, call: CallSid) -> Self {
+        Self {
+            account,
+            call,
+            external_id: None,
+            from: None,
+            to: None,
+            sdp: None,
+            source: None,
+            tracks: TrackSelection::Both,
+        }
+    }
+}
+
 /// `RemoteAddress`: the one source that tracks listen to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceRule {

@@ -23,6 +23,21 @@ pub struct StartRecording {
     pub beep: Option<Beep>,
 }
 
+impl StartRecording {
+    /// A recording that is merely started: not trimmed, no rules, no beep.
+    #[must_use]
+    pub fn new(sid: RecordingSid, channels: Channels, track: TrackSelection) -> Self {
+        Self {
+            sid,
+            channels,
+            track,
+            trim: Trim::DoNotTrim,
+            rules: Rules::default(),
+            beep: None,
+        }
+    }
+}
+
 /// `PlayBeep`: from what the RTP stream of a beep starts, which is random (RFC 3550 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beep {

@@ -14,7 +14,7 @@ use reeld_capture::{Call, Dtmf, Output, Port, Rate, Settings};
 use reeld_codec::g711::{self, Law};
 use reeld_model::{
     AccountSid, CallSid, ChangeRecording, Channels, EndedBy, Mono, OpenCall, RecordingRef,
-    RecordingSid, Rules, StartRecording, Summary, Track, TrackSelection, TrackStats, Trim,
+    RecordingSid, StartRecording, Summary, Track, TrackSelection, TrackStats,
 };
 
 use crate::listener::{Failure, Listener, Rule};
@@ -186,16 +186,10 @@ pub fn settings() -> Settings {
 /// A call of both tracks that was opened at a fixed instant, which is returned with it.
 #[must_use]
 pub fn open() -> (Call, Mono) {
-    let open = OpenCall {
-        account: AccountSid::from_bytes([1; 16]),
-        call: CallSid::from_bytes([2; 16]),
-        external_id: None,
-        from: None,
-        to: None,
-        sdp: None,
-        source: None,
-        tracks: TrackSelection::Both,
-    };
+    let open = OpenCall::new(
+        AccountSid::from_bytes([1; 16]),
+        CallSid::from_bytes([2; 16]),
+    );
     let ports = [Some(20_000), Some(20_002)];
     let call = Call::open(open, ports, Arc::new(settings()), OPENED, 0)
         .expect("a call without an offer, from an allowed network");
@@ -205,14 +199,7 @@ pub fn open() -> (Call, Mono) {
 /// The recording that every scenario makes.
 #[must_use]
 pub fn dual() -> StartRecording {
-    StartRecording {
-        sid: sid(),
-        channels: Channels::Dual,
-        track: TrackSelection::Both,
-        trim: Trim::DoNotTrim,
-        rules: Rules::default(),
-        beep: None,
-    }
+    StartRecording::new(sid(), Channels::Dual, TrackSelection::Both)
 }
 
 fn mono(at: u64) -> Mono {

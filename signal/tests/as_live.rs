@@ -15,8 +15,8 @@ use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{LegacyPcapReader, Linktype, PcapBlockOwned, PcapError};
 use reeld_capture::{Call, Output, Port, Settings};
 use reeld_model::{
-    AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, Rules, StartRecording,
-    Summary, Track, TrackSelection, TrackStats, Trim,
+    AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, StartRecording, Summary,
+    Track, TrackSelection, TrackStats,
 };
 use reeld_signal::pcap::{self, Beginning, Import, Sink};
 
@@ -124,27 +124,21 @@ fn imported(datagrams: &[Datagram]) -> Recorded {
 /// came since the last. Ticks are `phase` nanoseconds beside the first packet.
 fn live(datagrams: &[Datagram], phase: u64) -> Recorded {
     let open = OpenCall {
-        account: AccountSid::from_bytes([1; 16]),
-        call: CallSid::from_bytes([2; 16]),
-        external_id: None,
-        from: None,
-        to: None,
-        sdp: None,
-        source: None,
         tracks: TrackSelection::Inbound,
+        ..OpenCall::new(
+            AccountSid::from_bytes([1; 16]),
+            CallSid::from_bytes([2; 16]),
+        )
     };
     // Half a second of whole samples before the first packet.
     let opened = Mono(FIRST - 500_000_000);
     let ports = [Some(20_000), None];
     let mut call = Call::open(open, ports, Arc::new(settings()), opened, 0).unwrap();
-    let start = StartRecording {
-        sid: RecordingSid::from_bytes([1; 16]),
-        channels: Channels::Mono,
-        track: TrackSelection::Inbound,
-        trim: Trim::DoNotTrim,
-        rules: Rules::default(),
-        beep: None,
-    };
+    let start = StartRecording::new(
+        RecordingSid::from_bytes([1; 16]),
+        Channels::Mono,
+        TrackSelection::Inbound,
+    );
     call.start(opened, start).unwrap();
     let mut recorded = Recorded::default();
     let mut tick = opened.0 + phase;

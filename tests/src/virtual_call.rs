@@ -49,14 +49,11 @@ fn settings() -> Settings {
 pub fn play(codes: &[u8], timeouts: &[Duration]) -> Outcome {
     let opened = Mono(1_000_000_000);
     let open = OpenCall {
-        account: AccountSid::from_bytes([1; 16]),
-        call: CallSid::from_bytes([2; 16]),
-        external_id: None,
-        from: None,
-        to: None,
-        sdp: None,
-        source: None,
         tracks: TrackSelection::Inbound,
+        ..OpenCall::new(
+            AccountSid::from_bytes([1; 16]),
+            CallSid::from_bytes([2; 16]),
+        )
     };
     let ports = [Some(20_000), None];
     let mut call = Call::open(open, ports, Arc::new(settings()), opened, 0).expect("a call");
@@ -64,9 +61,6 @@ pub fn play(codes: &[u8], timeouts: &[Duration]) -> Outcome {
     let trimmed = sid(timeouts.len());
     for (number, timeout) in timeouts.iter().map(Some).chain([None]).enumerate() {
         let start = StartRecording {
-            sid: sid(number),
-            channels: Channels::Mono,
-            track: TrackSelection::Inbound,
             trim: if timeout.is_some() {
                 Trim::DoNotTrim
             } else {
@@ -76,7 +70,7 @@ pub fn play(codes: &[u8], timeouts: &[Duration]) -> Outcome {
                 timeout: timeout.copied(),
                 ..Rules::default()
             },
-            beep: None,
+            ..StartRecording::new(sid(number), Channels::Mono, TrackSelection::Inbound)
         };
         call.start(opened, start).expect("it can be recorded");
     }

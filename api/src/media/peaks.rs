@@ -15,6 +15,7 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_codec::wav;
 use reeld_store::{Record, Stage};
+use serde::Serialize;
 
 use super::conditions::Validators;
 use super::{channels, open, respond_with};
@@ -26,7 +27,7 @@ use crate::params::{Known, Params, Use};
 pub(crate) const READERS: usize = 2;
 
 /// Points at most: an hour of telephone sound at the usual [`SAMPLES_PER_PIXEL`] has 112,500.
-const MOST_POINTS: u64 = 131_072;
+pub(crate) const MOST_POINTS: u64 = 131_072;
 
 /// What audiowaveform has where it is not told.
 const SAMPLES_PER_PIXEL: u64 = 256;
@@ -128,7 +129,11 @@ pub(crate) async fn serve(
         tracing::error!(%error, "a recording could not be read for its peaks");
         Fault::internal()
     })?;
-    let mut response = respond_with(StatusCode::OK, &validators, Body::from(peaks.json(rate_hz)));
+    let json = peaks.json(rate_hz).map_err(|error| {
+        tracing::error!(%error, "peaks could not be written");
+        Fault::internal()
+    })?;
+    let mut response = respond_with(StatusCode::OK, &validators, Body::from(json));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -193,29 +198,36 @@ impl Peaks {
         })
     }
 
-    fn json(&self, rate_hz: u32) -> String {
+    /// As audiowaveform writes it.
+    fn json(&self, rate_hz: u32) -> serde_json::Result<Vec<u8>> {
         let Wanted {
             samples_per_pixel,
             bits,
         } = self.wanted;
-        let channels = self.channels;
-        let length = self.data.len() / (2 * channels);
-        let mut text = format!(
-            "{{\"version\":2,\"channels\":{channels},\"sample_rate\":{rate_hz},\
-             \"samples_per_pixel\":{samples_per_pixel},\"bits\":{bits},\"length\":{length},\"data\":["
-        );
-        text.reserve(self.data.len() * 6);
-        for (place, value) in self.data.iter().enumerate() {
-            if place > 0 {
-                text.push(',');
-            }
-            // As audiowaveform does it, towards 0.
-            let value = if bits == 8 { value / 256 } else { *value };
-            text.push_str(&value.to_string());
-        }
-        text.push_str("]}");
-        text
+        // As audiowaveform does it, towards 0.
+        let divisor = if bits == 8 { 256 } else { 1 };
+        serde_json::to_vec(&Waveform {
+            version: 2,
+            channels: self.channels,
+            sample_rate: rate_hz,
+            samples_per_pixel,
+            bits,
+            length: self.data.len() / (2 * self.channels),
+            data: self.data.iter().map(|value| value / divisor).collect(),
+        })
     }
+}
+
+/// audiowaveform's JSON, version 2.
+#[derive(Debug, Serialize)]
+struct Waveform {
+    version: u8,
+    channels: usize,
+    sample_rate: u32,
+    samples_per_pixel: u64,
+    bits: u8,
+    length: usize,
+    data: Vec<i16>,
 }
 
 #[cfg(test)]
@@ -292,7 +304,7 @@ mod tests {
             let frames = (samples.len() / count) as u64;
             let peaks = Peaks::of(&bytes[..], channels, frames, wanted).unwrap();
             prop_assert_eq!(&peaks.data, &plainly(samples, count, per_pixel));
-            let json: serde_json::Value = serde_json::from_str(&peaks.json(8_000)).unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&peaks.json(8_000).unwrap()).unwrap();
             prop_assert_eq!(&json["length"], frames.div_ceil(per_pixel as u64));
             prop_assert_eq!(&json["data"], &serde_json::json!(peaks.data));
         }

@@ -3,7 +3,14 @@
 
 use serde_json::{Value as Json, json};
 
+use reeld_callbacks::Target;
+use reeld_store::EventStatus;
+
+use crate::callback::METHODS;
+use crate::calls::SELECTIONS;
+use crate::media::peaks;
 use crate::params::{Known, Use};
+use crate::{calls, filter, link, start, twiml};
 
 /// A parameter's schema and its line.
 pub(super) struct Parameter {
@@ -26,15 +33,15 @@ pub(super) fn described(known: &[Known]) -> Vec<Parameter> {
 
 fn describe(name: &str) -> Option<(Json, &'static str)> {
     let one_of = |values: &[&str]| json!({ "type": "string", "enum": values });
-    let text = |max: u32| json!({ "type": "string", "minLength": 1, "maxLength": max });
+    let text = |max: usize| json!({ "type": "string", "minLength": 1, "maxLength": max });
     let number = |min: u64, max: u64| json!({ "type": "integer", "minimum": min, "maximum": max });
     let day = || {
         json!({ "type": "string",
         "anyOf": [{ "format": "date" }, { "format": "date-time" }] })
     };
-    let methods = ["POST", "GET"];
-    let url = || json!({ "type": "string", "maxLength": 2_048 });
-    let tracks = ["inbound", "outbound", "both"];
+    let methods = METHODS.map(|(name, _)| name);
+    let url = || json!({ "type": "string", "maxLength": Target::MOST_BYTES });
+    let tracks = SELECTIONS.map(|(name, _)| name);
     Some(match name {
         "DateCreated" => (day(), "Created on this day, or on the day of this instant."),
         "DateCreated>" => (
@@ -51,20 +58,23 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             "Matches nothing: there are no conferences.",
         ),
         "IncludeSoftDeleted" => (one_of(&["true", "false"]), "Deleted recordings, too."),
-        "num" | "PageSize" => (number(1, 1_000), "Items on a page; 50 without it."),
+        "num" | "PageSize" => (
+            number(1, filter::MAX_PAGE_SIZE),
+            "Items on a page; 50 without it.",
+        ),
         "page" | "Page" => (
             json!({ "type": "integer", "minimum": 0 }),
             "The page, from 0.",
         ),
         "PageToken" => (json!({ "type": "string" }), "From a link to another page."),
         "ExternalId" => (
-            text(512),
+            text(calls::MAX_NAME),
             "The call's name in another system, for a CallSid made from it.",
         ),
-        "From" => (text(512), "Who calls."),
-        "To" => (text(512), "Who is called."),
+        "From" => (text(calls::MAX_NAME), "Who calls."),
+        "To" => (text(calls::MAX_NAME), "Who is called."),
         "Sdp" => (
-            json!({ "type": "string", "minLength": 1, "maxLength": 32_768 }),
+            json!({ "type": "string", "minLength": 1, "maxLength": calls::MAX_SDP }),
             "The sender's offer (RFC 4566); the answer comes back as sdp.",
         ),
         "RemoteAddress" => (
@@ -90,14 +100,17 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             "Whether silence at both ends is cut.",
         ),
         "Timeout" => (
-            number(0, 86_400),
+            number(0, start::DAY_SECONDS),
             "Seconds of received silence that end it; 0 is off.",
         ),
         "FinishOnKey" => (
             json!({ "type": "string", "pattern": "^[0-9*#]{0,16}$" }),
             "Keys that end it; empty is none.",
         ),
-        "MaxLength" => (number(2, 86_400), "Seconds after which it ends."),
+        "MaxLength" => (
+            number(2, start::DAY_SECONDS),
+            "Seconds after which it ends.",
+        ),
         "PlayBeep" => (
             one_of(&["true", "false"]),
             "A beep to the caller before it begins.",
@@ -105,19 +118,20 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
         "Action" => (url(), "Who is told of its end by the verb's action."),
         "Method" => (one_of(&methods), "How; POST without it."),
         "Twiml" => (
-            json!({ "type": "string", "contentMediaType": "application/xml" }),
+            json!({ "type": "string", "maxLength": twiml::MOST_BYTES,
+                "contentMediaType": "application/xml" }),
             "A <Response> with one <Record>, in place of the verb's parameters.",
         ),
         "Source" => (one_of(&["rtp"]), "Where its media come from."),
         "Tags" => (
-            json!({ "type": "string", "maxLength": 4_096, "contentMediaType": "application/json" }),
+            json!({ "type": "string", "maxLength": start::MAX_TAGS, "contentMediaType": "application/json" }),
             "A JSON object that is kept with it.",
         ),
         "RecordingStatusCallback" => (url(), "Who is told of it."),
         "RecordingStatusCallbackMethod" => (one_of(&methods), "How; POST without it."),
         "RecordingStatusCallbackEvent" => (
             json!({ "type": "array", "items":
-                one_of(&["in-progress", "completed", "absent", "failed"]) }),
+                one_of(&EventStatus::ALL.map(EventStatus::as_str)) }),
             "Of what; completed without it.",
         ),
         "RecordingConfigurationId" | "Transcribe" | "TranscribeCallback" => {
@@ -125,18 +139,21 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
         }
         "RequestedChannels" => (number(1, 2), "1 of a dual recording is its sum."),
         "ExpiresIn" => (
-            number(1, 604_800),
+            number(1, link::MOST_SECONDS),
             "Seconds that the link lasts; an hour without it.",
         ),
         "Format" => (
-            one_of(&crate::link::FORMATS),
+            one_of(&link::FORMATS),
             "What it opens; the sound without it, as WAV where no extension is put on.",
         ),
         "samples_per_pixel" => (
             number(1, u64::from(u32::MAX)),
             "Frames that a point stands for.",
         ),
-        "width" => (number(1, 131_072), "Points, in place of samples_per_pixel."),
+        "width" => (
+            number(1, peaks::MOST_POINTS),
+            "Points, in place of samples_per_pixel.",
+        ),
         "bits" => (
             json!({ "type": "integer", "enum": [8, 16] }),
             "Of each number; 16 without it.",

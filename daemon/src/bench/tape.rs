@@ -17,8 +17,8 @@ use reeld_capture::{Call, Port};
 use reeld_codec::g711::Law;
 use reeld_ingest::Sink;
 use reeld_model::{
-    AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, Rules, StartRecording,
-    Track, TrackSelection, Trim,
+    AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, StartRecording, Track,
+    TrackSelection, Trim,
 };
 use reeld_store::{Begun, EventMethod, EventStatus, NewRecording, Origin, Store, Subscription};
 
@@ -111,16 +111,7 @@ impl Tape {
         if !matches!(begun, Begun::New(_)) {
             bail!("{sid} is there already");
         }
-        let open = OpenCall {
-            account: wanted.account,
-            call,
-            external_id: None,
-            from: None,
-            to: None,
-            sdp: None,
-            source: None,
-            tracks: TrackSelection::Both,
-        };
+        let open = OpenCall::new(wanted.account, call);
         let settings = reeld_capture::Settings {
             allow: vec!["127.0.0.0/8".parse()?],
             ..settings
@@ -131,14 +122,7 @@ impl Tape {
             call,
             now: begin,
         };
-        let start = StartRecording {
-            sid,
-            channels: Channels::Dual,
-            track: TrackSelection::Both,
-            trim: Trim::DoNotTrim,
-            rules: Rules::default(),
-            beep: None,
-        };
+        let start = StartRecording::new(sid, Channels::Dual, TrackSelection::Both);
         tape.call.start(begin, start)?;
         tape.play(wanted, sink)?;
         Ok(tape)

@@ -12,8 +12,8 @@ use reeld_codec::g711::{Law, decode_sample};
 use reeld_ingest::{Settings, Sink, Switchboard};
 use reeld_model::{
     AccountSid, Answer, CallSid, CallView, ChangeRecording, Channels, Command, Control, EndedBy,
-    OpenCall, RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Summary, Track,
-    TrackSelection, Trim,
+    OpenCall, RecordingRef, RecordingSid, Refusal, Request, StartRecording, Summary, Track,
+    TrackSelection,
 };
 
 /// Longer than anything here takes on the slowest machine.
@@ -229,16 +229,7 @@ pub(crate) fn view(answer: Result<Answer, Refusal>) -> CallView {
 
 /// A call of both tracks that says nothing of its sender.
 pub(crate) fn open(call: CallSid) -> OpenCall {
-    OpenCall {
-        account: ACCOUNT,
-        call,
-        external_id: None,
-        from: None,
-        to: None,
-        sdp: None,
-        source: None,
-        tracks: TrackSelection::Both,
-    }
+    OpenCall::new(ACCOUNT, call)
 }
 
 /// A recording without rules.
@@ -247,14 +238,7 @@ pub(crate) fn start(
     channels: Channels,
     track: TrackSelection,
 ) -> StartRecording {
-    StartRecording {
-        sid,
-        channels,
-        track,
-        trim: Trim::DoNotTrim,
-        rules: Rules::default(),
-        beep: None,
-    }
+    StartRecording::new(sid, channels, track)
 }
 
 /// The RTP port of a call's track.

@@ -12,8 +12,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reeld_capture::{Call, Output, Port, Settings};
 use reeld_model::{
-    CallSid, Channels, EndedBy, Mono, OpenCall, Rules, StartRecording, Track, TrackQuality,
-    TrackSelection, Trim,
+    CallSid, Channels, EndedBy, Mono, OpenCall, StartRecording, Track, TrackQuality, TrackSelection,
 };
 
 use super::flow::{is_rtcp, rtp_head};
@@ -165,14 +164,8 @@ impl<'p> Player<'p> {
                 return;
             };
             playing.recordings += 1;
-            let start = StartRecording {
-                sid,
-                channels: playing.beginning.channels,
-                track: playing.beginning.track,
-                trim: Trim::DoNotTrim,
-                rules: Rules::default(),
-                beep: None,
-            };
+            let start =
+                StartRecording::new(sid, playing.beginning.channels, playing.beginning.track);
             if let Err(refusal) = playing.call.start(now, start) {
                 let id = &playing.beginning.external_id;
                 self.problems.push(format!("call {id}: {refusal}"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reeld_codec::g711::{self, Law};
 use reeld_model::{
     AccountSid, CallSid, ChangeRecording, Channels, EndedBy, Mono, OpenCall, PauseBehavior,
-    RecordingRef, RecordingSid, Rules, StartRecording, Summary, Track, TrackSelection, Trim,
+    RecordingRef, RecordingSid, StartRecording, Summary, Track, TrackSelection,
 };
 
 use crate::{Call, Output, Port, Settings, Transmit};
@@ -91,16 +91,10 @@ pub(super) fn settings() -> Settings {
 }
 
 pub(super) fn open_call() -> OpenCall {
-    OpenCall {
-        account: AccountSid::from_bytes([1; 16]),
-        call: CallSid::from_bytes([2; 16]),
-        external_id: None,
-        from: None,
-        to: None,
-        sdp: None,
-        source: None,
-        tracks: TrackSelection::Both,
-    }
+    OpenCall::new(
+        AccountSid::from_bytes([1; 16]),
+        CallSid::from_bytes([2; 16]),
+    )
 }
 
 impl Bench {
@@ -230,14 +224,7 @@ impl Bench {
 
 /// A recording with nothing asked for.
 pub(super) fn plain(channels: Channels, track: TrackSelection) -> StartRecording {
-    StartRecording {
-        sid: RecordingSid::from_bytes([0; 16]),
-        channels,
-        track,
-        trim: Trim::DoNotTrim,
-        rules: Rules::default(),
-        beep: None,
-    }
+    StartRecording::new(RecordingSid::from_bytes([0; 16]), channels, track)
 }
 
 /// A sender of one track: its sound is a walk that never repeats soon and is never zero.
