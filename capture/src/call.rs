@@ -85,7 +85,7 @@ pub struct Call {
     /// Listen for keys in the sound, once a recording asks for them.
     detectors: [Option<Box<Detector>>; 2],
     /// The last offer, and how often it and those before it were answered.
-    offer: Option<Offer>,
+    offer: Option<Box<Offer>>,
     answers: u64,
     answer: Option<String>,
     beeps: Beeps,
@@ -106,7 +106,7 @@ impl Call {
         now: Mono,
         now_unix_ms: i64,
     ) -> Result<Self, Refusal> {
-        let track = |port| TrackState::new(port, PayloadMap::default(), SAMPLE_RATE);
+        let track = |port| TrackState::new(port, PayloadMap::usual(), SAMPLE_RATE);
         let mut call = Self {
             opened_at_ms: now_unix_ms,
             tracks: ports.map(|port| port.map(track)),

@@ -57,7 +57,7 @@ pub(crate) struct Frames {
     started: bool,
     block: Vec<i16>,
     block_since: Option<Mono>,
-    judge: Judge,
+    judge: Box<Judge>,
     /// Frames that are judged at once, and frames of a whole block.
     judged: usize,
     whole_block: usize,
@@ -88,7 +88,7 @@ impl Frames {
             started: false,
             block: Vec::new(),
             block_since: None,
-            judge: Judge::default(),
+            judge: Box::default(),
             judged: silence::frame(rules.rate_hz),
             whole_block: rules.rate_hz as usize,
             frame: Vec::new(),
@@ -114,20 +114,40 @@ impl Frames {
         self.rules.trim || self.rules.timeout.is_some()
     }
 
-    /// Appends whole frames; says so when that ends the recording.
+    /// Appends `frames` frames, which `read` puts into the block itself from the one with the number it
+    /// is given on; not where each is judged. Says so when that ends the recording.
+    pub(crate) fn append_from(
+        &mut self,
+        frames: usize,
+        out: &mut VecDeque<Output>,
+        mut read: impl FnMut(usize, &mut [i16]),
+    ) -> Option<EndedBy> {
+        debug_assert!(!self.judges(), "frames are appended without their coverage");
+        let (frames, ended) = self.allowed(frames);
+        self.taken += frames as u64;
+        let mut done = 0;
+        while done < frames {
+            let at = self.block.len();
+            let part = self.room().min(frames - done);
+            self.block.resize(at + part * self.channels, 0);
+            read(done, &mut self.block[at..]);
+            self.note_pushed(part, out);
+            done += part;
+        }
+        ended
+    }
+
+    /// Appends whole frames that are to be judged; says so when that ends the recording.
     pub(crate) fn append(
         &mut self,
         samples: &[i16],
         covered: bool,
         out: &mut VecDeque<Output>,
     ) -> Option<EndedBy> {
+        debug_assert!(self.judges(), "what needs no judge is read into the block");
         let (frames, ended) = self.allowed(samples.len() / self.channels);
         let mut samples = &samples[..frames * self.channels];
         self.taken += frames as u64;
-        if !self.judges() {
-            self.push(samples, out);
-            return ended;
-        }
         while !samples.is_empty() {
             let missing = self.judged * self.channels - self.frame.len();
             let (part, rest) = samples.split_at(missing.min(samples.len()));
@@ -255,17 +275,27 @@ impl Frames {
 
     fn push(&mut self, mut samples: &[i16], out: &mut VecDeque<Output>) {
         while !samples.is_empty() {
-            if self.block.capacity() == 0 {
-                self.block.reserve_exact(self.whole_block * self.channels);
-            }
-            let room = self.whole_block * self.channels - self.block.len();
-            let (part, rest) = samples.split_at(room.min(samples.len()));
+            let part = self.room() * self.channels;
+            let (part, rest) = samples.split_at(part.min(samples.len()));
             self.block.extend_from_slice(part);
-            self.total += (part.len() / self.channels) as u64;
+            self.note_pushed(part.len() / self.channels, out);
             samples = rest;
-            if part.len() == room {
-                self.give_block(out);
-            }
+        }
+    }
+
+    /// Frames that the block has room for: one at least.
+    fn room(&mut self) -> usize {
+        if self.block.capacity() == 0 {
+            self.block.reserve_exact(self.whole_block * self.channels);
+        }
+        self.whole_block - self.block.len() / self.channels
+    }
+
+    /// Notes frames that were put into the block, and gives it out if it is full.
+    fn note_pushed(&mut self, frames: usize, out: &mut VecDeque<Output>) {
+        self.total += frames as u64;
+        if self.block.len() == self.whole_block * self.channels {
+            self.give_block(out);
         }
     }
 

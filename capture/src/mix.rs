@@ -32,12 +32,15 @@ impl Mixer {
     /// The windows of a new call at `rate_hz`.
     pub(crate) fn new(rate_hz: u32) -> Self {
         let samples = |ms: i64| ms * i64::from(rate_hz) / 1_000;
-        let base = MediaPlace(-samples(BEFORE_MS));
+        let (base, history) = (MediaPlace(-samples(BEFORE_MS)), samples(HISTORY_MS));
         Self {
             base,
             written_end: base,
-            windows: [Window::new(rate_hz), Window::new(rate_hz)],
-            history: samples(HISTORY_MS),
+            windows: [
+                Window::new(rate_hz, base + -history),
+                Window::new(rate_hz, base + -history),
+            ],
+            history,
         }
     }
 
@@ -91,7 +94,8 @@ impl Mixer {
 
     /// Mixes the samples from `place` on into `into`, whose content it replaces: whole frames of
     /// `channels`. Mono is the saturated sum of the selected tracks; dual has inbound on the left and
-    /// outbound on the right. Returns whether any packet covered them.
+    /// outbound on the right. All of it is ready ([`Self::make_ready`]). Returns whether any packet
+    /// covered them.
     pub(crate) fn read(
         &self,
         mut place: MediaPlace,
@@ -160,11 +164,10 @@ impl Mixer {
         let (unknown, known) = into.split_at_mut(into.len() - there);
         unknown.fill(0);
         let window = &self.windows[track.index()];
-        let within = there.min(window.capacity());
-        copy(
-            &mut known[..within],
-            window.read(place.max(self.floor()), within).0,
-        );
+        let place = place.max(self.floor());
+        let within = usize::try_from(window.ready() - place).unwrap_or(0);
+        let within = there.min(within);
+        copy(&mut known[..within], window.read(place, within).0);
         known[within..].fill(0);
         there
     }
@@ -176,8 +179,10 @@ impl Mixer {
         let Ok(length) = usize::try_from(to - from) else {
             return;
         };
+        let most = self.most();
         let window = &mut self.windows[track.index()];
-        let length = length.min(window.capacity());
+        let length = length.min(usize::try_from(most - (from - floor)).unwrap_or(0));
+        window.make_ready(floor, from + i64::try_from(length).unwrap_or(0));
         let samples = window.read(from, length).0.concat();
         let covered = window.take_marks(from, length);
         let zeros = vec![0; length];
@@ -214,17 +219,27 @@ impl Mixer {
         i64::try_from(self.windows[0].most()).expect("some hundred thousand")
     }
 
+    /// Makes what was written before `to`, and the silence between, ready to be read.
+    pub(crate) fn make_ready(&mut self, to: MediaPlace) {
+        let (floor, to) = (self.floor(), to.min(self.written_end));
+        for window in &mut self.windows {
+            window.make_ready(floor, to);
+        }
+    }
+
     /// Settles every place below `to`.
     pub(crate) fn settle(&mut self, to: MediaPlace) {
-        let Ok(samples) = usize::try_from(to - self.base) else {
+        if to <= self.base {
             return;
-        };
-        let floor = self.floor();
-        for window in &mut self.windows {
-            window.clear(floor, samples);
         }
         self.base = to;
         self.written_end = self.written_end.max(to);
+        let floor = self.floor();
+        for window in &mut self.windows {
+            // What is settled stays to be read for a while, whether anything was written there or not.
+            window.make_ready(floor, to);
+            window.shrink(floor);
+        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! RFC 3551 §6 has the static types; RFC 3551 §4.5.2 and RFC 7587 §4.1 say why a clock need not be
 //! the sound's rate.
 
+use std::sync::{Arc, LazyLock};
+
 use reeld_codec::g711::Law;
 use reeld_codec::{g722, opus};
 
@@ -146,6 +148,12 @@ impl Default for PayloadMap {
 }
 
 impl PayloadMap {
+    /// What stands for what where nothing was offered: one map for all, which stays in the cache.
+    pub(crate) fn usual() -> Arc<Self> {
+        static USUAL: LazyLock<Arc<PayloadMap>> = LazyLock::new(Arc::default);
+        Arc::clone(&USUAL)
+    }
+
     /// What `payload_type` stands for; `None` for what cannot be decoded.
     pub(crate) fn get(&self, payload_type: u8) -> Option<Payload> {
         self.known.get(usize::from(payload_type)).copied().flatten()

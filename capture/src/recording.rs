@@ -27,8 +27,8 @@ use crate::silence;
 /// Keys that a recording remembers: more than anyone presses, less than a flood.
 const MOST_DIGITS: usize = 256;
 
-/// Samples read from the mix at once where no frame is judged: no fewer than a frame that is.
-const READ: usize = 1_600;
+/// The longest frame that is judged, in samples of a channel: 20 ms at 48 kHz.
+const MOST_JUDGED: usize = 960;
 
 /// A recording that runs.
 #[derive(Debug)]
@@ -420,20 +420,29 @@ impl Running {
         out: &mut VecDeque<Output>,
     ) -> Option<EndedBy> {
         let channels = usize::from(start.channels.count());
-        let judged = silence::frame(rate_hz).min(READ);
-        let at_once = if self.frames.judges() { judged } else { READ };
-        let mut samples = [0; 2 * READ];
         let mut place = self.cursor;
         let sound_end = end.min(mixer.written_end());
+        let left = |place| usize::try_from(sound_end - place).unwrap_or(0);
+        if !self.frames.judges() {
+            let frames = left(place);
+            let ended = self.frames.append_from(frames, out, |done, samples| {
+                let place = place + i64::try_from(done).unwrap_or(i64::MAX);
+                mixer.read(place, samples, start.channels, start.track);
+            });
+            let silence = distance(place.max(sound_end), end);
+            return ended.or_else(|| self.frames.append_silence(silence, out));
+        }
+        let judged = silence::frame(rate_hz).min(MOST_JUDGED);
+        let mut samples = [0; 2 * MOST_JUDGED];
         while place < sound_end {
-            let frames = usize::try_from(sound_end - place).unwrap_or(0).min(at_once);
+            let frames = left(place).min(judged);
             let samples = &mut samples[..frames * channels];
             let covered = mixer.read(place, samples, start.channels, start.track);
             let ended = self.frames.append(samples, covered, out);
             if ended.is_some() {
                 return ended;
             }
-            place = place + i64::try_from(frames).expect("at most READ");
+            place = place + i64::try_from(frames).expect("at most MOST_JUDGED");
         }
         self.frames.append_silence(distance(place, end), out)
     }

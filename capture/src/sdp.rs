@@ -4,6 +4,7 @@
 //! is wrong with it: noise in a file is worse than no file.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use reeld_model::SourceRule;
 use sdp_types::{Attribute, Connection, Media, Origin, Session};
@@ -16,7 +17,7 @@ const MOST_BYTES: usize = 64 * 1024;
 /// What one audio line of an offer says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
-    pub(crate) payloads: PayloadMap,
+    pub(crate) payloads: Arc<PayloadMap>,
     /// Where its RTP comes from, if it says so.
     pub(crate) source: Option<SourceRule>,
     pub(crate) direction: Direction,
@@ -185,7 +186,7 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
         .or(session.connection.as_ref())
         .and_then(address);
     Ok(Line {
-        payloads,
+        payloads: Arc::new(payloads),
         source: address.map(|address| SourceRule {
             address,
             port: None,

@@ -96,7 +96,8 @@ pub(crate) struct Segment {
     ambiguous: Option<(i64, i64, i64)>,
     /// The clock before the last break, and when that was.
     previous: Option<(Clock, i64)>,
-    hold: Option<Hold>,
+    /// Boxed, as what few segments have at a time is: a thread with thousands of tracks waits for memory.
+    hold: Option<Box<Hold>>,
     drift: Drift,
     recent: Recent,
     /// What to add to the sender's NTP clock for a place, as far as its reports have told: then they
@@ -236,7 +237,7 @@ impl Segment {
     }
 
     fn is_fresh(&self) -> bool {
-        self.hold.as_ref().is_some_and(Hold::is_fresh)
+        self.hold.as_ref().is_some_and(|hold| hold.is_fresh())
     }
 
     /// Whether a packet of `samples` samples at `place` came so far ahead of time that there is no place
@@ -381,7 +382,7 @@ impl Segment {
     /// nought if it is ahead of them.
     pub(crate) fn lag(&self) -> i64 {
         // What a segment's first packets are ahead by is where they will be moved.
-        let ahead = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
+        let ahead = self.hold.as_ref().map_or(0, |hold| hold.least_of_fresh());
         self.recent.least() - ahead
     }
 

@@ -187,7 +187,7 @@ impl Timeline {
         }
     }
 
-    /// Makes up what is missing before `to`.
+    /// Makes up what is missing before `to`, and all before it ready to be read.
     pub(crate) fn make_up(&mut self, to: MediaPlace) {
         let rate_hz = self.rate_hz();
         for track in Track::ALL {
@@ -206,6 +206,7 @@ impl Timeline {
             );
             self.made[track.index()].add(made);
         }
+        self.mixer.make_ready(to);
     }
 
     /// Puts what stands for an event where it is: silence, or the tone of a key at a volume.

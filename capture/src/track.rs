@@ -6,6 +6,7 @@
 mod straggler;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
@@ -37,7 +38,8 @@ pub(crate) struct TrackState {
     /// The RTP port.
     pub(crate) port: u16,
     pub(crate) source: Source,
-    pub(crate) payloads: PayloadMap,
+    /// Shared by all tracks that nothing was offered for.
+    pub(crate) payloads: Arc<PayloadMap>,
     /// What waits for packets that it has overtaken.
     pub(crate) order: Order,
     decoders: Decoders,
@@ -52,7 +54,7 @@ pub(crate) struct TrackState {
     counts: TrackStats,
     stream: Option<Stream>,
     /// The stream before it, whose last packets may still come.
-    before: Option<Stream>,
+    before: Option<Box<Stream>>,
     /// Behind the last sample of all segments so far.
     end: MediaPlace,
     usual_samples: i64,
@@ -110,7 +112,7 @@ pub(crate) enum Content<'a> {
 }
 
 impl TrackState {
-    pub(crate) fn new(port: u16, payloads: PayloadMap, rate_hz: u32) -> Self {
+    pub(crate) fn new(port: u16, payloads: Arc<PayloadMap>, rate_hz: u32) -> Self {
         let usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
         Self {
             port,
@@ -299,7 +301,7 @@ impl TrackState {
             .stream
             .as_ref()
             .map_or(0, |stream| stream.sequence.lost());
-        self.before = self.stream.take();
+        self.before = self.stream.take().map(Box::new);
         self.stream = Some(Stream {
             sequence: Sequence::new(first_sequence),
             segment: None,

@@ -4,8 +4,13 @@
 //! silence. Beside it, a mark for each cell of 64 samples says whether a packet covered it, since
 //! received silence and no packet at all are different things to the `<Record>` verb.
 //!
-//! Invariants: what lies outside the ring reads as silence; every sample of the ring that was not
-//! written is zero; the ring grows by doubling to [`Window::most`] and no further.
+//! Places are made silent when the ring is first written behind them, and not when they are settled:
+//! what was settled a tick ago is in no cache any more, what is about to be written is wanted there.
+//!
+//! Invariants: samples from the floor (the first place that is still shown) up to `ready` are what was
+//! written or zero, and their marks are right from a cell behind the floor on; what lies beyond is left
+//! of an earlier lap, and nobody reads it; the ring grows by doubling to [`Window::most`] and no
+//! further, and is made small again when it is not needed large.
 
 use reeld_model::{MediaPlace, SAMPLE_RATE};
 
@@ -23,18 +28,24 @@ const CELL: usize = 64;
 pub(crate) struct Window {
     samples: Box<[i16]>,
     covered: Box<[bool]>,
-    /// Samples of the largest ring.
+    /// Behind the last place that can be read.
+    ready: MediaPlace,
+    /// Samples of a new ring, and of the largest.
+    first: usize,
     most: usize,
 }
 
 impl Window {
-    /// A ring for `rate_hz`: as many times larger as that is than 8 kHz, rounded up, so that it
-    /// has whole cells.
-    pub(crate) fn new(rate_hz: u32) -> Self {
+    /// A ring for `rate_hz` that shows places from `floor` on: as many times larger as that is than
+    /// 8 kHz, rounded up, so that it has whole cells.
+    pub(crate) fn new(rate_hz: u32, floor: MediaPlace) -> Self {
         let times = rate_hz.div_ceil(SAMPLE_RATE).max(1) as usize;
+        let first = FIRST * times;
         Self {
-            samples: vec![0; FIRST * times].into_boxed_slice(),
-            covered: vec![false; FIRST * times / CELL].into_boxed_slice(),
+            samples: vec![0; first].into_boxed_slice(),
+            covered: vec![false; first / CELL].into_boxed_slice(),
+            ready: floor,
+            first,
             most: MOST * times,
         }
     }
@@ -49,11 +60,16 @@ impl Window {
         self.samples.len()
     }
 
-    /// Writes `samples` at `place`. The caller has seen to it that the ring, which begins at `base`,
-    /// has room.
+    /// Behind the last place that can be read.
+    pub(crate) fn ready(&self) -> MediaPlace {
+        self.ready
+    }
+
+    /// Writes `samples` at `place`. The caller has seen to it that the ring, which shows places from
+    /// `floor` on, has room.
     pub(crate) fn write(
         &mut self,
-        base: MediaPlace,
+        floor: MediaPlace,
         place: MediaPlace,
         samples: &[i16],
         received: bool,
@@ -61,16 +77,13 @@ impl Window {
         if samples.is_empty() {
             return;
         }
-        debug_assert!(place >= base, "a place below the base has been written");
-        let needed = usize::try_from(place - base)
-            .unwrap_or(usize::MAX)
-            .saturating_add(samples.len());
-        debug_assert!(
-            needed <= self.most,
-            "the caller settles before the ring overflows"
-        );
-        while needed > self.capacity() && self.capacity() < self.most {
-            self.grow(base);
+        debug_assert!(place >= floor, "a place below the floor has been written");
+        let end = place + signed(samples.len());
+        self.make_room(floor, end);
+        self.make_ready(floor, place);
+        if end > self.ready {
+            self.unmark(self.ready, end);
+            self.ready = end;
         }
         let mut at = self.index(place);
         for part in split(samples, self.capacity() - at) {
@@ -82,10 +95,76 @@ impl Window {
         }
     }
 
-    /// The `length` samples from `place` on, at most the ring's, in two parts of which the second may
-    /// be empty; and whether any packet covered them.
+    /// Makes every place before `to` readable: silence where nothing was written.
+    pub(crate) fn make_ready(&mut self, floor: MediaPlace, to: MediaPlace) {
+        if self.ready < floor {
+            // What was never made ready is below the floor by now, and the cell there is of another lap.
+            self.ready = floor;
+            let at = self.index(floor);
+            self.covered[at / CELL] = false;
+        }
+        if to <= self.ready {
+            return;
+        }
+        self.make_room(floor, to);
+        let mut at = self.index(self.ready);
+        let mut left = usize::try_from(to - self.ready).unwrap_or(0);
+        while left > 0 {
+            let run = (self.capacity() - at).min(left);
+            self.samples[at..at + run].fill(0);
+            left -= run;
+            at = 0;
+        }
+        self.unmark(self.ready, to);
+        self.ready = to;
+    }
+
+    /// Takes the marks of the cells away that begin from `from` on and before `to`.
+    fn unmark(&mut self, from: MediaPlace, to: MediaPlace) {
+        let cell = signed(CELL);
+        let (first, last) = (
+            (from.0 + cell - 1).div_euclid(cell),
+            (to.0 - 1).div_euclid(cell),
+        );
+        for number in first..=last {
+            let at = self.index(MediaPlace(number * cell));
+            self.covered[at / CELL] = false;
+        }
+    }
+
+    fn make_room(&mut self, floor: MediaPlace, end: MediaPlace) {
+        let needed = usize::try_from(end - floor).unwrap_or(0);
+        debug_assert!(
+            needed <= self.most,
+            "the caller settles before the ring overflows"
+        );
+        let mut capacity = self.capacity();
+        while needed > capacity && capacity < self.most {
+            capacity *= 2;
+        }
+        if capacity > self.capacity() {
+            self.resize(floor, capacity);
+        }
+    }
+
+    /// Makes the ring as small as a new one where what it shows from `floor` on takes no more than three
+    /// quarters of that: a stream's first half second is held and needs a large one, the hours behind it
+    /// do not.
+    pub(crate) fn shrink(&mut self, floor: MediaPlace) {
+        let shown = usize::try_from(self.ready - floor).unwrap_or(0);
+        if self.capacity() > self.first && shown <= self.first / 4 * 3 {
+            self.resize(floor, self.first);
+        }
+    }
+
+    /// The `length` samples from `place` on, all of them ready, in two parts of which the second may be
+    /// empty; and whether any packet covered them.
     pub(crate) fn read(&self, place: MediaPlace, length: usize) -> ([&[i16]; 2], bool) {
         debug_assert!(length <= self.capacity(), "the ring has no more");
+        debug_assert!(
+            place + signed(length) <= self.ready,
+            "what lies beyond is not ready"
+        );
         let at = self.index(place);
         let first = length.min(self.capacity() - at);
         let parts = [
@@ -131,43 +210,43 @@ impl Window {
         }
     }
 
-    /// Forgets `samples` samples from `base` on, which has been settled.
-    pub(crate) fn clear(&mut self, base: MediaPlace, samples: usize) {
-        if samples >= self.capacity() {
-            self.samples.fill(0);
-            self.covered.fill(false);
-            return;
-        }
-        let mut at = self.index(base);
-        let mut left = samples;
-        while left > 0 {
-            let run = (self.capacity() - at).min(left);
-            self.samples[at..at + run].fill(0);
-            // A cell keeps its mark until its last sample is settled: what stays may be covered.
-            self.covered[at / CELL..(at + run) / CELL].fill(false);
-            left -= run;
-            at = 0;
-        }
-    }
-
     fn index(&self, place: MediaPlace) -> usize {
-        let capacity = i64::try_from(self.capacity()).expect("at most MOST");
-        usize::try_from(place.0.rem_euclid(capacity)).expect("not negative")
+        index(place, self.capacity())
     }
 
-    /// Doubles the ring, whose content begins at `base`.
-    fn grow(&mut self, base: MediaPlace) {
-        let old = self.clone();
-        let capacity = old.capacity() * 2;
-        self.samples = vec![0; capacity].into_boxed_slice();
-        self.covered = vec![false; capacity / CELL].into_boxed_slice();
-        for step in 0..old.capacity() {
-            let place = base + i64::try_from(step).expect("at most MOST");
-            let (from, to) = (old.index(place), self.index(place));
-            self.samples[to] = old.samples[from];
-            self.covered[to / CELL] |= old.covered[from / CELL];
+    /// Gives the ring, which shows places from `floor` on, room for `capacity` samples: as many as it
+    /// shows, or more.
+    fn resize(&mut self, floor: MediaPlace, capacity: usize) {
+        let mut samples = vec![0; capacity].into_boxed_slice();
+        let mut covered = vec![false; capacity / CELL].into_boxed_slice();
+        let shown = usize::try_from(self.ready - floor).unwrap_or(0);
+        let (from, mut to) = (self.index(floor), index(floor, capacity));
+        let first = shown.min(self.capacity() - from);
+        for part in [
+            &self.samples[from..from + first],
+            &self.samples[..shown - first],
+        ] {
+            for part in split(part, capacity - to) {
+                samples[to..to + part.len()].copy_from_slice(part);
+                to = (to + part.len()) % capacity;
+            }
         }
+        let cell = signed(CELL);
+        for number in floor.0.div_euclid(cell)..=(self.ready.0 - 1).div_euclid(cell) {
+            let place = MediaPlace(number * cell);
+            covered[index(place, capacity) / CELL] = self.covered[self.index(place) / CELL];
+        }
+        (self.samples, self.covered) = (samples, covered);
     }
+}
+
+/// Where a place lies in a ring of `capacity` samples.
+fn index(place: MediaPlace, capacity: usize) -> usize {
+    usize::try_from(place.0.rem_euclid(signed(capacity))).expect("not negative")
+}
+
+fn signed(samples: usize) -> i64 {
+    i64::try_from(samples).expect("a ring's")
 }
 
 /// `samples` cut after `first` samples, if it is that long.
@@ -184,14 +263,14 @@ mod tests {
 
     proptest! {
         /// Against a map of places: what is written is read, what is not is silence, growing and
-        /// clearing lose nothing.
+        /// shrinking lose nothing.
         #[test]
         fn agrees_with_a_map(
             rate_hz in proptest::sample::select(vec![8_000, 11_025, 16_000, 44_100, 48_000]),
             start in -100_000i64..100_000,
             steps in proptest::collection::vec((0i64..9_000, 1usize..400, 0usize..600), 1..40),
         ) {
-            let mut window = Window::new(rate_hz);
+            let mut window = Window::new(rate_hz, MediaPlace(start));
             let mut map = HashMap::new();
             let mut base = MediaPlace(start);
             for (number, (ahead, length, settle)) in steps.into_iter().enumerate() {
@@ -201,13 +280,28 @@ mod tests {
                 for step in 0..length {
                     map.insert(place.0 + step as i64, value);
                 }
-                let read = window.read(base, window.capacity()).0.concat();
-                for (step, sample) in read.into_iter().enumerate() {
+                if settle % 3 == 0 {
+                    window.make_ready(base, base + ahead + 500);
+                }
+                let shown = usize::try_from(window.ready() - base).unwrap();
+                let (read, _) = window.read(base, shown);
+                for (step, sample) in read.concat().into_iter().enumerate() {
                     let expected = map.get(&(base.0 + step as i64)).copied().unwrap_or(0);
                     prop_assert_eq!(sample, expected);
+                    // Marks are right from a cell behind the floor on.
+                    if step < CELL || step % 61 != 0 {
+                        continue;
+                    }
+                    let (_, covered) = window.read(base + step as i64, 1);
+                    let near = |place: &i64| (place - base.0 - step as i64).abs() < CELL as i64;
+                    // A mark is of a whole cell, so it may reach as far as one.
+                    let marked = map.keys().any(near);
+                    let was_written = map.contains_key(&(base.0 + step as i64));
+                    prop_assert!(covered || !was_written);
+                    prop_assert!(!covered || marked);
                 }
-                window.clear(base, settle);
                 base = base + settle as i64;
+                window.shrink(base);
                 map.retain(|place, _| *place >= base.0);
             }
         }
@@ -215,13 +309,17 @@ mod tests {
 
     #[test]
     fn coverage_tells_silence_that_was_sent_from_none() {
-        let mut window = Window::new(SAMPLE_RATE);
         let base = MediaPlace(7);
+        let mut window = Window::new(SAMPLE_RATE, base);
         window.write(base, base + 640, &[0; 160], true);
         assert!(!window.read(base, 160).1);
         assert!(window.read(base + 640, 160).1);
         let behind = 800 + i64::try_from(CELL).unwrap();
-        window.clear(base, 800 + CELL);
+        window.make_ready(base, base + behind + 160);
         assert!(!window.read(base + behind, 160).1);
+        // A lap later the cells are others.
+        let lap = base + i64::try_from(FIRST).unwrap();
+        window.make_ready(lap, lap + behind);
+        assert!(!window.read(lap + 640, 160).1);
     }
 }

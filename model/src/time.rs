@@ -57,9 +57,11 @@ impl MediaPlace {
     /// down.
     #[must_use]
     pub fn of(at: Mono, origin: Mono, rate_hz: u32) -> Self {
-        let nanos = i128::from(at.0) - i128::from(origin.0);
-        let samples = (nanos * i128::from(rate_hz)).div_euclid(1_000_000_000);
-        Self(i64::try_from(samples).unwrap_or(i64::MAX))
+        let nanos = i64::try_from(i128::from(at.0) - i128::from(origin.0)).unwrap_or(i64::MAX);
+        let (rate_hz, second) = (i64::from(rate_hz), 1_000_000_000);
+        // Seconds and the rest apart: no product is too large for 64 bits, which a packet can afford.
+        let (seconds, rest) = (nanos.div_euclid(second), nanos.rem_euclid(second));
+        Self(seconds * rate_hz + rest * rate_hz / second)
     }
 }
 
@@ -91,8 +93,9 @@ pub fn time_of(samples: u64, rate_hz: u32) -> Duration {
 /// Samples at `rate_hz` in `time`, rounded down.
 #[must_use]
 pub fn samples_in(time: Duration, rate_hz: u32) -> i64 {
-    let samples = time.as_nanos() * u128::from(rate_hz) / 1_000_000_000;
-    i64::try_from(samples).unwrap_or(i64::MAX)
+    let rest = u64::from(time.subsec_nanos()) * u64::from(rate_hz) / 1_000_000_000;
+    let whole = time.as_secs().saturating_mul(u64::from(rate_hz));
+    i64::try_from(whole.saturating_add(rest)).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Called by [`crate::call`], of which it is a part; calls [`crate::sdp`].
 
+use std::sync::Arc;
+
 use reeld_model::{Refusal, SourceRule, Track};
 
 use super::Call;
@@ -25,7 +27,7 @@ impl Call {
             let line = lines.next();
             last = line.or(last);
             if let Some(last) = last {
-                state.payloads = last.payloads.clone();
+                state.payloads = Arc::clone(&last.payloads);
                 if track == Track::Inbound {
                     self.beeps.direction = last.direction;
                 }
@@ -35,7 +37,7 @@ impl Call {
             }
         }
         if offer.is_some() {
-            self.offer = offer;
+            self.offer = offer.map(Box::new);
             self.answer_offer();
         }
         Ok(())

@@ -149,13 +149,13 @@ impl Segment {
     pub(super) fn open_hold(&mut self, kind: Kind, from: MediaPlace, packet: &Packet) {
         // No further back than a window: what lies before it is settled, and would be lost.
         let floor = packet.behind.max(from + -self.samples(PAUSE_MS)).min(from);
-        self.hold = Some(Hold::open(
+        self.hold = Some(Box::new(Hold::open(
             kind,
             from,
             floor,
             packet.arrived.0,
             (self.clock.newest_number, packet.samples),
-        ));
+        )));
     }
 
     /// Ends the hold.

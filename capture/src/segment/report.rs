@@ -6,8 +6,6 @@
 
 use reeld_model::MediaPlace;
 
-use crate::hold::Hold;
-
 use super::{Segment, TRUSTED_MS, extend};
 
 /// What a report must differ by to be followed, in milliseconds.
@@ -38,7 +36,7 @@ impl Segment {
         let sides = self.turns.since_stamp(extended);
         let (place, late) = match self.ntp_offset {
             Some(offset) => {
-                if sides.len() > 1 && self.hold.as_ref().is_some_and(Hold::is_squeezed) {
+                if sides.len() > 1 && self.hold.as_ref().is_some_and(|hold| hold.is_squeezed()) {
                     // What is held may be off by as much: the next report says which side it is of.
                     return;
                 }

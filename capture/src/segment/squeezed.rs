@@ -7,7 +7,6 @@
 use reeld_model::MediaPlace;
 
 use super::{FAR_MS, Packet, Segment, TRUSTED_MS, extend};
-use crate::hold::Hold;
 
 /// Packets in a row that are equally long, so that those that are missing were so too.
 pub(super) const ALIKE: u32 = 4;
@@ -28,7 +27,7 @@ impl Segment {
         }
         // A packet cannot have come before its sound was over, by the least delay that is known.
         // That is not known yet while the segment's first packets come.
-        let least = self.hold.as_ref().map_or(0, Hold::least_of_fresh);
+        let least = self.hold.as_ref().map_or(0, |hold| hold.least_of_fresh());
         let least = match &self.hold {
             Some(hold) if hold.is_fresh() => least - self.samples(FAR_MS),
             // A clock that differs may be behind by then.
