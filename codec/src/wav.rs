@@ -8,6 +8,7 @@
 //! Sample data is little-endian and interleaved, left before right. Nothing else but `fmt ` and
 //! `data` is ever written, so that served bytes are header + data.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use crate::Error;
@@ -68,9 +69,20 @@ const fn put(header: &mut [u8; HEADER_BYTES], at: usize, bytes: &[u8]) {
     }
 }
 
+/// `samples` as they lie in the file: the same memory where the machine is little-endian as the file is.
+#[must_use]
+pub fn sample_bytes(samples: &[i16]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::Borrowed(bytemuck::cast_slice(samples))
+    } else {
+        let bytes = samples.iter().flat_map(|sample| sample.to_le_bytes());
+        Cow::Owned(bytes.collect())
+    }
+}
+
 /// Appends `samples` to `bytes` as they lie in the file.
 pub fn samples_to_bytes(samples: &[i16], bytes: &mut Vec<u8>) {
-    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    bytes.extend_from_slice(&sample_bytes(samples));
 }
 
 /// Appends the samples in `bytes` to `samples`; an odd last byte is left out.

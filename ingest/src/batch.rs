@@ -21,7 +21,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::clock::stamp_nanos;
 
-/// Datagrams that the first call of a drain reads: a track at 20 ms packets has 2 or 3 a tick.
+/// Datagrams that the first call of a drain reads: a track at 20 ms packets has 5 a tick.
 pub(crate) const FEW: usize = 8;
 
 /// Datagrams that further calls read.

@@ -62,7 +62,7 @@ pub(crate) enum Reach {
 }
 
 impl Reach {
-    /// A tick's share: about 1,000 datagrams, 20,000 a second, 400 times a track's rate and more
+    /// A tick's share: about 1,000 datagrams, 10,000 a second, 200 times a track's rate and more
     /// than the default receive buffer holds (554). What is left of a larger one waits for the next
     /// tick.
     pub(crate) const TICK: Self = Self::Rounds(16);

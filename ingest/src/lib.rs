@@ -48,10 +48,11 @@ use reeld_capture::{Dtmf, Output, Rate};
 pub use clock::monotonic;
 pub use switchboard::Switchboard;
 
-/// How often a media thread reads its sockets. A default receive buffer (212,992 bytes) holds about
-/// 277 packets of G.711, 5 s of one track, so the tick could be longer; 50 ms keeps what a crash
-/// loses small.
-pub const TICK: Duration = Duration::from_millis(50);
+/// How often a media thread reads its sockets: five packets of a track, so that a system call, and what
+/// of a call has left the caches, is paid for once in five packets. A default receive buffer (212,992
+/// bytes) holds about 277 packets of G.711, 5 s of one track, so it could be longer; what a crash loses
+/// is longer by as much (docs/design/decisions/0021).
+pub const TICK: Duration = Duration::from_millis(100);
 
 /// What the capture side needs of the configuration.
 #[derive(Debug, Clone)]

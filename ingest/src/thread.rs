@@ -27,8 +27,9 @@ use crate::{Sink, TICK};
 const JOBS_A_TURN: usize = 64;
 
 /// Ticks between two reads of the RTCP sockets, the odd ports, and two sums of the statistics.
-/// Reports come every few seconds (RFC 3550 §6.2), and a BYE waits 2 s before it counts.
-const RTCP_EVERY: u64 = 4;
+/// Reports come every few seconds (RFC 3550 §6.2), and a BYE waits 2 s before it counts. Nearly all reads
+/// of these find nothing.
+const RTCP_EVERY: u64 = 5;
 
 /// A request on its way to a thread.
 pub(crate) struct Job {

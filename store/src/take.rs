@@ -43,7 +43,6 @@ pub struct Take {
     /// The hasher as it was at `keep_frames`, where that is not the end; `None` where it is not
     /// known because `keep_frames` came to lie within an earlier block.
     kept: Option<Hasher>,
-    bytes: Vec<u8>,
     failed: Option<Failed>,
     /// Bytes after which the disk plays full.
     #[cfg(test)]
@@ -91,7 +90,6 @@ impl Take {
             keep_frames: 0,
             all: Hasher::new(),
             kept: None,
-            bytes: Vec::new(),
             failed: None,
             #[cfg(test)]
             room: None,
@@ -190,9 +188,7 @@ impl Take {
             self.failed = Some(Failed::Full);
             return Err(self.error(Failed::Full));
         }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        wav::samples_to_bytes(samples, &mut bytes);
+        let bytes = wav::sample_bytes(samples);
         let written = self.write(&bytes);
         let frame_bytes = usize::try_from(self.frame_bytes()).expect("at most 4");
         let (whole, failed) = match written {
@@ -200,7 +196,6 @@ impl Take {
             Err((done, error)) => (done - done % frame_bytes, Some(error)),
         };
         self.count(&bytes[..whole], keep_frames);
-        self.bytes = bytes;
         let Some(error) = failed else { return Ok(()) };
         let failed = if is_full(&error) {
             self.reserve.release();

@@ -76,11 +76,11 @@ mod tests {
     fn the_defaults_cost_what_the_design_says() {
         let text = costs(&Config::default());
         assert!(
-            text.starts_with("kill -9 costs each running recording at most 1.45 s"),
+            text.starts_with("kill -9 costs each running recording at most 1.50 s"),
             "{text}"
         );
         assert!(
-            text.contains("power loss costs it at most 2.45 s"),
+            text.contains("power loss costs it at most 2.50 s"),
             "{text}"
         );
         assert!(!text.contains("sled"));
