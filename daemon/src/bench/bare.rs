@@ -13,8 +13,6 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::caller::{self, Plan};
 
-use super::usage;
-
 /// What the bare loop did.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bare {
@@ -24,6 +22,8 @@ pub(super) struct Bare {
     pub(super) received: u64,
     /// Its thread's processor time.
     pub(super) cpu: Duration,
+    /// The most that the sender was behind its clock.
+    pub(super) sender_behind: Duration,
 }
 
 /// How long the loop waits for a packet before it looks whether it should end.
@@ -49,11 +49,12 @@ pub(super) fn measure(mut plan: Plan, address: IpAddr, stop: &AtomicBool) -> any
         (sent, received)
     });
     let (received, cpu) = received.context("the bare receive loop")?;
-    let sent = sent?.packets.iter().sum();
+    let sent = sent?;
     Ok(Bare {
-        sent,
+        sent: sent.packets.iter().sum(),
         received,
         cpu,
+        sender_behind: sent.latest,
     })
 }
 
@@ -66,7 +67,7 @@ fn receive(sockets: &[UdpSocket], sending: &AtomicBool) -> anyhow::Result<(u64, 
     let mut events = [EpollEvent::empty(); 256];
     let mut packet = [0; 2_048];
     let mut received = 0;
-    let before = usage::own_thread_cpu()?;
+    let before = caller::thread_cpu()?;
     loop {
         let still = sending.load(Ordering::Acquire);
         let ready = match epoll.wait(&mut events, WAIT_MS) {
@@ -86,7 +87,7 @@ fn receive(sockets: &[UdpSocket], sending: &AtomicBool) -> anyhow::Result<(u64, 
             }
         }
     }
-    Ok((received, usage::own_thread_cpu()?.saturating_sub(before)))
+    Ok((received, caller::thread_cpu()?.saturating_sub(before)))
 }
 
 #[cfg(test)]

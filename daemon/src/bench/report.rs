@@ -45,8 +45,10 @@ pub(super) struct Report {
     /// From the request to stop until the WAV can be fetched.
     pub(super) fetchable_ms_p50: f64,
     pub(super) fetchable_ms_p99: f64,
-    /// The most that the sender was behind its clock.
+    /// The most that the sender was behind its clock, to the daemon or to the bare loop.
     pub(super) sender_behind_ms: f64,
+    /// Processor time of the sender's threads, a packet to the daemon.
+    pub(super) sender_cpu_us_per_packet: f64,
 }
 
 /// What it ran on.
@@ -150,6 +152,10 @@ impl fmt::Display for Report {
         row(
             "sender behind its clock, ms, most",
             format!("{:.1}", self.sender_behind_ms),
+        )?;
+        row(
+            "sender, µs a packet",
+            format!("{:.2}", self.sender_cpu_us_per_packet),
         )
     }
 }

@@ -1,6 +1,6 @@
 //! What the kernel says of a process: processor time, resident memory, packets dropped at sockets.
 //!
-//! Called by `capture` and `bare`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
+//! Called by `capture` and `bare`; it reads `/proc` (proc(5)) and calls nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 
 /// Clock ticks a second in `/proc`: the kernel's interface to user space has had this value on
 /// every architecture that reeld runs on, whatever the kernel's own tick.
@@ -56,15 +54,6 @@ impl Process {
     }
 }
 
-/// Processor time of the calling thread, user and system.
-pub(super) fn own_thread_cpu() -> anyhow::Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Ok(Duration::from_micros(
-        u64::try_from(micros).unwrap_or_default(),
-    ))
-}
-
 /// Packets that the kernel dropped at the UDP sockets bound to these ports.
 pub(super) fn dropped(ports: &BTreeSet<u16>) -> anyhow::Result<u64> {
     let table = fs::read_to_string("/proc/net/udp")?;
@@ -103,6 +92,8 @@ fn family(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use crate::caller::thread_cpu;
+
     use super::*;
 
     #[test]
@@ -125,9 +116,9 @@ mod tests {
         let this = Process(std::process::id());
         assert!(this.resident().unwrap() > 1 << 20);
         assert!(!this.cpu_by_thread().unwrap().is_empty());
-        let before = own_thread_cpu().unwrap();
+        let before = thread_cpu().unwrap();
         let mut number = 1_u64;
-        while own_thread_cpu().unwrap() - before < Duration::from_millis(30) {
+        while thread_cpu().unwrap() - before < Duration::from_millis(30) {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
         assert!(this.cpu().unwrap() >= Duration::from_millis(20));

@@ -78,7 +78,7 @@ fn packets_are_paced_and_spread_over_the_packet_time() {
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(270), "{took:?}");
 
-    let mut lane = Lane::default();
+    let mut lane = Lane::new(plan.sockets);
     for index in 0..plan.streams.len() {
         lane.add(index, &plan).unwrap();
     }
