@@ -22,6 +22,7 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
         min_free_bytes: config.store.min_free_on(disk_size(data_dir)),
         catalog_cache_bytes: config.store.cache,
         deleted_metadata: config.store.deleted_metadata,
+        disk: Default::default(),
     }
 }
 

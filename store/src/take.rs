@@ -19,6 +19,7 @@ use reeld_codec::wav;
 use reeld_model::{Channels, EndedBy, RecordingSid};
 
 use crate::StoreError;
+use crate::disk::Disk;
 use crate::error::is_full;
 use crate::live::{Owner, Waiting};
 use crate::reserve::Reserve;
@@ -37,13 +38,13 @@ pub struct Take {
     /// The record as it was begun.
     pub(crate) begun: Stored,
     reserve: Arc<Reserve>,
+    disk: Disk,
     frames: u64,
     keep_frames: u64,
     all: Hasher,
     /// The hasher as it was at `keep_frames`, where that is not the end; `None` where it is not
     /// known because `keep_frames` came to lie within an earlier block.
     kept: Option<Hasher>,
-    bytes: Vec<u8>,
     failed: Option<Failed>,
     /// Bytes after which the disk plays full.
     #[cfg(test)]
@@ -80,6 +81,7 @@ impl Take {
         Waiting { file, begun }: Waiting,
         path: PathBuf,
         reserve: Arc<Reserve>,
+        disk: Disk,
     ) -> Self {
         Self {
             owner,
@@ -87,11 +89,11 @@ impl Take {
             path,
             begun,
             reserve,
+            disk,
             frames: 0,
             keep_frames: 0,
             all: Hasher::new(),
             kept: None,
-            bytes: Vec::new(),
             failed: None,
             #[cfg(test)]
             room: None,
@@ -138,6 +140,7 @@ impl Take {
             return refused("it has sound already");
         }
         let head = header(self.channels(), rate_hz, UNKNOWN_BYTES);
+        self.disk.pass();
         self.file
             .write_all_at(&head, 0)
             .map_err(|e| StoreError::io("write", &self.path, e))?;
@@ -190,8 +193,8 @@ impl Take {
             self.failed = Some(Failed::Full);
             return Err(self.error(Failed::Full));
         }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
+        // Not kept between blocks: one a recording would be a block's memory for each of thousands.
+        let mut bytes = Vec::with_capacity(size_of_val(samples));
         wav::samples_to_bytes(samples, &mut bytes);
         let written = self.write(&bytes);
         let frame_bytes = usize::try_from(self.frame_bytes()).expect("at most 4");
@@ -200,7 +203,6 @@ impl Take {
             Err((done, error)) => (done - done % frame_bytes, Some(error)),
         };
         self.count(&bytes[..whole], keep_frames);
-        self.bytes = bytes;
         let Some(error) = failed else { return Ok(()) };
         let failed = if is_full(&error) {
             self.reserve.release();
@@ -252,6 +254,7 @@ impl Take {
     }
 
     fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.disk.pass();
         #[cfg(test)]
         if let Some(room) = self.room {
             let left = usize::try_from(room.saturating_sub(at)).unwrap();
