@@ -78,7 +78,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
             summary: Box::new(summary),
         },
     ] {
-        sink.push(output).unwrap();
+        sink.push(Queued::outside(output)).unwrap();
     }
     drop(sink);
     recorder.shutdown();
