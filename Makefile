@@ -68,6 +68,7 @@ nightly: build-tools
 bench: build-tools
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
 	$(CARGO) run --locked --release --bin reeld -- bench end
+	$(CARGO) run --locked --release --bin reeld -- bench stall
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use reeld_callbacks::Figures;
-use reeld_model::{Answer, CallView, Command, Control, RecordingView, Refusal, Request};
+use reeld_model::{Answer, CallView, Command, Control, Load, RecordingView, Refusal, Request};
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
@@ -20,6 +20,10 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) control: Arc<dyn Control>,
+    /// What is refused for what there is to do.
+    pub(crate) load: Load,
+    /// Who may begin a recording on the disk.
+    pub(crate) begins: Semaphore,
     /// What the sender of callbacks has counted.
     pub(crate) callbacks: Arc<Figures>,
     pub(crate) clock: Clock,

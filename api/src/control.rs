@@ -3,7 +3,7 @@
 //! Called by `dispatch`. A start is a sequence of its own task, so that a client that goes away in
 //! the middle leaves a recording or none, never half of one:
 //!
-//! 0. The call is described by capture, for what the record keeps of it.
+//! 0. There may be too much to do, or to wait for: refused. The call is described by capture, for what the record keeps of it.
 //! 1. `store.begin`: a durable record and its take. Crash after: recovery finds an empty take and
 //!    marks it absent.
 //! 2. The command to capture. Refused: `store.abort`. No answer in time: the client is told so,
@@ -37,6 +37,10 @@ const IDEMPOTENCY_TOKEN: &str = "i-twilio-idempotency-token";
 pub(crate) const MAX_TOKEN: usize = 128;
 
 pub(crate) const KNOWN_TO_UPDATE: &[Known] = &[("Status", Use::Read), ("PauseBehavior", Use::Read)];
+
+/// Recordings that are being begun at once: each holds a thread of tokio's 512 that block until the
+/// disk has its names, and on a disk that stands still the other half is left to who reads.
+pub(crate) const BEGINS: usize = 256;
 
 /// What a start came to.
 struct Started {
@@ -176,8 +180,19 @@ async fn carry_out(
         Some(token) => Some(app.turns.take(token).await),
         None => None,
     };
+    if let Some(cause) = app.load.verdict().refuses_recordings() {
+        return Err(Fault::overloaded("recordings", cause));
+    }
     new.parties = parties(&app, &open).await?;
-    let record = match app.store(move |store| store.begin(new)).await? {
+    let begun = {
+        let _room = app.begins.try_acquire().map_err(|_| {
+            Fault::unavailable(format_args!(
+                "{BEGINS} recordings wait for the disk to be begun"
+            ))
+        })?;
+        app.store(move |store| store.begin(new)).await?
+    };
+    let record = match begun {
         Begun::New(record) => record,
         Begun::Repeated(record) => return Ok(repeated(&app, record).await),
     };

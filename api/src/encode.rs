@@ -5,7 +5,8 @@
 //! the same one at the same time share one encoding. `recordings` calls [`Encoder::forget`].
 //!
 //! Threads run at the lowest priority ([`NICENESS`]), so that capture keeps its packets while every
-//! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. One
+//! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. Where
+//! capture or disk have too much to do, encoders wait, and then nothing is begun: [`FetchError::Overloaded`]. One
 //! lock guards queue, running encodings and the folder's index; no thread reads or writes sound
 //! while it holds it.
 
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use reeld_model::RecordingSid;
+use reeld_model::{Cause, Load, RecordingSid};
 use reeld_store::StoreError;
 
 use folder::Folder;
@@ -50,6 +51,9 @@ pub(crate) enum FetchError {
     /// As many wait for an encoder as may.
     #[error("{0} recordings wait for an encoder (encode.queue)")]
     Full(usize),
+    /// Capture or disk have too much to do.
+    #[error("{0}")]
+    Overloaded(Cause),
     /// The recording's audio cannot be opened, or the disk lacks room.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,6 +92,7 @@ struct Shared {
     inner: Mutex<Inner>,
     /// Signalled when a job is queued, and at the end.
     work: Condvar,
+    load: Load,
 }
 
 /// The pool and its cache. Dropping it ends the threads, in the middle of a recording too.
@@ -106,12 +111,13 @@ impl Shared {
 
 impl Encoder {
     /// Starts `workers` threads over the folder `dir`, which keeps up to `cache_bytes`; what an
-    /// earlier run left in it half made is removed.
+    /// earlier run left in it half made is removed. Encoding waits and is refused as `load` says.
     pub(crate) fn new(
         workers: NonZeroUsize,
         queue: usize,
         cache_bytes: u64,
         dir: PathBuf,
+        load: Load,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner {
@@ -122,6 +128,7 @@ impl Encoder {
                 stopping: false,
             }),
             work: Condvar::new(),
+            load,
         });
         let threads = (0..workers.get())
             .map(|i| {
@@ -154,6 +161,9 @@ impl Encoder {
         }
         if let Some(file) = inner.folder.get(key, length)? {
             return Ok(Source::finished(file, length));
+        }
+        if let Some(cause) = self.shared.load.verdict().refuses_encodes() {
+            return Err(FetchError::Overloaded(cause));
         }
         // A job that an idle thread is about to take does not wait.
         if inner.queue.len() >= self.queue.saturating_add(inner.idle) {

@@ -4,7 +4,7 @@
 //! store's and the capture side's errors become a status and a code (twilio.md §2.4).
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use reeld_model::Refusal;
+use reeld_model::{Cause, Refusal};
 use reeld_store::StoreError;
 
 use crate::document::{Document, Field, Value};
@@ -180,6 +180,12 @@ impl Fault {
             format!("Service unavailable: {what}"),
         )
         .retry_later()
+    }
+
+    /// 503 for what there is to do already: `what` is not begun now, and what was measured is named.
+    pub(crate) fn overloaded(what: &str, cause: Cause) -> Self {
+        tracing::warn!(%cause, what, "refused for want of strength");
+        Self::unavailable(format_args!("no new {what}: {cause}"))
     }
 
     /// 500; the log has the rest.

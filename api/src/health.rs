@@ -4,18 +4,22 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use http::{Response, StatusCode, header};
 use reeld_callbacks::Figures;
-use reeld_model::Gauges;
+use reeld_model::{Gauges, Step, Verdict};
 use reeld_store::{EventFigures, Health};
 
 use crate::answer;
 use crate::app::App;
 use crate::face::Format;
 use crate::fault::Fault;
+
+/// How long the disk may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /healthz`: requests are answered.
 pub(crate) async fn alive() -> Response<Body> {
@@ -24,11 +28,16 @@ pub(crate) async fn alive() -> Response<Body> {
 
 /// `GET /readyz`: 200, or 503 with a line for each thing that is wanting.
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
-    let health = match app.store(|store| Ok(store.health())).await {
+    let health = match health(&app).await {
         Ok(health) => health,
         Err(fault) => return answer::fault(&fault, Format::Xml),
     };
-    let wanting = wanting(&app.control.gauges(), &health, &app.store.event_figures());
+    let wanting = wanting(
+        &app.control.gauges(),
+        &app.load.verdict(),
+        &health,
+        &app.store.event_figures(),
+    );
     if wanting.is_empty() {
         answer::text(StatusCode::OK, "ready\n".into())
     } else {
@@ -38,11 +47,12 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
 
 /// `GET /metrics`: Prometheus' text format.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
-    let health = match app.store(|store| Ok(store.health())).await {
+    let health = match health(&app).await {
         Ok(health) => health,
         Err(fault) => return answer::fault(&fault, Format::Xml),
     };
     let mut text = exposition(&app.control.gauges(), &health);
+    text.push_str(&load(&app.load.verdict()));
     text.push_str(&callbacks(
         &app.store.event_figures(),
         &app.callbacks,
@@ -56,6 +66,14 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
     response
 }
 
+/// How the store is. A disk that stands still may not say so: that is an answer too.
+async fn health(app: &App) -> Result<Health, Fault> {
+    let asked = app.store(|store| Ok(store.health()));
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .unwrap_or_else(|_| Err(Fault::unavailable("the data folder does not answer")))
+}
+
 /// A path beside the API with another method.
 pub(crate) async fn only_get() -> Response<Body> {
     let fault = Fault::method_not_allowed("GET, HEAD");
@@ -63,7 +81,7 @@ pub(crate) async fn only_get() -> Response<Body> {
 }
 
 /// Why no new recording can be taken, a line each.
-fn wanting(gauges: &Gauges, health: &Health, events: &EventFigures) -> String {
+fn wanting(gauges: &Gauges, load: &Verdict, health: &Health, events: &EventFigures) -> String {
     let mut wanting = String::new();
     let mut line = |is_so: bool, text: String| {
         if is_so {
@@ -78,6 +96,11 @@ fn wanting(gauges: &Gauges, health: &Health, events: &EventFigures) -> String {
             "{} of {} recordings are running (capture.max_recordings)",
             gauges.recordings, gauges.max_recordings
         ),
+    );
+    let refused = load.refuses_recordings();
+    line(
+        refused.is_some(),
+        refused.map_or_else(String::new, |cause| cause.to_string()),
     );
     line(
         gauges.free_port_pairs == 0,
@@ -157,6 +180,74 @@ fn callbacks(events: &EventFigures, sender: &Figures, now_ms: i64) -> String {
     );
     let tries: Vec<_> = sender.tries().collect();
     metric("tries_total", "counter", "Tries by result.", &tries);
+    text
+}
+
+/// What there is to do, as it is measured, and what follows.
+fn load(verdict: &Verdict) -> String {
+    let of = &verdict.readings;
+    let mut text = String::new();
+    let mut metric = |name: &str, help: &str, value: &dyn std::fmt::Display| {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# HELP reeld_{name} {help}\n# TYPE reeld_{name} gauge\nreeld_{name} {value}\n"
+        );
+    };
+    let step = Step::ALL.iter().position(|step| *step == verdict.step);
+    metric(
+        "overload_step",
+        "What is put off for want of strength: 1 encoders wait, 2 no new encodings, 3 no new recordings.",
+        &step.unwrap_or(0),
+    );
+    for (name, help, value) in [
+        (
+            "media_tick_lag_seconds",
+            "By how much media threads are behind, smoothed, the worst.",
+            of.tick_lag,
+        ),
+        (
+            "backlog_oldest_seconds",
+            "Age of the oldest sound that waits for the disk.",
+            of.oldest_block,
+        ),
+        (
+            "disk_sync_seconds",
+            "How long the disk takes over what it makes durable now.",
+            of.longest_sync,
+        ),
+    ] {
+        metric(name, help, &format_args!("{:.3}", value.as_secs_f64()));
+    }
+    for (name, help, value) in [
+        (
+            "backlog_bytes",
+            "Bytes of sound that wait for the disk.",
+            of.backlog_bytes,
+        ),
+        (
+            "backlog_bytes_max",
+            "Bytes of sound that may wait for the disk.",
+            of.backlog_most,
+        ),
+        (
+            "recordings_ending",
+            "Recordings that have ended and are not durable yet.",
+            of.ends,
+        ),
+        (
+            "memory_used_bytes",
+            "Bytes of memory in use: the process's where it has a limit, else the machine's.",
+            of.memory_used,
+        ),
+        (
+            "memory_bytes",
+            "Bytes of memory that there are.",
+            of.memory_most,
+        ),
+    ] {
+        metric(name, help, &value);
+    }
     text
 }
 
@@ -246,6 +337,8 @@ fn exposition(gauges: &Gauges, health: &Health) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reeld_model::{Cause, Readings};
+
     use super::*;
 
     #[test]
@@ -264,7 +357,19 @@ mod tests {
             most_recordings: 1,
             ..EventFigures::default()
         };
-        assert_eq!(wanting(&gauges, &health, &events), "");
+        let free = Verdict::default();
+        assert_eq!(wanting(&gauges, &free, &health, &events), "");
+        // What encoders wait for is no reason not to record.
+        let encoders = Verdict {
+            step: Step::NoEncodes,
+            cause: Some(Cause::Ends(9)),
+            ..free
+        };
+        assert_eq!(wanting(&gauges, &encoders, &health, &events), "");
+        let loaded = Verdict {
+            step: Step::NoRecordings,
+            ..encoders
+        };
         let full = Gauges {
             recordings: 2,
             free_port_pairs: 0,
@@ -280,17 +385,51 @@ mod tests {
             recordings: 1,
             ..events
         };
-        let text = wanting(&full, &empty, &waiting);
-        assert_eq!(text.lines().count(), 6);
+        let text = wanting(&full, &loaded, &empty, &waiting);
+        assert_eq!(text.lines().count(), 7);
         for word in [
             "stopping",
             "max_recordings",
+            "9 ended recordings",
             "media.ports",
             "min_free",
             "writes",
             "callbacks",
         ] {
             assert!(text.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn each_reading_is_shown() {
+        let readings = Readings {
+            tick_lag: Duration::from_millis(1),
+            backlog_bytes: 2,
+            backlog_most: 3,
+            oldest_block: Duration::from_secs(4),
+            longest_sync: Duration::from_millis(5_600),
+            ends: 7,
+            memory_used: 8,
+            memory_most: 9,
+            ..Readings::default()
+        };
+        let text = load(&Verdict {
+            step: Step::NoRecordings,
+            cause: None,
+            readings,
+        });
+        for line in [
+            "reeld_overload_step 3",
+            "reeld_media_tick_lag_seconds 0.001",
+            "reeld_backlog_bytes 2",
+            "reeld_backlog_bytes_max 3",
+            "reeld_backlog_oldest_seconds 4.000",
+            "reeld_disk_sync_seconds 5.600",
+            "reeld_recordings_ending 7",
+            "reeld_memory_used_bytes 8",
+            "reeld_memory_bytes 9",
+        ] {
+            assert!(text.lines().any(|is| is == line), "{line}: {text}");
         }
     }
 

@@ -130,19 +130,20 @@ impl Api {
             cache_bytes,
             cache_dir,
         } = settings.encode.clone();
+        let load = control.load();
         let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
-        let encoder =
-            Encoder::new(workers, queue, cache_bytes, cache_dir.clone()).map_err(|source| {
-                ApiError::Cache {
-                    dir: cache_dir,
-                    source,
-                }
+        let encoder = Encoder::new(workers, queue, cache_bytes, cache_dir.clone(), load.clone())
+            .map_err(|source| ApiError::Cache {
+                dir: cache_dir,
+                source,
             })?;
         Ok(Self {
             app: Arc::new(App {
                 settings,
                 store,
                 control,
+                load,
+                begins: Semaphore::new(control::BEGINS),
                 callbacks,
                 clock,
                 gate: Gate::new(),

@@ -201,6 +201,7 @@ async fn encoded_body(
         .await?;
     let source = fetched.map_err(|error| match error {
         FetchError::Full(_) => Fault::unavailable(error),
+        FetchError::Overloaded(cause) => Fault::overloaded("encodings", cause),
         FetchError::Codec(error) => {
             tracing::error!(%error, "a recording of a length that no file has");
             Fault::internal()

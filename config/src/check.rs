@@ -17,8 +17,8 @@ use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::settings::{
-    AccountFile, Api, Callbacks, Capture, Config, Dtmf, Encode, Log, LogFormat, Media, MediaAuth,
-    MediaKind, Rate, Record, Store,
+    AccountFile, Api, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Log, LogFormat,
+    Media, MediaAuth, MediaKind, Rate, Record, Store,
 };
 use crate::value::{self, Reason};
 
@@ -201,6 +201,9 @@ impl Reader<'_> {
         Capture {
             max_recordings: self.get("capture", "max_recordings", |v| {
                 value::count(v, 1..=100_000)
+            }),
+            backlog_bytes: self.get("capture", "backlog_bytes", |v| {
+                value::optional_size(v, BACKLOG_BYTES)
             }),
             max_length: long("max_length"),
             first_packet: long("first_packet"),

@@ -138,8 +138,10 @@ keys! {
     "media" . "receive_buffer": Text = r#""208KiB""#, "size, 4KiB to 64MiB",
         "The kernel's buffer of each RTP socket; net.core.rmem_max caps it. 208KiB holds 5 s of G.711.";
 
-    "capture" . "max_recordings": Integer = "1000", "recordings, 1 to 100000",
-        "Recordings that may run at once; more are refused with 503.";
+    "capture" . "max_recordings": Integer = "3000", "recordings, 1 to 100000",
+        "Recordings that may run at once, whatever the machine could do; more are refused with 503. The default is what media.ports' default has pairs for, two a call. On a machine that can do less, measured lag, backlog and memory refuse new ones before.";
+    "capture" . "backlog_bytes": Text = r#""""#, "size, 16MiB to 1TiB, or empty",
+        "Memory for sound that waits for a disk which is slow or stands still; a call of two tracks at 8 kHz takes 32,000 bytes a second. What does not fit is silence of the same length, counted. At half of it new recordings are refused with 503. Empty is an eighth of the memory that there is, to the machine or to its control group.";
     "capture" . "max_length": Text = r#""12h""#, "duration, 1s to 7days",
         "The longest recording; it ends there in order.";
     "capture" . "first_packet": Text = r#""60s""#, "duration, 1s to 7days",

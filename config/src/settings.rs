@@ -91,6 +91,8 @@ pub struct Media {
 pub struct Capture {
     /// Recordings at once.
     pub max_recordings: usize,
+    /// Bytes of sound that may wait for the disk; see [`Capture::backlog_on`].
+    pub backlog_bytes: Option<u64>,
     /// The longest recording.
     pub max_length: Duration,
     /// How long a call waits for its first packet.
@@ -109,6 +111,20 @@ pub struct Capture {
     pub rate: Rate,
     /// Media threads, at least 1.
     pub threads: usize,
+}
+
+/// What `capture.backlog_bytes` may be.
+pub(crate) const BACKLOG_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 40;
+
+impl Capture {
+    /// The bytes of sound that may wait for the disk on a machine with so many bytes of `memory`. An
+    /// eighth of it by default: 8 s of 500 calls of two tracks on 1 GiB, 40 s of 2,500 on 24 GiB, and
+    /// what else the daemon needs is left.
+    #[must_use]
+    pub fn backlog_on(&self, memory: u64) -> u64 {
+        let eighth = (memory / 8).clamp(*BACKLOG_BYTES.start(), *BACKLOG_BYTES.end());
+        self.backlog_bytes.unwrap_or(eighth)
+    }
 }
 
 /// `capture.dtmf`.

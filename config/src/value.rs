@@ -134,6 +134,17 @@ pub(crate) fn size(value: &Value, bounds: RangeInclusive<u64>) -> Result<u64, Re
     )))
 }
 
+/// A size within bounds, or an empty text for none.
+pub(crate) fn optional_size(
+    value: &Value,
+    bounds: RangeInclusive<u64>,
+) -> Result<Option<u64>, Reason> {
+    if matches!(value, Value::Text(text) if text.is_empty()) {
+        return Ok(None);
+    }
+    size(value, bounds).map(Some)
+}
+
 pub(crate) fn socket(value: &Value) -> Result<SocketAddr, Reason> {
     let text = text(value, r#"an address with a port such as "127.0.0.1:8080""#)?;
     text.parse().map_err(|_| {

@@ -141,6 +141,21 @@ fn every_form_of_a_value_can_come_from_a_variable() {
 }
 
 #[test]
+fn the_backlog_is_as_set_or_an_eighth_of_the_memory() {
+    let of = |text: &str| {
+        let pairs = [("REELD_CAPTURE__BACKLOG_BYTES", text)];
+        let loaded = load(None, variables(&pairs), &Flags::default());
+        loaded.unwrap().config.capture
+    };
+    assert_eq!(of("").backlog_on(24 << 30), 3 << 30);
+    assert_eq!(of("").backlog_on(1 << 20), 16 << 20);
+    assert_eq!(of("100MiB").backlog_on(1 << 30), 100 << 20);
+    let (_, key, _, reason) = problem("[capture]\nbacklog_bytes = '1MiB'");
+    assert_eq!(key, "capture.backlog_bytes");
+    assert!(reason.contains("16.0 MiB"), "{reason}");
+}
+
+#[test]
 fn unknown_keys_name_the_nearest() {
     let (line, key, kind, reason) = problem("[capture]\nmax_length = '1h'\nmax_recodings = 3\n");
     assert_eq!(

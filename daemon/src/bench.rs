@@ -4,13 +4,14 @@
 //! [`crate::customer`], a daemon of its own: a child process of the same binary, of which only what
 //! it shows to the outside is used (HTTP, RTP, `/proc`). Each figure stands beside a baseline of the
 //! same run. Each load is bounded and stops by itself, or at SIGINT and SIGTERM; its folder and its
-//! child go with it. `end` alone runs the daemon in its own process, since it records an hour in a
-//! second.
+//! child go with it. `end` and `stall` run the daemon in their own process: the one records an hour in a
+//! second, the other makes the disk stand still.
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
+//! - `stall`: a disk that stands still under calls at once, held exact;
 //! - `call`, `hands`: one call of them, and several requests at once;
-//! - `house`, `receiver`, `tape`: `end`'s daemon, who gets its callbacks, and a recording out of virtual
+//! - `house`, `receiver`, `tape`: `end`'s and `stall`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
 //! - `descriptors`: their limit, raised; `percentile`: of sorted times;
 //! - `daemon`: the child process;
@@ -31,6 +32,7 @@ mod interrupt;
 mod percentile;
 mod receiver;
 mod report;
+mod stall;
 mod tape;
 mod usage;
 
@@ -48,6 +50,8 @@ pub enum Bench {
     Capture(capture::Capture),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
+    /// Makes the disk stand still under calls that are recorded, and holds every file to what was said
+    Stall(stall::Stall),
 }
 
 impl Bench {
@@ -60,6 +64,7 @@ impl Bench {
         match self {
             Self::Capture(capture) => capture.run()?,
             Self::End(end) => end.run()?,
+            Self::Stall(stall) => stall.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

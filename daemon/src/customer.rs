@@ -19,6 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks; a measured wait is too long by up to this.
 const STEP: Duration = Duration::from_millis(1);
 
+/// An answer, whatever it is.
+#[derive(Debug)]
+pub struct Said {
+    /// Its status.
+    pub status: u16,
+    /// Seconds after which to come again, if it says so.
+    pub retry_after: Option<u64>,
+    /// Its body.
+    pub text: String,
+}
+
 /// A customer of a daemon on loopback.
 #[derive(Debug)]
 pub struct Customer {
@@ -110,6 +121,25 @@ impl Customer {
     pub fn head(&self, path: &str) -> anyhow::Result<()> {
         expect(self.client.head(self.url(path)).send()?, 200)?;
         Ok(())
+    }
+
+    /// POSTs a form, or GETs where there is none; any answer will do.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn ask(&self, path: &str, form: Option<&[(&str, &str)]>) -> anyhow::Result<Said> {
+        let request = match form {
+            Some(form) => self.client.post(self.url(path)).form(form),
+            None => self.client.get(self.url(path)),
+        };
+        let token = self.token.expose_secret();
+        let answer = request.basic_auth(self.account, Some(token)).send()?;
+        let retry_after = answer.headers().get("retry-after");
+        Ok(Said {
+            status: answer.status().as_u16(),
+            retry_after: retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok()),
+            text: answer.text()?,
+        })
     }
 
     fn url(&self, path: &str) -> String {

@@ -24,8 +24,9 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::caller::{self, Plan, Sockets, Sound, Stream};
+use crate::credentials;
 use crate::customer::{self, Customer};
-use crate::{credentials, telemetry};
+use crate::telemetry::{self, Logging};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -161,6 +162,7 @@ struct Daemon {
     data_dir: PathBuf,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<anyhow::Result<()>>,
+    _logging: Logging,
 }
 
 impl Daemon {
@@ -173,7 +175,7 @@ impl Daemon {
             ..Config::default()
         };
         config.api.listen = listen;
-        telemetry::start(&Log {
+        let logging = telemetry::start(&Log {
             level: "warn".to_owned(),
             format: LogFormat::Human,
         })?;
@@ -190,6 +192,7 @@ impl Daemon {
             data_dir: data_dir.to_owned(),
             stop,
             thread,
+            _logging: logging,
         };
         match customer::wait_ready(listen, || !daemon.thread.is_finished()) {
             Ok(()) => Ok(daemon),

@@ -10,6 +10,8 @@ pub mod credentials;
 pub mod customer;
 pub mod demo;
 pub mod import;
+mod load;
+mod memory;
 pub mod notify;
 pub mod owner;
 mod purge;

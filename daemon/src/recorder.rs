@@ -1,13 +1,18 @@
 //! The recorder: the one bridge from capture's outputs to the store's takes.
 //!
-//! Called by `run`, which gives its sinks to `ingest`; calls `store`. Media threads put outputs into
-//! bounded queues and never wait; writer threads append them to takes; finishers make media and
+//! Called by `run`, which gives its sinks to `ingest`, and by `load`, which asks how long the disk
+//! takes; calls `store`. Media threads put outputs into bounded queues and never wait; writer threads append them to takes; finishers make media and
 //! record durable, since that waits for the disk; a syncer bounds what a power loss costs.
 //!
 //! ```text
 //! media thread ─ sink ─▶ writer (by recording, so in order) ─▶ take
 //!                          └─ Ended ─▶ finisher ─▶ media, catalog
 //! ```
+//!
+//! Where the disk stands still, so do these threads, and sound waits in memory as far as
+//! `capture.backlog_bytes` lets it (`ingest::backlog`); when the disk goes on, it is written in order.
+//! The pools are for one disk, the data folder's
+//! (docs/design/decisions/0020-blocks-go-through-the-page-cache.md).
 //!
 //! A recording whose take cannot be written any more is stopped with what it has, and says so in
 //! its record. One that cannot be finished stays in the spool and is finished at the next start.
@@ -28,7 +33,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reeld_capture::Output;
+use reeld_ingest::{Outside, Queued};
 use reeld_model::Control;
 use reeld_store::{End, Store, Take};
 
@@ -36,18 +41,24 @@ use crate::clock;
 
 pub(crate) use open::OpenTake;
 
-/// Threads that append to takes. Appending is copying into the page cache, so one a core of a small
-/// machine is plenty.
+/// Threads that append to takes. Appending is copying into the page cache and a checksum, so one a
+/// core of a small machine is plenty.
 const WRITERS: usize = 2;
 
 /// Threads that finish recordings: they wait for the disk, and several at once share its flushes.
 const FINISHERS: usize = 8;
 
-/// Outputs that wait for one writer: a block of 12 to 24 KB each, so at most 100 MB.
+/// Outputs that wait for one writer. What they hold is bounded in bytes, by `capture.backlog_bytes`;
+/// this bounds what has no sound, and what is beyond it waits with its media thread.
 const QUEUE: usize = 4_096;
 
-/// Recordings that wait to be finished, beyond those that the finishers hold.
-const ENDED_QUEUE: usize = 1_024;
+/// Recordings that wait to be finished, beyond those that the finishers hold: as many as end when a
+/// trunk of thousands of calls goes down. An open file and 5 KB each. Full, a writer waits for it.
+const ENDED_QUEUE: usize = 4_096;
+
+/// Recordings that wait to be finished without anybody's waiting for it: half of what there is room
+/// for.
+const MOST_ENDS: u64 = ENDED_QUEUE as u64 / 2;
 
 /// How long one step of a thread may take before the watchdog is not fed any more.
 const STUCK: Duration = Duration::from_secs(30);
@@ -55,7 +66,7 @@ const STUCK: Duration = Duration::from_secs(30);
 /// The recorder's threads.
 pub struct Recorder {
     shared: Arc<Shared>,
-    queues: Vec<SyncSender<Output>>,
+    queues: Vec<SyncSender<Queued>>,
     threads: Vec<JoinHandle<()>>,
     syncer: JoinHandle<()>,
 }
@@ -70,6 +81,12 @@ struct Shared {
     stopping: AtomicBool,
     /// When each thread began the step that it is in; 0 while it waits for work.
     busy_since: Vec<AtomicU64>,
+    /// Since when what each writer is at has waited; 0 while it waits for work.
+    oldest: Vec<AtomicU64>,
+    /// Since when takes are being synced; 0 while they are not.
+    syncing_since: AtomicU64,
+    /// Recordings that have ended and are not finished.
+    ends: AtomicU64,
 }
 
 impl Recorder {
@@ -86,13 +103,16 @@ impl Recorder {
             dirty: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             busy_since: (0..steps).map(|_| AtomicU64::new(0)).collect(),
+            oldest: (0..WRITERS).map(|_| AtomicU64::new(0)).collect(),
+            syncing_since: AtomicU64::new(0),
+            ends: AtomicU64::new(0),
         });
         let mut threads = Vec::new();
         let mut queues = Vec::new();
         let (ended, to_finish) = sync_channel::<(Take, End)>(ENDED_QUEUE);
         let to_finish = Arc::new(Mutex::new(to_finish));
         for number in 0..WRITERS {
-            let (queue, outputs): (_, Receiver<Output>) = sync_channel(QUEUE);
+            let (queue, outputs): (_, Receiver<Queued>) = sync_channel(QUEUE);
             queues.push(queue);
             let (shared, ended) = (Arc::clone(&shared), ended.clone());
             threads.push(spawn(&format!("reeld-write-{number}"), move || {
@@ -137,10 +157,25 @@ impl Recorder {
             shared
                 .busy_since
                 .iter()
-                .all(|since| match since.load(Ordering::Relaxed) {
-                    0 => true,
-                    since => Duration::from_nanos(now.saturating_sub(since)) < STUCK,
-                })
+                .all(|since| age(since, now) < STUCK)
+        }
+    }
+
+    /// A probe for what waits for the disk; what it says of memory is nothing.
+    pub(crate) fn waits(&self) -> impl Fn() -> Outside + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let now = clock::monotonic_ns();
+            let oldest = shared.oldest.iter().map(|since| age(since, now));
+            let syncs = shared.busy_since[WRITERS..].iter();
+            let syncs = syncs.chain([&shared.syncing_since]);
+            Outside {
+                oldest_block: oldest.max().unwrap_or_default(),
+                longest_sync: syncs.map(|since| age(since, now)).max().unwrap_or_default(),
+                ends: shared.ends.load(Ordering::Relaxed),
+                most_ends: MOST_ENDS,
+                ..Outside::default()
+            }
         }
     }
 
@@ -168,6 +203,14 @@ impl Shared {
         let result = work();
         self.busy_since[thread].store(0, Ordering::Relaxed);
         result
+    }
+}
+
+/// How long ago something began that is under way; no time where nothing is.
+fn age(since: &AtomicU64, now: u64) -> Duration {
+    match since.load(Ordering::Relaxed) {
+        0 => Duration::ZERO,
+        since => Duration::from_nanos(now.saturating_sub(since)),
     }
 }
 

@@ -6,7 +6,7 @@
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
-//! 4. recorder, then media threads, then API, local socket, the sender of callbacks and the purge.
+//! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks and the purge.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it.
@@ -20,11 +20,13 @@ use reeld_api::Api;
 use reeld_config::Config;
 use reeld_ingest::Switchboard;
 use reeld_model::Control;
-use reeld_store::Store;
+use reeld_store::{Disk, Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::load::Watch;
+use crate::memory::Memory;
 use crate::recorder::Recorder;
 use crate::{clock, credentials, notify, purge, settings, socket};
 
@@ -36,13 +38,14 @@ const STUCK: Duration = Duration::from_secs(10);
 /// # Errors
 /// Something cannot be started. What had been started by then is ended in order.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    run_shown(config, shutdown, |_, _| {}).await
+    run_shown(config, Disk::default(), shutdown, |_, _| {}).await
 }
 
-/// As [`run`]; once calls are taken, `show` gets the store and the recorder, for a measurement that
+/// As [`run`], on `disk`; once calls are taken, `show` gets the store and the recorder, for a measurement that
 /// records what no call has sent. A sink that it takes must be gone before `shutdown` resolves.
 pub(crate) async fn run_shown(
     config: Config,
+    disk: Disk,
     shutdown: impl Future<Output = ()>,
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<()> {
@@ -50,8 +53,11 @@ pub(crate) async fn run_shown(
     let store = blocking({
         let (config, data_dir) = (config.clone(), data_dir.clone());
         move || {
-            let store = Store::open(settings::store(&config, &data_dir))
-                .with_context(|| data_dir.display().to_string())?;
+            let settings = StoreConfig {
+                disk,
+                ..settings::store(&config, &data_dir)
+            };
+            let store = Store::open(settings).with_context(|| data_dir.display().to_string())?;
             credentials::settle(&store, &config, &data_dir)?;
             anyhow::Ok(store)
         }
@@ -68,15 +74,23 @@ pub(crate) async fn run_shown(
     .await?;
 
     let recorder = Recorder::start(store.clone(), config.capture.fsync)?;
-    let switchboard = match Switchboard::start(settings::ingest(&config), |_| recorder.sink()) {
-        Ok(switchboard) => switchboard,
+    let memory = Memory::here();
+    let capture = settings::ingest(&config, memory.most());
+    let started = Switchboard::start(capture, |_| recorder.sink())
+        .map_err(anyhow::Error::from)
+        .and_then(|switchboard| {
+            let watch = Watch::start(switchboard.clone(), memory, recorder.waits())?;
+            Ok((switchboard, watch))
+        });
+    let (switchboard, watch) = match started {
+        Ok(started) => started,
         Err(error) => {
             blocking(move || {
                 recorder.shutdown();
                 Ok(())
             })
             .await?;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let control: Arc<dyn Control> = Arc::new(switchboard.clone());
@@ -95,6 +109,8 @@ pub(crate) async fn run_shown(
     .await;
 
     let ended = blocking(move || {
+        // It holds the capture side too.
+        drop(watch);
         switchboard.shutdown();
         // The recorder ends when the last sink is gone, and the media threads held them.
         drop(switchboard);

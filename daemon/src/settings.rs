@@ -22,12 +22,13 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
         min_free_bytes: config.store.min_free_on(disk_size(data_dir)),
         catalog_cache_bytes: config.store.cache,
         deleted_metadata: config.store.deleted_metadata,
+        disk: Default::default(),
     }
 }
 
-/// The capture side's settings.
+/// The capture side's settings, on a machine with so many bytes of memory for it.
 #[must_use]
-pub fn ingest(config: &Config) -> reeld_ingest::Settings {
+pub fn ingest(config: &Config, memory: u64) -> reeld_ingest::Settings {
     let Config { media, capture, .. } = config;
     reeld_ingest::Settings {
         address: media.address,
@@ -37,6 +38,7 @@ pub fn ingest(config: &Config) -> reeld_ingest::Settings {
         allow: media.allow.clone(),
         threads: capture.threads,
         max_recordings: capture.max_recordings,
+        backlog_bytes: capture.backlog_on(memory),
         reorder_window: capture.reorder_window,
         first_packet: capture.first_packet,
         inactivity: capture.inactivity,

@@ -22,6 +22,8 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
+mod backlog;
 mod batch;
 mod clock;
 mod descriptors;
@@ -43,8 +45,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use reeld_capture::{Dtmf, Output, Rate};
+use reeld_capture::{Dtmf, Rate};
 
+pub use admission::Outside;
+pub use backlog::Queued;
 pub use clock::monotonic;
 pub use switchboard::Switchboard;
 
@@ -72,6 +76,9 @@ pub struct Settings {
     pub threads: usize,
     /// Recordings that may run at once, over all threads: `capture.max_recordings`.
     pub max_recordings: usize,
+    /// Bytes of sound that may lie between media threads and disk, over all threads:
+    /// `capture.backlog_bytes`.
+    pub backlog_bytes: u64,
     /// `capture.reorder_window`.
     pub reorder_window: Duration,
     /// `capture.first_packet`.
@@ -95,7 +102,7 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// Gives the output back when there is no room now. The thread keeps it (bounded) and tries
     /// again on the next tick.
-    fn push(&mut self, output: Output) -> Result<(), Output>;
+    fn push(&mut self, queued: Queued) -> Result<(), Queued>;
 }
 
 /// Why the capture side did not start.

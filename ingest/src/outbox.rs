@@ -5,9 +5,10 @@
 //! Invariants:
 //! - outputs of one recording leave in the order in which they came;
 //! - `Started` and `Ended` are never dropped;
-//! - audio that waits takes [`ROOM`] bytes at most. What does not fit becomes silence of the same
-//!   length, so that the file keeps its timeline; it is counted and logged as an overrun. Silence
-//!   behind silence is one entry, so a sink that stands still for an hour costs nothing more.
+//! - sound on its way to the disk, here and behind the sink, takes `capture.backlog_bytes` at most
+//!   (`backlog`). What does not fit becomes silence of the same length, so that the file keeps its
+//!   timeline; it is counted and logged as an overrun. Silence behind silence is one entry, so a sink
+//!   that stands still for an hour costs nothing more.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,12 +18,9 @@ use reeld_capture::Output;
 use reeld_model::{Channels, Mono, RecordingSid};
 
 use crate::Sink;
+use crate::backlog::Queued;
 use crate::clock::monotonic;
 use crate::shared::Shared;
-
-/// Bytes of audio that wait at most, a thread: 4 s of 1,000 mono recordings, longer than a disk is
-/// busy with a flush.
-const ROOM: usize = 64 << 20;
 
 /// How often an overrun is logged while it lasts.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -35,12 +33,9 @@ const LAST_RETRY: Duration = Duration::from_millis(2);
 pub(crate) struct Outbox {
     sink: Box<dyn Sink>,
     /// What waits, by recording; no queue is empty.
-    waiting: HashMap<RecordingSid, VecDeque<Output>>,
+    waiting: HashMap<RecordingSid, VecDeque<Queued>>,
     /// The recordings of `waiting`, the next one first.
     turns: VecDeque<RecordingSid>,
-    /// Bytes of audio in `waiting`.
-    bytes: usize,
-    room: usize,
     shared: Arc<Shared>,
     overrun: Overrun,
 }
@@ -59,8 +54,6 @@ impl Outbox {
             sink,
             waiting: HashMap::new(),
             turns: VecDeque::new(),
-            bytes: 0,
-            room: ROOM,
             shared,
             overrun: Overrun::default(),
         }
@@ -68,10 +61,11 @@ impl Outbox {
 
     /// Gives `output` to the sink, or keeps it. `channels` are its recording's.
     pub(crate) fn push(&mut self, output: Output, channels: Channels) {
+        let queued = self.fit(output, channels);
         if !self.turns.is_empty() {
-            self.hold(output, channels);
-        } else if let Err(output) = self.sink.push(output) {
-            self.hold(output, channels);
+            self.hold(queued);
+        } else if let Err(queued) = self.sink.push(queued) {
+            self.hold(queued);
         }
     }
 
@@ -81,14 +75,12 @@ impl Outbox {
             let Some(queue) = self.waiting.get_mut(&recording) else {
                 continue;
             };
-            if let Some(output) = queue.pop_front() {
-                let bytes = audio_bytes(&output);
-                if let Err(output) = self.sink.push(output) {
-                    queue.push_front(output);
-                    self.turns.push_front(recording);
-                    return;
-                }
-                self.bytes -= bytes;
+            if let Some(queued) = queue.pop_front()
+                && let Err(queued) = self.sink.push(queued)
+            {
+                queue.push_front(queued);
+                self.turns.push_front(recording);
+                return;
             }
             if queue.is_empty() {
                 self.waiting.remove(&recording);
@@ -119,57 +111,29 @@ impl Outbox {
         }
     }
 
-    fn hold(&mut self, output: Output, channels: Channels) {
-        let recording = output.recording();
-        let output = self.fit(output, channels);
-        self.bytes += audio_bytes(&output);
+    fn hold(&mut self, queued: Queued) {
+        let recording = queued.output().recording();
         let queue = self.waiting.entry(recording).or_insert_with(|| {
             self.turns.push_back(recording);
             VecDeque::new()
         });
-        match (queue.back_mut(), output) {
-            (
-                Some(Output::Silence {
-                    frames,
-                    keep_frames,
-                    ..
-                }),
-                Output::Silence {
-                    frames: more,
-                    keep_frames: keep,
-                    ..
-                },
-            ) => {
-                *frames = frames.saturating_add(more);
-                *keep_frames = keep;
-            }
-            (_, output) => queue.push_back(output),
+        let is_longer = queue
+            .back_mut()
+            .is_some_and(|last| last.lengthen(queued.output()));
+        if !is_longer {
+            queue.push_back(queued);
         }
     }
 
-    /// Audio that has no room becomes silence.
-    fn fit(&mut self, output: Output, channels: Channels) -> Output {
-        let bytes = audio_bytes(&output);
-        let Output::Audio {
-            recording,
-            keep_frames,
-            ..
-        } = output
-        else {
-            return output;
-        };
-        if self.bytes + bytes <= self.room {
-            return output;
+    /// Sound that has no room becomes silence.
+    fn fit(&mut self, output: Output, channels: Channels) -> Queued {
+        let (queued, silenced) = self.shared.backlog.admit(output, channels);
+        if silenced > 0 {
+            self.overrun.frames += silenced;
+            self.shared.count_overrun(silenced);
+            self.complain();
         }
-        let frames = (bytes / size_of::<i16>() / usize::from(channels.count())) as u64;
-        self.overrun.frames += frames;
-        self.shared.count_overrun(frames);
-        self.complain();
-        Output::Silence {
-            recording,
-            frames,
-            keep_frames,
-        }
+        queued
     }
 
     fn complain(&mut self) {
@@ -191,13 +155,6 @@ impl Outbox {
                 told: Some(now),
             };
         }
-    }
-}
-
-fn audio_bytes(output: &Output) -> usize {
-    match output {
-        Output::Audio { samples, .. } => samples.len() * size_of::<i16>(),
-        Output::Started { .. } | Output::Silence { .. } | Output::Ended { .. } => 0,
     }
 }
 

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use reeld_model::{Command, Control, Gauges, Refusal, Request};
+use reeld_model::{Command, Control, Gauges, Load, Refusal, Request};
 use socket2::Socket;
 
+use crate::admission::Outside;
+use crate::backlog::Backlog;
 use crate::clock::monotonic;
 use crate::descriptors;
 use crate::inlet::{Inlet, media_socket};
@@ -89,7 +91,9 @@ impl Switchboard {
             advertise,
         };
         let quota = Quota::new(settings.max_recordings);
-        let shared = Arc::new(Shared::new(binding, quota, call_settings, threads));
+        let backlog = Backlog::new(settings.backlog_bytes);
+        let shared = Shared::new(binding, quota, backlog, call_settings, threads);
+        let shared = Arc::new(shared);
         let mut queues = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
         for index in 0..threads {
@@ -135,6 +139,12 @@ impl Switchboard {
         }
     }
 
+    /// Judges what there is to do by what is measured here and `outside`; [`Control::load`] shows it
+    /// from then on. To be called a few times a second.
+    pub fn weigh(&self, outside: Outside) {
+        self.inner.shared.weigh(outside);
+    }
+
     /// Whether every media thread has ticked within `within`: what a watchdog asks. A thread that
     /// panicked is not alive.
     #[must_use]
@@ -171,6 +181,10 @@ impl Control for Switchboard {
 
     fn gauges(&self) -> Gauges {
         self.inner.shared.gauges()
+    }
+
+    fn load(&self) -> Load {
+        self.inner.shared.load.clone()
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::Value;
 
 use crate::{
-    AccountSid, CallSid, Channels, EndedBy, LiveStatus, PauseBehavior, RecordingSid,
+    AccountSid, CallSid, Channels, EndedBy, LiveStatus, Load, PauseBehavior, RecordingSid,
     StartRecording, Track, TrackSelection, TrackStats,
 };
 
@@ -22,6 +22,10 @@ pub trait Control: Send + Sync + 'static {
 
     /// How full the capture side is.
     fn gauges(&self) -> Gauges;
+
+    /// What is put off and refused for what there is to do. Who starts a recording asks it before
+    /// anything of the recording is begun; what was begun is not refused for it any more.
+    fn load(&self) -> Load;
 }
 
 /// A command and whom to tell of it.

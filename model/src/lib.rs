@@ -7,6 +7,7 @@
 //! No I/O, no async, no clock: time and randomness arrive as arguments.
 
 pub mod control;
+pub mod load;
 pub mod quality;
 pub mod recording;
 pub mod sid;
@@ -18,6 +19,7 @@ pub use control::{
     Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
+pub use load::{Cause, Load, Readings, Step, Verdict};
 pub use quality::{ConcealedRange, TrackQuality};
 pub use recording::{
     Beep, EndedBy, LiveStatus, PauseBehavior, Rules, StartRecording, Summary, Trim,

@@ -30,6 +30,7 @@ pub(crate) fn config(dir: &Path, media: MediaKind) -> StoreConfig {
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: KEPT,
+        disk: Default::default(),
     }
 }
 

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::StoreError;
+use crate::disk::Disk;
 use crate::group::Group;
 
 /// A value as the engine's cache holds it: cheap to clone, derefs to bytes.
@@ -36,10 +37,11 @@ pub(crate) struct Kv {
     path: PathBuf,
     group: Group,
     well: AtomicBool,
+    disk: Disk,
 }
 
 impl Kv {
-    pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path, cache_bytes: u64, disk: Disk) -> Result<Self, StoreError> {
         let config = sled::Config::new()
             .path(folder)
             .cache_capacity(cache_bytes)
@@ -63,6 +65,7 @@ impl Kv {
             path,
             group: Group::default(),
             well: AtomicBool::new(true),
+            disk,
         })
     }
 
@@ -78,6 +81,7 @@ impl Kv {
     /// Makes all that was applied before this call durable.
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
         let result = self.group.wait(|| {
+            self.disk.pass();
             self.db.flush().map_err(of_sled)?;
             self.file
                 .sync_data()

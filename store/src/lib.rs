@@ -18,6 +18,7 @@
 mod accounts;
 mod api_keys;
 mod catalog;
+mod disk;
 mod error;
 mod events;
 mod folder;
@@ -47,6 +48,7 @@ mod harness;
 
 pub use accounts::Account;
 pub use api_keys::ApiKey;
+pub use disk::{Disk, Stall};
 pub use error::StoreError;
 pub use events::{
     Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,

@@ -133,7 +133,9 @@ impl Store {
     pub fn take(&self, sid: RecordingSid) -> Result<Take, StoreError> {
         let (owner, waiting) = self.inner.live.accept(sid)?;
         let path = self.inner.spool.take_path(sid);
-        Ok(Take::new(owner, waiting, path, self.inner.reserve.clone()))
+        let inner = &*self.inner;
+        let (reserve, disk) = (inner.reserve.clone(), inner.config.disk.clone());
+        Ok(Take::new(owner, waiting, path, reserve, disk))
     }
 
     /// Ends a recording: its media and its record are durable when this returns. A take that
@@ -214,6 +216,7 @@ fn bounded(mut quality: TrackQuality) -> TrackQuality {
 impl Inner {
     /// Finish, step 1; where the disk is full, once more with the reserve.
     fn seal(&self, take: &mut Take, stored: &Stored) -> Result<(), StoreError> {
+        self.config.disk.pass();
         match seal::seal(&mut take.file, &take.path, stored) {
             Err(error) if error.is_full() && self.reserve.release() => {
                 seal::seal(&mut take.file, &take.path, stored)

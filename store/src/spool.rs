@@ -17,6 +17,7 @@ use reeld_codec::wav;
 use reeld_model::{Channels, RecordingSid};
 
 use crate::StoreError;
+use crate::disk::Disk;
 use crate::folder;
 use crate::group::Group;
 use crate::stored::Stored;
@@ -24,6 +25,7 @@ use crate::stored::Stored;
 pub(crate) struct Spool {
     folder: PathBuf,
     names: Group,
+    disk: Disk,
 }
 
 /// What the spool has of a recording.
@@ -43,13 +45,18 @@ pub(crate) fn header(channels: Channels, rate_hz: u32, data_bytes: u64) -> [u8; 
 pub(crate) const UNKNOWN_BYTES: u64 = u32::MAX as u64;
 
 impl Spool {
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(data_dir: &Path, disk: Disk) -> Result<Self, StoreError> {
         let folder = data_dir.join("spool");
         folder::make_folder(&folder)?;
         Ok(Self {
             folder,
             names: Group::default(),
+            disk,
         })
+    }
+
+    pub(crate) const fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -68,6 +75,7 @@ impl Spool {
     pub(crate) fn create(&self, stored: &Stored) -> Result<File, StoreError> {
         let sid = stored.record.sid;
         let path = self.take_path(sid);
+        self.disk.pass();
         let take = folder::create_new(&path).map_err(|e| {
             if e.kind() == io::ErrorKind::AlreadyExists {
                 StoreError::SidTaken { sid }
@@ -92,7 +100,10 @@ impl Spool {
 
     /// Makes the names in the spool durable, those of many recordings at once.
     pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
-        self.names.wait(|| folder::sync_folder(&self.folder))
+        self.names.wait(|| {
+            self.disk.pass();
+            folder::sync_folder(&self.folder)
+        })
     }
 
     /// The record as it was begun; `None` where there is no start file or it is damaged.
@@ -110,6 +121,7 @@ impl Spool {
 
     /// Removes what is left of a recording: the take, then the start file.
     pub(crate) fn clear(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        self.disk.pass();
         folder::remove(&self.take_path(sid))?;
         folder::remove(&self.start_path(sid))?;
         Ok(())

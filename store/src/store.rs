@@ -16,6 +16,7 @@ use crate::StoreError;
 use crate::accounts::Accounts;
 use crate::api_keys::ApiKeys;
 use crate::catalog::{Catalog, SledCatalog};
+use crate::disk::Disk;
 use crate::folder::{self, Held, Room};
 use crate::kv::Kv;
 use crate::live::Live;
@@ -46,6 +47,8 @@ pub struct StoreConfig {
     pub catalog_cache_bytes: u64,
     /// How long a deleted recording's record is kept; zero keeps none.
     pub deleted_metadata: Duration,
+    /// What it lies on.
+    pub disk: Disk,
 }
 
 /// How the store is.
@@ -102,10 +105,14 @@ impl Parts {
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let data_dir = &config.data_dir;
         let held = Held::take(data_dir)?;
-        let spool = Arc::new(Spool::open(data_dir)?);
+        let spool = Arc::new(Spool::open(data_dir, config.disk.clone())?);
         let catalog_folder = data_dir.join("catalog");
         folder::make_folder(&catalog_folder)?;
-        let kv = Arc::new(Kv::open(&catalog_folder, config.catalog_cache_bytes)?);
+        let kv = Arc::new(Kv::open(
+            &catalog_folder,
+            config.catalog_cache_bytes,
+            config.disk.clone(),
+        )?);
         let media = open_media(config, &kv, &spool)?;
         let catalog = SledCatalog::open(kv)?;
         folder::sync_folder(data_dir)?;
@@ -204,6 +211,7 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn sync_takes(&self) -> Result<(), StoreError> {
+        self.inner.config.disk.pass();
         nix::unistd::syncfs(&self.inner.spool_folder)
             .map_err(|e| StoreError::io("sync", self.inner.spool.folder(), e.into()))
     }

@@ -19,6 +19,7 @@ use reeld_codec::wav;
 use reeld_model::{Channels, EndedBy, RecordingSid};
 
 use crate::StoreError;
+use crate::disk::Disk;
 use crate::error::is_full;
 use crate::live::{Owner, Waiting};
 use crate::reserve::Reserve;
@@ -37,6 +38,7 @@ pub struct Take {
     /// The record as it was begun.
     pub(crate) begun: Stored,
     reserve: Arc<Reserve>,
+    disk: Disk,
     frames: u64,
     keep_frames: u64,
     all: Hasher,
@@ -79,6 +81,7 @@ impl Take {
         Waiting { file, begun }: Waiting,
         path: PathBuf,
         reserve: Arc<Reserve>,
+        disk: Disk,
     ) -> Self {
         Self {
             owner,
@@ -86,6 +89,7 @@ impl Take {
             path,
             begun,
             reserve,
+            disk,
             frames: 0,
             keep_frames: 0,
             all: Hasher::new(),
@@ -136,6 +140,7 @@ impl Take {
             return refused("it has sound already");
         }
         let head = header(self.channels(), rate_hz, UNKNOWN_BYTES);
+        self.disk.pass();
         self.file
             .write_all_at(&head, 0)
             .map_err(|e| StoreError::io("write", &self.path, e))?;
@@ -247,6 +252,7 @@ impl Take {
     }
 
     fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
+        self.disk.pass();
         #[cfg(test)]
         if let Some(room) = self.room {
             let left = usize::try_from(room.saturating_sub(at)).unwrap();

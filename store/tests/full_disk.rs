@@ -86,6 +86,7 @@ fn child() {
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: std::time::Duration::ZERO,
+        disk: Default::default(),
     })
     .unwrap();
     store.recover(0).unwrap();

@@ -92,7 +92,11 @@ fn what_is_given_up_on_is_kept_and_sent_when_somebody_says_so() {
     }
     assert_eq!(receiver.callbacks().len(), 3, "one try each");
     assert!(start.elapsed() < Duration::from_secs(15));
-    assert!(daemon.log().contains("a callback is given up on"));
+    // A thread of its own writes the log.
+    wait_for("a line in the log", BOUND, || {
+        let is_said = daemon.log().contains("a callback is given up on");
+        is_said.then_some(())
+    });
 
     is_well.store(true, Ordering::Relaxed);
     let _ = daemon.callbacks("retry");

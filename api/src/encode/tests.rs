@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use reeld_model::{Readings, Step, Verdict};
 use tempfile::TempDir;
 
 use super::*;
@@ -21,7 +22,18 @@ fn key(n: u8) -> Key {
 }
 
 fn encoder(dir: &TempDir, queue: usize, cache_bytes: u64) -> Encoder {
-    Encoder::new(NonZeroUsize::MIN, queue, cache_bytes, dir.path().into()).unwrap()
+    loaded(dir, queue, cache_bytes, Load::default())
+}
+
+fn loaded(dir: &TempDir, queue: usize, cache_bytes: u64, load: Load) -> Encoder {
+    Encoder::new(
+        NonZeroUsize::MIN,
+        queue,
+        cache_bytes,
+        dir.path().into(),
+        load,
+    )
+    .unwrap()
 }
 
 fn wav_of(frames: u64) -> Wav {
@@ -113,6 +125,37 @@ async fn all_who_want_it_share_one_encoding_and_then_the_file() {
         files(&dir),
         [format!("{}-{}-1.mp3", key(1).sid, "01".repeat(8))]
     );
+}
+
+#[tokio::test]
+async fn encoders_wait_for_capture_and_what_is_begun_comes_to_its_end() {
+    let dir = TempDir::new().unwrap();
+    let load = Load::default();
+    let encoder = loaded(&dir, 4, 1 << 20, load.clone());
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
+    let verdict = |step| Verdict {
+        step,
+        cause: (step > Step::Free).then_some(Cause::Ends(1)),
+        readings: Readings::default(),
+    };
+    load.set(verdict(Step::EncodersWait));
+    let (wav, begun, leave) = held();
+    let source = encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
+    begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    leave.send(()).unwrap();
+    // Two looks of the encoder's, and it has not gone on.
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!encoder.shared.lock().running.is_empty());
+    load.set(verdict(Step::NoEncodes));
+    let cause = Cause::Ends(1);
+    let refused = encoder.fetch(key(2), 8_000, FRAMES, || unreachable!("it is refused"));
+    assert!(matches!(refused, Err(FetchError::Overloaded(is)) if is == cause));
+    // Who wants what is being made shares it all the same.
+    let shared = encoder.fetch(key(1), 8_000, FRAMES, || unreachable!("it is made"));
+    load.set(verdict(Step::Free));
+    let bytes = read_all(source, length).await.unwrap();
+    assert_eq!(read_all(shared.unwrap(), length).await.unwrap(), bytes);
+    settle(&encoder);
 }
 
 #[test]

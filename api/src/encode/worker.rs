@@ -5,8 +5,10 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use reeld_codec::wav;
+use reeld_model::Step;
 
 use super::format::Coder;
 use super::growing::Growing;
@@ -14,6 +16,9 @@ use super::{Inner, Job, Key, NICENESS, Shared};
 
 /// Bytes of sound encoded at a time: 4 s of mono.
 const PIECE_BYTES: usize = 64 * 1024;
+
+/// How often an encoder that waits for capture looks whether it may go on.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why a file did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +37,12 @@ pub(super) fn run(shared: &Shared) {
         tracing::warn!(%error, "an encoder thread runs at full priority");
     }
     while let Some(mut job) = next(shared) {
-        let outcome = encode(&mut job, || shared.lock().stopping)
-            .and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
+        let outcome = encode(
+            &mut job,
+            || shared.lock().stopping,
+            || wait_for_capture(shared),
+        )
+        .and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
         let mut inner = shared.lock();
         let whole = match outcome {
             Ok(()) => keep(&mut inner, job.key, &job.growing),
@@ -65,6 +74,13 @@ fn keep(inner: &mut Inner, key: Key, growing: &Arc<Growing>) -> bool {
     true
 }
 
+/// Returns once capture and disk have no more to do than is good, or at the pool's end.
+fn wait_for_capture(shared: &Shared) {
+    while shared.load.verdict().step >= Step::EncodersWait && !shared.lock().stopping {
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
 fn next(shared: &Shared) -> Option<Job> {
     let mut inner = shared.lock();
     loop {
@@ -82,7 +98,7 @@ fn next(shared: &Shared) -> Option<Job> {
     }
 }
 
-fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
+fn encode(job: &mut Job, is_stopping: impl Fn() -> bool, pause: impl Fn()) -> Result<(), Broken> {
     let channels = job.key.channels;
     let mut encoder = Coder::new(job.key, job.rate_hz, job.frames)?;
     let mut header = [0; wav::HEADER_BYTES];
@@ -91,6 +107,7 @@ fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
     let mut piece = vec![0; PIECE_BYTES];
     let (mut samples, mut bytes) = (Vec::new(), Vec::new());
     while left > 0 {
+        pause();
         if is_stopping() {
             return Err(Broken::Stopping);
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use reeld_model::{
     Answer, CallSid, CallState, CallView, ChangeRecording, Command, Control, EndedBy, Gauges,
-    LiveStatus, OpenCall, RecordingRef, RecordingSid, RecordingView, Refusal, Request,
+    LiveStatus, Load, OpenCall, RecordingRef, RecordingSid, RecordingView, Refusal, Request,
     StartRecording, StreamView, Summary, Track, TrackStats,
 };
 use reeld_store::{End, Store, Take};
@@ -36,6 +36,8 @@ pub(crate) struct Capture {
     store: Store,
     state: Arc<Mutex<State>>,
     released: Arc<Condvar>,
+    /// What there is to do, as a test says.
+    pub(crate) load: Load,
 }
 
 impl Capture {
@@ -44,6 +46,7 @@ impl Capture {
             store,
             state: Arc::default(),
             released: Arc::default(),
+            load: Load::default(),
         }
     }
 
@@ -96,6 +99,10 @@ impl Control for Capture {
             free_port_pairs: 10,
             ..Gauges::default()
         }
+    }
+
+    fn load(&self) -> Load {
+        self.load.clone()
     }
 }
 

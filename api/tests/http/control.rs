@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use reeld_model::{Channels, Refusal, TrackSelection, Trim};
+use reeld_model::{Cause, Channels, Readings, Refusal, Step, TrackSelection, Trim, Verdict};
 
 use crate::capture::FRAMES;
 use crate::harness::{
-    AC, CA, House, SEED_MS, account, call, credentials, eventually, full, new, sid,
+    AC, Answer, CA, House, SEED_MS, account, call, credentials, eventually, full, new, sid,
 };
 
 const OTHER_CA: &str = "CA00000000000000000000000000000001";
@@ -386,6 +386,63 @@ fn a_start_that_comes_too_late_is_stopped_again() {
     eventually("the abort", || {
         house.get("2010/Recordings").text().contains("total=\"1\"")
     });
+}
+
+#[test]
+fn overload_has_an_order_and_touches_nothing_that_is_recorded() {
+    let house = House::new();
+    house.recording(&sid(1), SEED_MS, Channels::Mono, &[1; 8_000]);
+    let recordings = format!("2010/Calls/{CA}/Recordings");
+    let live = house.post(&format!("{recordings}.json"), "").json();
+    let live = format!("{recordings}/{}.json", live["sid"].as_str().unwrap());
+    let mp3 = format!("2010/Recordings/{}.mp3", sid(1));
+    let cause = Cause::OldestBlock(Duration::from_millis(2_300));
+    let load = |step| {
+        house.capture.load.set(Verdict {
+            step,
+            cause: (step > Step::Free).then_some(cause),
+            readings: Readings::default(),
+        });
+    };
+    let refused = |answer: &Answer, what: &str| {
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        let why = format!("no new {what}: sound has waited 2.3 s for the disk");
+        assert!(answer.text().contains(&why), "{}", answer.text());
+    };
+    load(Step::NoEncodes);
+    refused(&house.get_public(&mp3), "encodings");
+    assert_eq!(house.ask("GET", "/readyz", "", "").status, 200);
+    assert_eq!(house.post(&recordings, "").status, 201);
+
+    load(Step::NoRecordings);
+    refused(&house.get_public(&mp3), "encodings");
+    let seen = house.capture.seen().len();
+    refused(&house.post(&recordings, ""), "recordings");
+    assert_eq!(house.capture.seen().len(), seen);
+    let ready = house.ask("GET", "/readyz", "", "");
+    assert_eq!(ready.status, 503);
+    assert!(
+        ready.text().contains("2.3 s for the disk"),
+        "{}",
+        ready.text()
+    );
+    let metrics = house.ask("GET", "/metrics", "", "");
+    assert!(
+        metrics.text().contains("\nreeld_overload_step 3\n"),
+        "{}",
+        metrics.text()
+    );
+    // What is there is served, and what runs is paused, resumed and stopped.
+    assert_eq!(house.get_public(&mp3.replace("mp3", "wav")).status, 200);
+    for status in ["paused", "in-progress", "stopped"] {
+        let answer = house.post(&live, &format!("Status={status}"));
+        assert_eq!(answer.status, 200, "{status}: {}", answer.text());
+    }
+
+    load(Step::Free);
+    assert_eq!(house.get_public(&mp3).status, 200);
+    assert_eq!(house.post(&recordings, "").status, 201);
 }
 
 #[test]

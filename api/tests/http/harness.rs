@@ -60,6 +60,7 @@ impl House {
             min_free_bytes: 0,
             catalog_cache_bytes: 16 << 20,
             deleted_metadata: Duration::from_secs(60),
+            disk: Default::default(),
         })
         .unwrap();
         for sid in [AC, OTHER_AC] {

@@ -1,6 +1,6 @@
 //! One call of a measurement, from the start of its recording to the comparison of its file.
 //!
-//! Called by `capture` and `end`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
+//! Called by `capture`, `end` and `stall`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
 //! said.
 
 use std::time::{Duration, Instant};

@@ -25,13 +25,13 @@ use super::{descriptors, hands, interrupt};
 use crate::caller::{self, Plan, Sockets};
 
 /// Packets a second of one stream.
-const PACKETS_A_SECOND: u64 = 50;
+pub(super) const PACKETS_A_SECOND: u64 = 50;
 
 /// How often resident memory is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Differences that a failure shows.
-const SHOWN: usize = 5;
+pub(super) const SHOWN: usize = 5;
 
 /// The most that the sender may be behind its clock: as much as a jitter buffer would bear. What is later
 /// than that is no load of so many calls, but fewer and bursts.
@@ -221,7 +221,10 @@ fn plan(calls: &[Call]) -> Plan {
 }
 
 /// Runs `work` and returns with its result the most memory that `process` had meanwhile, bytes.
-fn watching_memory<R>(process: Process, work: impl FnOnce() -> R) -> anyhow::Result<(R, u64)> {
+pub(super) fn watching_memory<R>(
+    process: Process,
+    work: impl FnOnce() -> R,
+) -> anyhow::Result<(R, u64)> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| -> anyhow::Result<u64> {

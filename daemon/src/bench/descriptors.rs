@@ -1,6 +1,6 @@
 //! The limit of open descriptors, raised for as many calls.
 //!
-//! Called by `capture` and `end` before anything is opened.
+//! Called by `capture`, `end` and `stall` before anything is opened.
 
 use anyhow::ensure;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

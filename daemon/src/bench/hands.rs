@@ -1,6 +1,6 @@
 //! Several hands for one list of requests, as several customers would have.
 //!
-//! Called by `capture` and `end` for the steps of their calls' lives.
+//! Called by `capture`, `end` and `stall` for the steps of their calls' lives.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

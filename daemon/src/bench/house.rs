@@ -1,7 +1,7 @@
-//! A daemon in this process, whose store and recorder can be reached: for recordings that no call has
-//! sent.
+//! A daemon in this process, whose store, recorder and disk can be reached: for recordings that no call
+//! has sent, and for a disk that stands still.
 //!
-//! Called by `end`. It is [`crate::run()`] as `serve` runs it, with the defaults but for a folder, ports
+//! Called by `end` and `stall`. It is [`crate::run()`] as `serve` runs it, with the defaults but for a folder, ports
 //! and a limit of its own, and callbacks to loopback. Dropping it stops it and removes its folder.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::{Context as _, anyhow};
 use reeld_config::Config;
 use reeld_ingest::Sink;
-use reeld_store::Store;
+use reeld_store::{Disk, Stall, Store};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -26,6 +26,7 @@ pub(super) struct House {
     customer: Customer,
     store: Store,
     config: Config,
+    stall: Stall,
     sink: Option<Box<dyn Sink>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
@@ -52,6 +53,7 @@ impl House {
             .thread_name("reeld-api")
             .enable_all()
             .build()?;
+        let (disk, stall) = Disk::stallable();
         let (stop, stopped) = oneshot::channel::<()>();
         let (shown, parts) = mpsc::channel();
         let thread = thread::Builder::new().name("daemon".to_owned()).spawn({
@@ -59,6 +61,7 @@ impl House {
             move || {
                 runtime.block_on(run_shown(
                     config,
+                    disk,
                     // A sender that is dropped stops the daemon too.
                     async { drop(stopped.await) },
                     move |store, recorder| {
@@ -85,6 +88,7 @@ impl House {
             customer: Customer::new(listen, credentials)?,
             store,
             config,
+            stall,
             sink: Some(sink),
             stop: Some(stop),
             thread: Some(thread),
@@ -104,6 +108,11 @@ impl House {
         &self.config
     }
 
+    /// What makes its disk stand still.
+    pub(super) const fn stall(&self) -> &Stall {
+        &self.stall
+    }
+
     /// Where its takes lie.
     pub(super) fn spool(&self) -> PathBuf {
         self.config.data_dir.join("spool")
@@ -121,6 +130,8 @@ impl House {
     }
 
     fn end(&mut self) -> anyhow::Result<()> {
+        // It ends on no disk that stands still.
+        self.stall.end();
         // The recorder ends when the last sink is gone.
         self.sink = None;
         self.stop = None;

@@ -1,6 +1,6 @@
 //! Percentiles of sorted times, and how figures are rounded.
 //!
-//! Called by `capture` and `end`.
+//! Called by `capture`, `end` and `stall`.
 
 use std::time::Duration;
 

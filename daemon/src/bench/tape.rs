@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use reeld_capture::{Call, Port};
 use reeld_codec::g711::Law;
-use reeld_ingest::Sink;
+use reeld_ingest::{Queued, Sink};
 use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, Mono, OpenCall, RecordingSid, StartRecording, Track,
     TrackSelection, Trim,
@@ -193,15 +193,16 @@ impl Tape {
     }
 
     fn drain(&mut self, sink: &mut dyn Sink) -> anyhow::Result<()> {
-        while let Some(mut output) = self.call.poll_output() {
+        while let Some(output) = self.call.poll_output() {
             let until = Instant::now() + PATIENCE;
-            while let Err(back) = sink.push(output) {
+            let mut queued = Queued::outside(output);
+            while let Err(back) = sink.push(queued) {
                 interrupt::check()?;
                 if Instant::now() > until {
                     bail!("the recorder takes nothing more");
                 }
                 std::thread::sleep(STEP);
-                output = back;
+                queued = back;
             }
         }
         Ok(())

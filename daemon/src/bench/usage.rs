@@ -1,6 +1,6 @@
 //! What the kernel says of a process: processor time, resident memory, packets dropped at sockets.
 //!
-//! Called by `capture` and `bare`; it reads `/proc` (proc(5)) and calls nobody.
+//! Called by `capture`, `bare` and `stall`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

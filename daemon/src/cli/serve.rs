@@ -21,7 +21,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let loaded = self.source.load(self.listen)?;
-        telemetry::start(&loaded.config.log)?;
+        // Dropped last, so that what is said at the end is written.
+        let _logging = telemetry::start(&loaded.config.log)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

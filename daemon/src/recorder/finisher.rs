@@ -1,5 +1,6 @@
 //! A finisher: makes ended recordings durable and known.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +17,7 @@ pub(super) fn run(shared: &Shared, thread: usize, ended: &Mutex<Receiver<(Take, 
             return;
         };
         shared.step(thread, || finish(shared, take, end));
+        shared.ends.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,8 +7,9 @@ use reeld_capture::Output;
 use reeld_model::{EndedBy, Mono, RecordingSid, Summary};
 use reeld_store::{End, Store, StoreError, Take};
 
-/// Zeros that are appended at once for silence: a second of one channel.
-static ZEROS: [i16; 8_000] = [0; 8_000];
+/// Zeros that are appended at once for silence: a second of two channels at 48 kHz, the most that a
+/// second of a recording is, so that a second is never two writes.
+static ZEROS: [i16; 96_000] = [0; 96_000];
 
 /// A take that is being written.
 pub(crate) struct OpenTake {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::clock;
 
 /// Runs until the recorder stops.
 pub(super) fn run(shared: &Shared, interval: Duration) {
@@ -14,9 +15,14 @@ pub(super) fn run(shared: &Shared, interval: Duration) {
             continue;
         }
         next = Instant::now() + interval;
-        if shared.dirty.swap(false, Ordering::AcqRel)
-            && let Err(error) = shared.store.sync_takes()
-        {
+        if !shared.dirty.swap(false, Ordering::AcqRel) {
+            continue;
+        }
+        let since = clock::monotonic_ns();
+        shared.syncing_since.store(since, Ordering::Relaxed);
+        let synced = shared.store.sync_takes();
+        shared.syncing_since.store(0, Ordering::Relaxed);
+        if let Err(error) = synced {
             // The next round tries again.
             shared.dirty.store(true, Ordering::Release);
             tracing::error!(%error, "takes cannot be synced: a power loss would cost more");

@@ -17,6 +17,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
         min_free_bytes: 0,
         catalog_cache_bytes: 1 << 20,
         deleted_metadata: Duration::ZERO,
+        disk: Default::default(),
     })
     .unwrap();
     let new = NewRecording {
@@ -77,7 +78,7 @@ fn a_recording_has_the_rate_and_the_quality_that_capture_says() {
             summary: Box::new(summary),
         },
     ] {
-        sink.push(output).unwrap();
+        sink.push(Queued::outside(output)).unwrap();
     }
     drop(sink);
     recorder.shutdown();

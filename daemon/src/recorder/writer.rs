@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use reeld_capture::Output;
+use reeld_ingest::Queued;
 use reeld_model::{
     ChangeRecording, Command, EndedBy, Mono, RecordingRef, RecordingSid, Request, Summary,
 };
@@ -19,21 +20,28 @@ use crate::clock;
 pub(super) fn run(
     shared: &Shared,
     thread: usize,
-    outputs: &Receiver<Output>,
+    outputs: &Receiver<Queued>,
     ended: &SyncSender<(Take, End)>,
 ) {
     let mut takes = HashMap::new();
-    while let Ok(output) = outputs.recv() {
-        shared.step(thread, || write(shared, &mut takes, output, ended));
+    while let Ok(queued) = outputs.recv() {
+        // What is behind it in the queue came later.
+        let oldest = &shared.oldest[thread];
+        oldest.store(queued.since().0, Ordering::Relaxed);
+        shared.step(thread, || write(shared, &mut takes, &queued, ended));
+        // Its room is free once it is written, not before.
+        drop(queued);
+        oldest.store(0, Ordering::Relaxed);
     }
 }
 
 fn write(
     shared: &Shared,
     takes: &mut HashMap<RecordingSid, OpenTake>,
-    output: Output,
+    queued: &Queued,
     ended: &SyncSender<(Take, End)>,
 ) {
+    let output = queued.output();
     let recording = output.recording();
     let open = match takes.entry(recording) {
         Entry::Occupied(open) => open.into_mut(),
@@ -48,11 +56,11 @@ fn write(
     };
     if let Output::Ended { at, summary, .. } = output {
         if let Some(open) = takes.remove(&recording) {
-            end(open, at, *summary, ended);
+            end(shared, open, *at, summary.as_ref().clone(), ended);
         }
         return;
     }
-    match open.write(&output, &wall_clock_ms) {
+    match open.write(output, &wall_clock_ms) {
         Ok(()) => shared.dirty.store(true, Ordering::Release),
         Err(error) => {
             tracing::error!(%recording, %error, "the take cannot be written; the recording is stopped");
@@ -61,8 +69,16 @@ fn write(
     }
 }
 
-fn end(open: OpenTake, at: Mono, summary: Summary, ended: &SyncSender<(Take, End)>) {
+fn end(
+    shared: &Shared,
+    open: OpenTake,
+    at: Mono,
+    summary: Summary,
+    ended: &SyncSender<(Take, End)>,
+) {
+    shared.ends.fetch_add(1, Ordering::Relaxed);
     if ended.send(open.end(summary, wall_clock_ms(at))).is_err() {
+        shared.ends.fetch_sub(1, Ordering::Relaxed);
         tracing::error!("no finisher is left; the recording is finished at the next start");
     }
 }

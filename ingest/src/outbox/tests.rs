@@ -2,6 +2,7 @@
 //! stays whole.
 
 use super::*;
+use crate::backlog::Backlog;
 use crate::leg::Binding;
 use crate::ports::Ports;
 use crate::quota::Quota;
@@ -20,18 +21,18 @@ struct Narrow {
 struct NarrowSink(Arc<Mutex<Narrow>>);
 
 impl Sink for NarrowSink {
-    fn push(&mut self, output: Output) -> Result<(), Output> {
+    fn push(&mut self, queued: Queued) -> Result<(), Queued> {
         let mut narrow = self.0.lock().unwrap();
         if narrow.credit == 0 {
-            return Err(output);
+            return Err(queued);
         }
         narrow.credit -= 1;
-        narrow.taken.push(output);
+        narrow.taken.push(queued.into_output());
         Ok(())
     }
 }
 
-fn outbox(room: usize) -> (Outbox, Arc<Mutex<Narrow>>, Arc<Shared>) {
+fn outbox(room: u64) -> (Outbox, Arc<Mutex<Narrow>>, Arc<Shared>) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let ports = Arc::new(Mutex::new(Ports::new(20_000..=20_001)));
     let binding = Binding {
@@ -50,13 +51,18 @@ fn outbox(room: usize) -> (Outbox, Arc<Mutex<Narrow>>, Arc<Shared>) {
         allow: Vec::new(),
         advertise: address,
     };
-    let shared = Arc::new(Shared::new(binding, Quota::new(1), call_settings, 1));
+    let shared = Arc::new(Shared::new(
+        binding,
+        Quota::new(1),
+        Backlog::new(room),
+        call_settings,
+        1,
+    ));
     let narrow = Arc::default();
-    let mut outbox = Outbox::new(
+    let outbox = Outbox::new(
         Box::new(NarrowSink(Arc::clone(&narrow))),
         Arc::clone(&shared),
     );
-    outbox.room = room;
     (outbox, narrow, shared)
 }
 
@@ -120,7 +126,7 @@ fn a_sink_that_stands_still_costs_one_entry_of_silence() {
         keep_frames: 1_000 * 160,
     };
     assert_eq!(narrow.lock().unwrap().taken[1], silence);
-    assert!(outbox.turns.is_empty() && outbox.waiting.is_empty() && outbox.bytes == 0);
+    assert!(outbox.turns.is_empty() && outbox.waiting.is_empty() && shared.backlog.bytes() == 0);
 }
 
 proptest! {
@@ -146,9 +152,15 @@ proptest! {
                 Output::Audio { recording, samples: vec![7; frames], keep_frames }
             };
             outbox.push(output, Channels::Mono);
-            prop_assert!(outbox.bytes <= room);
-            let held: usize = outbox.waiting.values().flatten().map(audio_bytes).sum();
-            prop_assert_eq!(outbox.bytes, held);
+            prop_assert!(shared.backlog.bytes() <= room);
+            let held = outbox.waiting.values().flatten();
+            let held: u64 = held
+                .map(|queued| match queued.output() {
+                    Output::Audio { samples, .. } => size_of_val(samples.as_slice()) as u64,
+                    Output::Started { .. } | Output::Silence { .. } | Output::Ended { .. } => 0,
+                })
+                .sum();
+            prop_assert_eq!(shared.backlog.bytes(), held);
             outbox.flush();
         }
         for which in 0..3 {

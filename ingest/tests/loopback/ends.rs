@@ -8,8 +8,7 @@ use crate::rig::{
     ACCOUNT, Collected, Collector, PATIENCE, PTIME, Rig, Sender, ask, assert_up_to_the_stop, call,
     open, port, settings, sid, start, submit, until, view,
 };
-use reeld_capture::Output;
-use reeld_ingest::{Sink, Switchboard};
+use reeld_ingest::{Queued, Sink, Switchboard};
 use reeld_model::{Channels, Command, Control, EndedBy, Refusal, Track, TrackSelection};
 
 #[test]
@@ -69,11 +68,11 @@ struct Closed {
 }
 
 impl Sink for Closed {
-    fn push(&mut self, output: Output) -> Result<(), Output> {
+    fn push(&mut self, queued: Queued) -> Result<(), Queued> {
         if *self.gate.lock().unwrap() {
-            self.then.push(output)
+            self.then.push(queued)
         } else {
-            Err(output)
+            Err(queued)
         }
     }
 }
@@ -109,7 +108,7 @@ struct Stuck {
 }
 
 impl Sink for Stuck {
-    fn push(&mut self, _: Output) -> Result<(), Output> {
+    fn push(&mut self, _: Queued) -> Result<(), Queued> {
         // Nobody sends: this waits for the other end to be dropped.
         let _ = (self.entered.send(()), self.release.recv());
         Ok(())
@@ -179,7 +178,7 @@ fn a_full_queue_answers_at_once_and_the_rest_is_answered_in_the_end() {
 struct Broken;
 
 impl Sink for Broken {
-    fn push(&mut self, _: Output) -> Result<(), Output> {
+    fn push(&mut self, _: Queued) -> Result<(), Queued> {
         panic!("this sink is broken on purpose");
     }
 }

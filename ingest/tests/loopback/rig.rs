@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use reeld_capture::Output;
 use reeld_codec::g711::{Law, decode_sample};
-use reeld_ingest::{Settings, Sink, Switchboard};
+use reeld_ingest::{Queued, Settings, Sink, Switchboard};
 use reeld_model::{
     AccountSid, Answer, CallSid, CallView, ChangeRecording, Channels, Command, Control, EndedBy,
     OpenCall, RecordingRef, RecordingSid, Refusal, Request, StartRecording, Summary, Track,
@@ -96,8 +96,8 @@ impl Collected {
 pub(crate) struct Collector(pub(crate) Arc<Collected>);
 
 impl Sink for Collector {
-    fn push(&mut self, output: Output) -> Result<(), Output> {
-        self.0.outputs.lock().unwrap().push(output);
+    fn push(&mut self, queued: Queued) -> Result<(), Queued> {
+        self.0.outputs.lock().unwrap().push(queued.into_output());
         self.0.bell.notify_all();
         Ok(())
     }
@@ -130,6 +130,7 @@ pub(crate) fn settings(pairs: u16) -> Settings {
         allow: vec!["127.0.0.0/8".parse().unwrap()],
         threads: 2,
         max_recordings: 8,
+        backlog_bytes: 64 << 20,
         reorder_window: Duration::from_millis(200),
         first_packet: Duration::from_secs(60),
         inactivity: Duration::from_secs(60),

@@ -7,13 +7,17 @@ use reeld_model::{AccountSid, RecordingSid};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::Disk;
 use crate::harness::{T0, account, call, sid};
 use crate::kv::Kv;
 use crate::stored::tests::sample;
 use crate::{Cursor, PageAt, Record, Stage, Which};
 
 fn open(dir: &TempDir) -> SledCatalog {
-    SledCatalog::open(Arc::new(Kv::open(dir.path(), 16 << 20).unwrap())).unwrap()
+    SledCatalog::open(Arc::new(
+        Kv::open(dir.path(), 16 << 20, Disk::default()).unwrap(),
+    ))
+    .unwrap()
 }
 
 fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> Stored {
