@@ -4,7 +4,7 @@
 //! file, or one that grows while it is encoded, whose length `codec` knows beforehand. All who want
 //! the same one at the same time share one encoding. `recordings` calls [`Encoder::forget`].
 //!
-//! Threads run at the lowest priority ([`NICENESS`]), so that capture keeps its packets while every
+//! Threads run at the lowest priority (`priority`), so that capture keeps its packets while every
 //! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. One
 //! lock guards queue, running encodings and the folder's index; no thread reads or writes sound
 //! while it holds it.
@@ -12,6 +12,7 @@
 mod folder;
 mod format;
 mod growing;
+mod priority;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -30,9 +31,6 @@ use folder::Folder;
 pub(crate) use format::Format;
 use growing::Growing;
 pub(crate) use growing::Source;
-
-/// The lowest priority there is (nice(2)).
-const NICENESS: i32 = 19;
 
 /// Which file: a recording's audio, known by its hash, in so many channels, encoded so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use reeld_codec::wav;
 
 use super::format::Coder;
 use super::growing::Growing;
-use super::{Inner, Job, Key, NICENESS, Shared};
+use super::{Inner, Job, Key, Shared, priority};
 
 /// Bytes of sound encoded at a time: 4 s of mono.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -28,9 +28,7 @@ enum Broken {
 
 /// Encodes until the pool ends.
 pub(super) fn run(shared: &Shared) {
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::warn!(%error, "an encoder thread runs at full priority");
-    }
+    priority::lower();
     while let Some(mut job) = next(shared) {
         let outcome = encode(&mut job, || shared.lock().stopping)
             .and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
