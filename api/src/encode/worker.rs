@@ -1,13 +1,14 @@
 //! A thread that encodes, one recording after another.
 //!
 //! [`super::Encoder::new`] starts it. It takes a job under the lock, encodes without it, and takes
-//! the lock again to keep the file. Memory: one piece of sound and what it is encoded to.
+//! the lock again to keep the file. `eager`'s thread calls [`carry_out`] too. Memory: one piece of sound and what it is encoded to.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use reeld_codec::wav;
 
+use super::eager::is_quiet;
 use super::format::Coder;
 use super::growing::Growing;
 use super::{Inner, Job, Key, Shared, priority};
@@ -17,40 +18,59 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Why a file did not come to its end.
 #[derive(Debug, thiserror::Error)]
-enum Broken {
+pub(super) enum Broken {
     #[error(transparent)]
     Codec(#[from] reeld_codec::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the daemon is stopping")]
     Stopping,
+    #[error("the recording was deleted")]
+    Forgotten,
 }
 
-/// Encodes until the pool ends.
+/// Encodes what is asked for until the pool ends.
 pub(super) fn run(shared: &Shared) {
     priority::lower();
-    while let Some(mut job) = next(shared) {
-        let outcome = encode(&mut job, || shared.lock().stopping)
-            .and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
-        let mut inner = shared.lock();
-        let whole = match outcome {
-            Ok(()) => keep(&mut inner, job.key, &job.growing),
-            Err(error) => {
-                job.growing.temporary().remove();
-                let format = job.key.format.extension();
-                tracing::error!(sid = %job.key.sid, format, %error, "a recording could not be encoded");
-                false
-            }
+    while let Some(job) = next(shared) {
+        let (sid, format) = (job.key.sid, job.key.format.extension());
+        let go_on = || match shared.lock().stopping {
+            true => Err(Broken::Stopping),
+            false => Ok(()),
         };
-        inner.running.remove(&job.key);
+        if let Err(error) = carry_out(shared, job, go_on) {
+            tracing::error!(%sid, format, %error, "a recording could not be encoded");
+        }
+        let mut inner = shared.lock();
         inner.idle += 1;
-        drop(inner);
-        job.growing.end(whole);
+        if is_quiet(&inner) {
+            shared.quiet.notify_all();
+        }
     }
 }
 
+/// Encodes a job's file and puts it into the cache; its readers are told what came of it. `go_on` is
+/// called before each piece: it may wait, or end it.
+pub(super) fn carry_out(
+    shared: &Shared,
+    mut job: Job,
+    go_on: impl FnMut() -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    let outcome =
+        encode(&mut job, go_on).and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
+    let mut inner = shared.lock();
+    match &outcome {
+        Ok(()) => keep(&mut inner, job.key, &job.growing),
+        Err(_) => job.growing.temporary().remove(),
+    }
+    inner.running.remove(&job.key);
+    drop(inner);
+    job.growing.end(outcome.is_ok());
+    outcome
+}
+
 /// Puts a whole file into the cache; readers have it whole either way.
-fn keep(inner: &mut Inner, key: Key, growing: &Arc<Growing>) -> bool {
+fn keep(inner: &mut Inner, key: Key, growing: &Growing) {
     if growing.is_forgotten() {
         growing.temporary().remove();
     } else if let Err(error) = inner
@@ -60,7 +80,6 @@ fn keep(inner: &mut Inner, key: Key, growing: &Arc<Growing>) -> bool {
         tracing::warn!(%error, "an encoded file could not be kept");
         growing.temporary().remove();
     }
-    true
 }
 
 fn next(shared: &Shared) -> Option<Job> {
@@ -80,7 +99,7 @@ fn next(shared: &Shared) -> Option<Job> {
     }
 }
 
-fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
+fn encode(job: &mut Job, mut go_on: impl FnMut() -> Result<(), Broken>) -> Result<(), Broken> {
     let channels = job.key.channels;
     let mut encoder = Coder::new(job.key, job.rate_hz, job.frames)?;
     let mut header = [0; wav::HEADER_BYTES];
@@ -89,9 +108,7 @@ fn encode(job: &mut Job, is_stopping: impl Fn() -> bool) -> Result<(), Broken> {
     let mut piece = vec![0; PIECE_BYTES];
     let (mut samples, mut bytes) = (Vec::new(), Vec::new());
     while left > 0 {
-        if is_stopping() {
-            return Err(Broken::Stopping);
-        }
+        go_on()?;
         let count = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
         job.wav.read_exact(&mut piece[..count])?;
         left -= count as u64;
