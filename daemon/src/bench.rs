@@ -9,6 +9,7 @@
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
+//! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
 //! - `call`, `hands`: one call of them, and several requests at once;
 //! - `house`, `receiver`, `tape`: `end`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
@@ -24,6 +25,8 @@ mod call;
 mod capture;
 mod daemon;
 mod descriptors;
+mod dialog;
+mod encode;
 mod end;
 mod hands;
 mod house;
@@ -48,6 +51,8 @@ pub enum Bench {
     Capture(capture::Capture),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
+    /// Encodes recordings on one core, beside the `lame` command, and says how fast
+    Encode(encode::Encode),
 }
 
 impl Bench {
@@ -60,6 +65,7 @@ impl Bench {
         match self {
             Self::Capture(capture) => capture.run()?,
             Self::End(end) => end.run()?,
+            Self::Encode(encode) => encode.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! Percentiles of sorted times, and how figures are rounded.
 //!
-//! Called by `capture` and `end`.
+//! Called by `capture`, `encode` and `end`.
 
 use std::time::Duration;
 
