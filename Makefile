@@ -20,7 +20,7 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng python3 python3-venv \
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester curl espeak-ng python3 python3-venv \
 	nodejs npm
 
 # Twilio's own SDKs, which judge the API (tests/src/sdk.rs): of each language today's and an old one,
@@ -66,9 +66,11 @@ nightly: build-tools
 	done
 
 bench: build-tools
+	@.ci/need lame
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
 	$(CARGO) run --locked --release --bin reeld -- bench end
 	$(CARGO) run --locked --release --bin reeld -- bench stall
+	$(CARGO) run --locked --release --bin reeld -- bench encode
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

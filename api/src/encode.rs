@@ -2,17 +2,20 @@
 //!
 //! `media` calls [`Encoder::fetch`] for a recording in a [`Format`] and gets a [`Source`] at once: a finished
 //! file, or one that grows while it is encoded, whose length `codec` knows beforehand. All who want
-//! the same one at the same time share one encoding. `recordings` calls [`Encoder::forget`].
+//! the same one at the same time share one encoding. `recordings` calls [`Encoder::forget`]. What has
+//! just ended may be made before it is asked for ([`eager`]), with [`Encoder::ended`].
 //!
-//! Threads run at the lowest priority ([`NICENESS`]), so that capture keeps its packets while every
+//! Threads run at the lowest priority (`priority`), so that capture keeps its packets while every
 //! encoder is busy (design.md, "Bounded everywhere"); a full queue is [`FetchError::Full`]. Where
 //! capture or disk have too much to do, encoders wait, and then nothing is begun: [`FetchError::Overloaded`]. One
 //! lock guards queue, running encodings and the folder's index; no thread reads or writes sound
 //! while it holds it.
 
+pub(crate) mod eager;
 mod folder;
 mod format;
 mod growing;
+mod priority;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -27,13 +30,11 @@ use std::thread::JoinHandle;
 use reeld_model::{Cause, Load, RecordingSid};
 use reeld_store::StoreError;
 
+use eager::{Backlog, Eager, Ended, Figures};
 use folder::Folder;
-pub(crate) use format::Format;
+pub use format::Format;
 use growing::Growing;
 pub(crate) use growing::Source;
-
-/// The lowest priority there is (nice(2)).
-const NICENESS: i32 = 19;
 
 /// Which file: a recording's audio, known by its hash, in so many channels, encoded so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +69,15 @@ pub(crate) enum FetchError {
 /// The WAV that a file is made of, from its first byte.
 pub(crate) type Wav = Box<dyn Read + Send>;
 
+/// What a file is made of.
+pub(crate) struct Plan {
+    pub(crate) key: Key,
+    pub(crate) rate_hz: u32,
+    pub(crate) frames: u64,
+    /// Opens the WAV in the key's channels.
+    pub(crate) open: Box<dyn FnOnce() -> Result<Wav, StoreError> + Send>,
+}
+
 /// A recording that waits for a thread.
 struct Job {
     key: Key,
@@ -83,7 +93,8 @@ struct Inner {
     queue: VecDeque<Job>,
     /// Waiting or being encoded.
     running: HashMap<Key, Arc<Growing>>,
-    /// Threads that encode nothing now.
+    /// Threads of the pool, and those of them that encode nothing now.
+    workers: usize,
     idle: usize,
     stopping: bool,
 }
@@ -93,6 +104,9 @@ struct Shared {
     /// Signalled when a job is queued, and at the end.
     work: Condvar,
     load: Load,
+    /// Signalled where what `eager` waits for may be so.
+    quiet: Condvar,
+    eager: Figures,
 }
 
 /// The pool and its cache. Dropping it ends the threads, in the middle of a recording too.
@@ -100,6 +114,8 @@ pub(crate) struct Encoder {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     queue: usize,
+    /// `None` where nothing is made before it is asked for, and at the end.
+    backlog: Option<Backlog>,
 }
 
 impl Shared {
@@ -110,38 +126,53 @@ impl Shared {
 }
 
 impl Encoder {
-    /// Starts `workers` threads over the folder `dir`, which keeps up to `cache_bytes`; what an
-    /// earlier run left in it half made is removed. Encoding waits and is refused as `load` says.
+    /// Starts `workers` threads over the folder `dir`, which keeps up to `cache_bytes`, and one more
+    /// for what is `eager`; what an earlier run left in it half made is removed. Encoding waits and is
+    /// refused as `load` says.
     pub(crate) fn new(
         workers: NonZeroUsize,
         queue: usize,
         cache_bytes: u64,
         dir: PathBuf,
         load: Load,
+        eager: Option<Eager>,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner {
                 folder: Folder::open(dir, cache_bytes)?,
                 queue: VecDeque::new(),
                 running: HashMap::new(),
+                workers: workers.get(),
                 idle: workers.get(),
                 stopping: false,
             }),
             work: Condvar::new(),
             load,
+            quiet: Condvar::new(),
+            eager: Figures::default(),
         });
-        let threads = (0..workers.get())
+        let mut threads = (0..workers.get())
             .map(|i| {
                 let shared = Arc::clone(&shared);
                 std::thread::Builder::new()
                     .name(format!("encode-{i}"))
                     .spawn(move || worker::run(&shared))
             })
-            .collect::<io::Result<_>>()?;
+            .collect::<io::Result<Vec<_>>>()?;
+        let mut backlog = None;
+        if let Some(eager) = eager {
+            let (put, ended) = Backlog::new();
+            let shared = Arc::clone(&shared);
+            let work = move || eager::run(&shared, &eager, &ended);
+            let name = "encode-eager".to_owned();
+            threads.push(std::thread::Builder::new().name(name).spawn(work)?);
+            backlog = Some(put);
+        }
         Ok(Self {
             shared,
             threads,
             queue,
+            backlog,
         })
     }
 
@@ -157,6 +188,8 @@ impl Encoder {
         let length = key.format.encoded_len(key.channels, rate_hz, frames)?;
         let mut inner = self.shared.lock();
         if let Some(growing) = inner.running.get(&key) {
+            growing.want();
+            self.shared.quiet.notify_all();
             return Ok(Source::growing(growing));
         }
         if let Some(file) = inner.folder.get(key, length)? {
@@ -193,6 +226,19 @@ impl Encoder {
         for (_, growing) in inner.running.iter().filter(|(key, _)| key.sid == sid) {
             growing.forget();
         }
+        self.shared.quiet.notify_all();
+    }
+
+    /// Takes note of a recording that has ended and can be fetched. It does not wait.
+    pub(crate) fn ended(&self, ended: Ended) {
+        if let Some(backlog) = &self.backlog {
+            backlog.put(ended, &self.shared.eager);
+        }
+    }
+
+    /// What came of what was made before it was asked for.
+    pub(crate) fn eager(&self) -> &Figures {
+        &self.shared.eager
     }
 }
 
@@ -200,6 +246,8 @@ impl Drop for Encoder {
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
         self.shared.work.notify_all();
+        self.shared.quiet.notify_all();
+        self.backlog = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("an encoder thread had died");

@@ -15,6 +15,7 @@ use reeld_store::{EventFigures, Health};
 
 use crate::answer;
 use crate::app::App;
+use crate::encode::eager;
 use crate::face::Format;
 use crate::fault::Fault;
 
@@ -58,6 +59,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
         &app.callbacks,
         app.now_ms(),
     ));
+    text.push_str(&eager(app.encoder.eager()));
     let mut response = answer::text(StatusCode::OK, text);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -247,6 +249,27 @@ fn load(verdict: &Verdict) -> String {
         ),
     ] {
         metric(name, help, &value);
+    }
+    text
+}
+
+/// What is encoded before it is asked for, and what came of it.
+fn eager(figures: &eager::Figures) -> String {
+    let mut text = format!(
+        "# HELP reeld_encode_eager_waiting Recordings to be encoded before they are asked for.\n\
+         # TYPE reeld_encode_eager_waiting gauge\n\
+         reeld_encode_eager_waiting {}\n\
+         # HELP reeld_encode_eager_total Files to be made before they are asked for, by result; \
+         dropped: recordings.\n\
+         # TYPE reeld_encode_eager_total counter\n",
+        figures.waiting()
+    );
+    for (result, count) in figures.results() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "reeld_encode_eager_total{{result=\"{result}\"}} {count}"
+        );
     }
     text
 }

@@ -58,13 +58,15 @@ use std::sync::Arc;
 
 use reeld_callbacks::Figures;
 use reeld_model::Control;
-use reeld_store::Store;
+use reeld_store::{Record, Stage, Store};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use app::{App, Turns};
 use auth::Gate;
 use encode::Encoder;
+pub use encode::Format as EncodedFormat;
+use encode::eager::{Eager, Ended};
 pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
 
 /// Why the API cannot start.
@@ -129,14 +131,18 @@ impl Api {
             queue,
             cache_bytes,
             cache_dir,
+            eager,
         } = settings.encode.clone();
         let load = control.load();
         let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
-        let encoder = Encoder::new(workers, queue, cache_bytes, cache_dir.clone(), load.clone())
-            .map_err(|source| ApiError::Cache {
+        let eager = (!eager.is_empty()).then(|| eager_of(&store, eager));
+        let dir = cache_dir.clone();
+        let encoder = Encoder::new(workers, queue, cache_bytes, dir, load.clone(), eager).map_err(
+            |source| ApiError::Cache {
                 dir: cache_dir,
                 source,
-            })?;
+            },
+        )?;
         Ok(Self {
             app: Arc::new(App {
                 settings,
@@ -165,5 +171,33 @@ impl Api {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
         serve::run(Arc::clone(&self.app), listener, shutdown).await
+    }
+
+    /// Takes note of a recording that has ended: where [`Encode::eager`] says so, its files are made in
+    /// idle time. It does not wait, for a lock neither.
+    pub fn ended(&self, record: &Record) {
+        if record.stage == Stage::Completed {
+            self.app.encoder.ended(Ended {
+                account: record.account,
+                sid: record.sid,
+            });
+        }
+    }
+}
+
+/// What is made of recordings before anybody asks for it: their files as who asks for no number of
+/// channels gets them.
+fn eager_of(store: &Store, formats: Vec<EncodedFormat>) -> Eager {
+    let store = store.clone();
+    let find = move |ended: Ended, format| {
+        let record = store.get(ended.account, ended.sid)?;
+        Ok(record.and_then(|record| {
+            let channels = record.channels.count();
+            media::plan(&store, record, channels, format)
+        }))
+    };
+    Eager {
+        formats,
+        find: Box::new(find),
     }
 }

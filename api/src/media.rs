@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use reeld_store::{Record, Stage, Store, StoreError};
 
 use crate::dispatch::Asked;
-use crate::encode::{FetchError, Format, Key, Wav};
+use crate::encode::{FetchError, Format, Key, Plan, Wav};
 use crate::fault::{Fault, code};
 use crate::params::Params;
 use crate::sound::{Sound, wav_length};
@@ -167,38 +167,21 @@ async fn encoded_body(
     format: Format,
     span: Span,
 ) -> Result<Body, Fault> {
-    let Some(hash) = record.blake3 else {
-        tracing::error!(call = %record.call, "a completed recording has no checksum");
-        return Err(Fault::internal());
-    };
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash[..8]);
-    let key = Key {
-        sid: record.sid,
-        hash: first,
-        channels,
-        format,
-    };
     let app = std::sync::Arc::clone(&asked.app);
     let record = record.clone();
     let fetched = asked
         .app
         .store(move |store| {
-            Ok(app.encoder.fetch(key, record.rate_hz, record.frames, || {
-                // The cache must not take the room that live recordings need.
-                let health = store.health();
-                if health.free_bytes < health.min_free_bytes {
-                    return Err(StoreError::NoSpace {
-                        free: health.free_bytes,
-                        min_free: health.min_free_bytes,
-                    });
-                }
-                let reader = store.media(&record)?;
-                let sound: Wav = Box::new(Sound::new(reader, &record, channels));
-                Ok(sound)
+            Ok(plan(store, record, channels, format).map(|plan| {
+                app.encoder
+                    .fetch(plan.key, plan.rate_hz, plan.frames, plan.open)
             }))
         })
-        .await?;
+        .await?
+        .ok_or_else(|| {
+            tracing::error!("a completed recording has no checksum");
+            Fault::internal()
+        })?;
     let source = fetched.map_err(|error| match error {
         FetchError::Full(_) => Fault::unavailable(error),
         FetchError::Overloaded(cause) => Fault::overloaded("encodings", cause),
@@ -213,6 +196,40 @@ async fn encoded_body(
         }
     })?;
     Ok(stream::of_encoded(source, span))
+}
+
+/// What the file of a recording in `format` is made of; `None` where its sound has no checksum, as only
+/// that of a recording has which is not completed.
+pub(crate) fn plan(store: &Store, record: Record, channels: u16, format: Format) -> Option<Plan> {
+    let mut hash = [0; 8];
+    hash.copy_from_slice(&record.blake3?[..8]);
+    let key = Key {
+        sid: record.sid,
+        hash,
+        channels,
+        format,
+    };
+    let (rate_hz, frames) = (record.rate_hz, record.frames);
+    let store = store.clone();
+    let open = move || {
+        // The cache must not take the room that live recordings need.
+        let health = store.health();
+        if health.free_bytes < health.min_free_bytes {
+            return Err(StoreError::NoSpace {
+                free: health.free_bytes,
+                min_free: health.min_free_bytes,
+            });
+        }
+        let reader = store.media(&record)?;
+        let sound: Wav = Box::new(Sound::new(reader, &record, channels));
+        Ok(sound)
+    };
+    Some(Plan {
+        key,
+        rate_hz,
+        frames,
+        open: Box::new(open),
+    })
 }
 
 /// MP3 has frames at nine rates, Opus at five and what can be brought to one; a call in L16 may

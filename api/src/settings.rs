@@ -11,6 +11,8 @@ use jiff::tz::TimeZone;
 use reeld_callbacks::Allow;
 use reeld_model::{Rules, Trim};
 
+use crate::EncodedFormat;
+
 /// Reads the wall clock: milliseconds since the Unix epoch. Given in, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -66,6 +68,8 @@ pub struct Encode {
     pub cache_bytes: u64,
     /// Where they are kept; made if it is missing, and nobody else's.
     pub cache_dir: PathBuf,
+    /// What is made of a recording that has ended before it is asked for, in idle time.
+    pub eager: Vec<EncodedFormat>,
 }
 
 /// Bounds on what one client, and all together, can hold.

@@ -1,7 +1,7 @@
 //! MP3 of telephone sound: encoding in a stream whose length is known beforehand, and decoding of
 //! files that nobody vouches for.
 //!
-//! Called by `api` (it serves `.mp3` while it is encoded) and the import. It calls LAME in the
+//! Called by `api` (it serves `.mp3` while it is encoded), the import and the bench. It calls LAME in the
 //! module `lame`, the only one of the crate with `unsafe`, and symphonia in [`Decoder`]. Caches,
 //! pools and files do not belong here.
 //!
@@ -150,4 +150,22 @@ pub fn rate_for(rate_hz: u32) -> u32 {
 /// them at 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 and 48 kHz.
 pub fn encoded_len(channels: u16, rate_hz: u32, total_frames: u64) -> Result<u64, Error> {
     Ok(Layout::supported(channels, rate_hz)?.total_bytes(total_frames))
+}
+
+/// What the `lame` command is told, before the names of a WAV and an MP3, to make the frames that
+/// [`Mp3Encoder`] makes behind its Info frame: `-m m --resample 8 -b 32 …`.
+///
+/// # Errors
+/// As [`encoded_len`].
+pub fn lame_arguments(channels: u16, rate_hz: u32) -> Result<Vec<String>, Error> {
+    Ok(lame::Lame::arguments(Layout::supported(channels, rate_hz)?))
+}
+
+/// Bytes of the Info frame, which is all that [`Mp3Encoder`] makes beside what the `lame` command
+/// makes with [`lame_arguments`].
+///
+/// # Errors
+/// As [`encoded_len`].
+pub fn info_frame_len(channels: u16, rate_hz: u32) -> Result<u64, Error> {
+    Ok(Layout::supported(channels, rate_hz)?.frame_bytes())
 }

@@ -17,8 +17,8 @@ use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::settings::{
-    AccountFile, Api, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Log, LogFormat,
-    Media, MediaAuth, MediaKind, Rate, Record, Store,
+    AccountFile, Api, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store,
 };
 use crate::value::{self, Reason};
 
@@ -128,6 +128,9 @@ impl Reader<'_> {
                 workers: self.get("encode", "workers", |v| value::count(v, 1..=256)),
                 queue: self.get("encode", "queue", |v| value::count(v, 0..=10_000)),
                 cache_bytes: self.get("encode", "cache_bytes", |v| value::size(v, 0..=u64::MAX)),
+                eager: self.get("encode", "eager", |v| {
+                    value::choices(v, &[("mp3", Encoded::Mp3), ("opus", Encoded::Opus)])
+                }),
             },
             callbacks: Callbacks {
                 allow: self.get("callbacks", "allow", value::networks),
@@ -298,6 +301,14 @@ impl Reader<'_> {
 
     /// What no key sees alone.
     fn contradictions(&self, config: &Config) {
+        if !config.encode.eager.is_empty() && config.encode.cache_bytes == 0 {
+            self.problem(
+                self.place("encode", "eager"),
+                "encode.eager".to_owned(),
+                Kind::Value,
+                "what it makes could not be kept, since encode.cache_bytes is 0B".to_owned(),
+            );
+        }
         let media = &config.media;
         let error = |name: &str, reason: String| {
             self.problem(

@@ -77,7 +77,10 @@ pub const TABLES: &[(&str, &str)] = &[
         "record",
         "A <Record> verb's defaults, where a recording is started with any of its parameters. One that is merely started has Twilio's other defaults: do-not-trim, no timeout, no key.",
     ),
-    ("encode", "MP3 and Opus, made on demand."),
+    (
+        "encode",
+        "MP3 and Opus, made on demand or, with encode.eager, in idle time.",
+    ),
     (
         "callbacks",
         "RecordingStatusCallback: where it may lead, and how long its receiver is tried. A receiver is first tried by Twilio's rules, which the URL's #fragment may change.",
@@ -176,6 +179,8 @@ keys! {
         "Requests that wait for an encoder; more are answered with 503 and Retry-After.";
     "encode" . "cache_bytes": Text = r#""1GiB""#, "size",
         "What is kept of encoded files; the longest unused goes first. 0B keeps none.";
+    "encode" . "eager": List = "[]", r#""mp3" and "opus", or none"#,
+        "What is made of a recording as soon as it has ended, before it is asked for: on one further thread of low priority, which stands still while a request has or wants an encoder. It needs room in encode.cache_bytes. Nothing is made of imports, nor of what ended before a restart.";
 
     "callbacks" . "allow": List = r#"["public"]"#, r#""loopback", "private", "public", or networks"#,
         "To which networks callbacks may go. Link-local and cloud metadata addresses are opened by a network of theirs alone (169.254.0.0/16), never by a wider one.";

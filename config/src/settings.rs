@@ -159,7 +159,7 @@ pub struct Record {
 }
 
 /// `[encode]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encode {
     /// Encoders at once, at least 1.
     pub workers: usize,
@@ -167,6 +167,17 @@ pub struct Encode {
     pub queue: usize,
     /// Bytes of encoded files that are kept.
     pub cache_bytes: u64,
+    /// What is made before it is asked for, each format once; with some, something can be kept.
+    pub eager: Vec<Encoded>,
+}
+
+/// A format of `encode.eager`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoded {
+    /// MP3.
+    Mp3,
+    /// Ogg Opus.
+    Opus,
 }
 
 /// `[callbacks]`.

@@ -269,6 +269,31 @@ pub(crate) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T,
         .ok_or_else(|| bad(format!("expected {expected}, found {text:?}")))
 }
 
+/// Some of some words, each at most once.
+pub(crate) fn choices<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<Vec<T>, Reason> {
+    let known = choices
+        .iter()
+        .map(|(word, _)| format!("{word:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let Value::List(words) = value else {
+        return Err(bad(format!(
+            "expected a list of {known}, found {}",
+            value.kind()
+        )));
+    };
+    let mut chosen = Vec::new();
+    for (number, word) in words.iter().enumerate() {
+        if words[..number].contains(word) {
+            return Err(bad(format!("{word:?} is there twice")));
+        }
+        let choice = choices.iter().find(|(known, _)| known == word);
+        let (_, choice) = choice.ok_or_else(|| bad(format!("{word:?} is none of {known}")))?;
+        chosen.push(*choice);
+    }
+    Ok(chosen)
+}
+
 /// Keys of a telephone, each at most once.
 pub(crate) fn keypad(value: &Value) -> Result<String, Reason> {
     let keys = text(value, "keys of 0 to 9, * and #")?;

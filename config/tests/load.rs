@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use reeld_config::{
-    Config, ConfigError, Dtmf, Flags, Kind, LogFormat, MediaKind, Place, Problem, Rate, load,
+    Config, ConfigError, Dtmf, Encoded, Flags, Kind, LogFormat, MediaKind, Place, Problem, Rate,
+    load,
 };
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -127,6 +128,7 @@ fn every_form_of_a_value_can_come_from_a_variable() {
         ("REELD_MEDIA__ALLOW", "private, 192.0.2.0/24"),
         ("REELD_API__START_UNKNOWN_CALL", "false"),
         ("REELD_ENCODE__WORKERS", "3"),
+        ("REELD_ENCODE__EAGER", "opus,mp3"),
         ("REELD_CAPTURE__REORDER_WINDOW", "50ms"),
         ("REELD_LOG__FORMAT", "json"),
     ];
@@ -136,6 +138,7 @@ fn every_form_of_a_value_can_come_from_a_variable() {
     assert_eq!(config.media.allow.len(), 5);
     assert!(!config.api.start_unknown_call);
     assert_eq!(config.encode.workers, 3);
+    assert_eq!(config.encode.eager, [Encoded::Opus, Encoded::Mp3]);
     assert_eq!(config.capture.reorder_window, Duration::from_millis(50));
     assert_eq!(config.log.format, LogFormat::Json);
 }
@@ -261,6 +264,30 @@ fn what_is_wrong_is_said_with_line_key_and_reason() {
             2,
             "media.allow",
             "a list of something else",
+        ),
+        (
+            "[encode]\neager = ['mp3', 'peaks']",
+            2,
+            "encode.eager",
+            "\"peaks\" is none of \"mp3\", \"opus\"",
+        ),
+        (
+            "[encode]\neager = ['opus', 'opus']",
+            2,
+            "encode.eager",
+            "\"opus\" is there twice",
+        ),
+        (
+            "[encode]\neager = 'mp3'",
+            2,
+            "encode.eager",
+            "expected a list of \"mp3\", \"opus\"",
+        ),
+        (
+            "[encode]\ncache_bytes = 0\neager = ['mp3']",
+            3,
+            "encode.eager",
+            "cache_bytes is 0B",
         ),
         (
             "[media]\naddress = '192.0.2.1'\nallow = []",

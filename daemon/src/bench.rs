@@ -10,6 +10,7 @@
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `stall`: a disk that stands still under calls at once, held exact;
+//! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
 //! - `call`, `hands`: one call of them, and several requests at once;
 //! - `house`, `receiver`, `tape`: `end`'s and `stall`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
@@ -25,6 +26,8 @@ mod call;
 mod capture;
 mod daemon;
 mod descriptors;
+mod dialog;
+mod encode;
 mod end;
 mod hands;
 mod house;
@@ -52,6 +55,8 @@ pub enum Bench {
     End(end::End),
     /// Makes the disk stand still under calls that are recorded, and holds every file to what was said
     Stall(stall::Stall),
+    /// Encodes recordings on one core, beside the `lame` command, and says how fast
+    Encode(encode::Encode),
 }
 
 impl Bench {
@@ -65,6 +70,7 @@ impl Bench {
             Self::Capture(capture) => capture.run()?,
             Self::End(end) => end.run()?,
             Self::Stall(stall) => stall.run()?,
+            Self::Encode(encode) => encode.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

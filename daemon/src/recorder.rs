@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! media thread ─ sink ─▶ writer (by recording, so in order) ─▶ take
-//!                          └─ Ended ─▶ finisher ─▶ media, catalog
+//!                          └─ Ended ─▶ finisher ─▶ media, catalog; then who hears of it
 //! ```
 //!
 //! Where the disk stands still, so do these threads, and sound waits in memory as far as
@@ -35,7 +35,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reeld_ingest::{Outside, Queued};
 use reeld_model::Control;
-use reeld_store::{End, Store, Take};
+use reeld_store::{End, Record, Store, Take};
 
 use crate::clock;
 
@@ -71,11 +71,16 @@ pub struct Recorder {
     syncer: JoinHandle<()>,
 }
 
+/// Hears of a recording that has ended.
+type Hear = Box<dyn Fn(&Record) + Send + Sync>;
+
 /// What the recorder's threads share.
 struct Shared {
     store: Store,
     /// Set once the capture side runs: how a recording is stopped whose take fails.
     control: OnceLock<Arc<dyn Control>>,
+    /// Who hears of recordings that have ended.
+    ended: OnceLock<Hear>,
     /// Whether anything was appended since the last sync.
     dirty: AtomicBool,
     stopping: AtomicBool,
@@ -100,6 +105,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             store,
             control: OnceLock::new(),
+            ended: OnceLock::new(),
             dirty: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             busy_since: (0..steps).map(|_| AtomicU64::new(0)).collect(),
@@ -147,6 +153,12 @@ impl Recorder {
     pub fn connect(&self, control: Arc<dyn Control>) {
         // Only the first one counts; there is one capture side.
         let _ = self.shared.control.set(control);
+    }
+
+    /// Says who hears of each recording that has ended, once it is durable and known. It must not wait.
+    pub fn on_ended(&self, hear: impl Fn(&Record) + Send + Sync + 'static) {
+        // Only the first one counts; there is one API.
+        let _ = self.shared.ended.set(Box::new(hear));
     }
 
     /// A probe for the watchdog: whether every thread gets on.

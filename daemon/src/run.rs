@@ -146,6 +146,10 @@ async fn serve(
         control,
         Arc::clone(&figures),
     )?;
+    recorder.on_ended({
+        let api = api.clone();
+        move |record| api.ended(record)
+    });
     let local = socket::server::bind(&config.data_dir)?;
     let (ending, ended) = watch::channel(false);
     let until_ended = |mut ended: watch::Receiver<bool>| async move {

@@ -109,6 +109,14 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
             queue: encode.queue,
             cache_bytes: encode.cache_bytes,
             cache_dir: data_dir.join("cache"),
+            eager: encode
+                .eager
+                .iter()
+                .map(|format| match format {
+                    reeld_config::Encoded::Mp3 => reeld_api::EncodedFormat::Mp3,
+                    reeld_config::Encoded::Opus => reeld_api::EncodedFormat::Opus,
+                })
+                .collect(),
         },
         record: reeld_api::RecordDefaults {
             rules: Rules {

@@ -10,8 +10,10 @@ use super::Key;
 
 /// A format that is made on demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Format {
+pub enum Format {
+    /// `.mp3`.
     Mp3,
+    /// `.opus`: Ogg Opus.
     Opus,
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Growing {
     length: u64,
     progress: watch::Sender<Progress>,
     forgotten: AtomicBool,
+    wanted: AtomicBool,
 }
 
 impl Growing {
@@ -40,6 +41,7 @@ impl Growing {
             length,
             progress: watch::Sender::new(Progress::Written(0)),
             forgotten: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +77,15 @@ impl Growing {
     /// Its recording was deleted: it is not kept.
     pub(super) fn forget(&self) {
         self.forgotten.store(true, Ordering::Release);
+    }
+
+    /// Somebody has asked for it.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
     }
 
     pub(super) fn is_forgotten(&self) -> bool {

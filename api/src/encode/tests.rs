@@ -12,7 +12,10 @@ use reeld_codec::{mp3, wav};
 
 const FRAMES: u64 = 20_000;
 
-fn key(n: u8) -> Key {
+/// For what must come.
+pub(super) const BOUND: Duration = Duration::from_secs(30);
+
+pub(super) fn key(n: u8) -> Key {
     Key {
         sid: RecordingSid::from_bytes([n; 16]),
         hash: [n; 8],
@@ -32,11 +35,12 @@ fn loaded(dir: &TempDir, queue: usize, cache_bytes: u64, load: Load) -> Encoder 
         cache_bytes,
         dir.path().into(),
         load,
+        None,
     )
     .unwrap()
 }
 
-fn wav_of(frames: u64) -> Wav {
+pub(super) fn wav_of(frames: u64) -> Wav {
     let mut bytes = wav::header(1, 8_000, u32::try_from(frames * 2).unwrap()).to_vec();
     let samples: Vec<i16> = (0..frames)
         .map(|i| i16::try_from(i % 800 * 20).unwrap())
@@ -73,7 +77,7 @@ fn held() -> (Wav, Receiver<()>, Sender<()>) {
     (Box::new(wav), has_begun, give_leave)
 }
 
-async fn read_all(mut source: Source, length: u64) -> io::Result<Vec<u8>> {
+pub(super) async fn read_all(mut source: Source, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < length {
         let at = bytes.len();
@@ -95,7 +99,7 @@ fn files(dir: &TempDir) -> Vec<String> {
 
 /// Waits until nothing is encoded.
 fn settle(encoder: &Encoder) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + BOUND;
     while !encoder.shared.lock().running.is_empty() {
         assert!(Instant::now() < deadline, "the encoder hangs");
         std::thread::yield_now();
@@ -109,7 +113,7 @@ async fn all_who_want_it_share_one_encoding_and_then_the_file() {
     let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
     let (wav, begun, leave) = held();
     let first = encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
-    begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    begun.recv_timeout(BOUND).unwrap();
     let second = encoder
         .fetch(key(1), 8_000, FRAMES, || unreachable!("it is being made"))
         .unwrap();
@@ -164,7 +168,7 @@ fn a_full_queue_refuses_and_what_is_asked_for_already_does_not_count() {
     let encoder = encoder(&dir, 1, 1 << 20);
     let (wav, begun, leave) = held();
     encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
-    begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    begun.recv_timeout(BOUND).unwrap();
     encoder
         .fetch(key(2), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
@@ -213,7 +217,7 @@ fn a_deleted_recording_leaves_the_cache_also_while_it_is_made() {
     assert_eq!(files(&dir), [""; 0]);
     let (wav, begun, leave) = held();
     encoder.fetch(key(2), 8_000, FRAMES, || Ok(wav)).unwrap();
-    begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    begun.recv_timeout(BOUND).unwrap();
     encoder.forget(key(2).sid);
     leave.send(()).unwrap();
     settle(&encoder);
@@ -271,7 +275,7 @@ async fn the_pool_ends_in_the_middle_of_a_recording() {
     let waiting = encoder
         .fetch(key(2), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
         .unwrap();
-    begun.recv_timeout(Duration::from_secs(30)).unwrap();
+    begun.recv_timeout(BOUND).unwrap();
     leave.send(()).unwrap();
     drop(encoder);
     let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();

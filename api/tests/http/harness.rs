@@ -83,6 +83,7 @@ impl House {
                 queue: 4,
                 cache_bytes: 8 << 20,
                 cache_dir: dir.path().join("mp3"),
+                eager: Vec::new(),
             },
             record: RecordDefaults {
                 rules: Rules {

@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: a measurement ends early and leaves nothing behind.
 //!
-//! Called by `capture`, `end` and `stall` before they start a daemon. The first signal sets a flag that each step looks
+//! Called by the measurements before they begin. The first signal sets a flag that each step looks
 //! at, so that the daemon is stopped and its folder removed on the way out; a second one ends the
 //! process at once. Handlers do that, and no blocked signals: a child would inherit the block, and
 //! not hear that it is to stop.

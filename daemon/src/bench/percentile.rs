@@ -1,6 +1,6 @@
 //! Percentiles of sorted times, and how figures are rounded.
 //!
-//! Called by `capture`, `end` and `stall`.
+//! Called by the measurements.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What the kernel says of a process: processor time, resident memory, packets dropped at sockets.
 //!
-//! Called by `capture`, `bare` and `stall`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
+//! Called by the measurements; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 /// Clock ticks a second in `/proc`: the kernel's interface to user space has had this value on
 /// every architecture that reeld runs on, whatever the kernel's own tick.
@@ -52,6 +54,24 @@ impl Process {
     fn path(self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.0))
     }
+}
+
+/// Processor time of the calling thread, user and system.
+pub(super) fn own_thread_cpu() -> anyhow::Result<Duration> {
+    cpu_by_usage(UsageWho::RUSAGE_THREAD)
+}
+
+/// Processor time of all children that have ended and been waited for, user and system.
+pub(super) fn children_cpu() -> anyhow::Result<Duration> {
+    cpu_by_usage(UsageWho::RUSAGE_CHILDREN)
+}
+
+fn cpu_by_usage(who: UsageWho) -> anyhow::Result<Duration> {
+    let usage = getrusage(who)?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(Duration::from_micros(
+        u64::try_from(micros).unwrap_or_default(),
+    ))
 }
 
 /// Packets that the kernel dropped at the UDP sockets bound to these ports.
@@ -122,6 +142,17 @@ mod tests {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
         assert!(this.cpu().unwrap() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_counted() {
+        let before = children_cpu().unwrap();
+        let count = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+        let status = std::process::Command::new("sh")
+            .args(["-c", count])
+            .status();
+        assert!(status.unwrap().success());
+        assert!(children_cpu().unwrap() > before);
     }
 
     #[test]

@@ -25,14 +25,19 @@ fn finish(shared: &Shared, take: Take, end: End) {
     let recording = take.sid();
     let ended_by = end.summary.ended_by;
     match shared.store.finish(take, end) {
-        Ok(record) => tracing::info!(
-            %recording,
-            call = %record.call,
-            duration_ms = record.duration_ms(),
-            ended_by = ended_by.as_str(),
-            stage = ?record.stage,
-            "the recording is finished"
-        ),
+        Ok(record) => {
+            tracing::info!(
+                %recording,
+                call = %record.call,
+                duration_ms = record.duration_ms(),
+                ended_by = ended_by.as_str(),
+                stage = ?record.stage,
+                "the recording is finished"
+            );
+            if let Some(hear) = shared.ended.get() {
+                hear(&record);
+            }
+        }
         Err(error) => tracing::error!(
             %recording,
             %error,
