@@ -20,6 +20,7 @@ mod api_keys;
 mod catalog;
 mod error;
 mod events;
+mod fill;
 mod folder;
 mod group;
 mod key;

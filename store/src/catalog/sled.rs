@@ -268,6 +268,19 @@ impl Catalog for SledCatalog {
         self.put_durable(stored, Some(ending))
     }
 
+    fn fill(&self, records: &mut dyn Iterator<Item = Stored>) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for stored in records {
+            let _order = write(&self.order);
+            let old = self.read_either(stored.record.sid)?;
+            self.table
+                .apply(changes(&self.table, old.as_ref(), Some(&stored))?)?;
+            count += 1;
+        }
+        self.commit()?;
+        Ok(count)
+    }
+
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError> {
         {
             let _order = write(&self.order);

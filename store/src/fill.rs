@@ -1,0 +1,57 @@
+//! Many records at once, without media: a catalog of a size that no recorder fills in minutes.
+//!
+//! Called by `reeld bench catalog`, and by nobody who records: what is put in here has no take, no
+//! media and no event. It calls the catalog alone. The records, their places in the indices and the
+//! kept counts are what a recording leaves; `verify` tells that the media are missing.
+
+use crate::store::Store;
+use crate::stored::Stored;
+use crate::{Record, StoreError};
+
+impl Store {
+    /// Puts records in; they are durable when this returns. How many there were.
+    ///
+    /// # Errors
+    /// What the engine says. Some of the records may be in then.
+    pub fn fill(&self, records: impl Iterator<Item = Record>) -> Result<u64, StoreError> {
+        let mut stored = records.map(|record| Stored {
+            record,
+            token: None,
+        });
+        self.inner.catalog.fill(&mut stored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::harness::{T0, account, everything, open, sid};
+    use crate::stored::tests::sample;
+    use crate::{MediaKind, Query};
+
+    #[test]
+    fn what_is_put_in_is_listed_and_counted_and_has_no_media() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), MediaKind::Local);
+        let records: Vec<_> = (0..3_000_u32)
+            .map(|n| {
+                let mut record = sample().record;
+                record.sid = sid(u64::from(n));
+                record.account = account(1);
+                record.created_ms = T0 + i64::from(n) * 40_000;
+                record
+            })
+            .collect();
+        assert_eq!(store.fill(records.iter().cloned()).unwrap(), 3_000);
+        drop(store);
+        let store = open(dir.path(), MediaKind::Local);
+        let query = Query {
+            at: crate::PageAt::Number(2),
+            ..everything()
+        };
+        let page = store.list(&query).unwrap();
+        assert_eq!((page.first, page.total), (2_000, 3_000));
+        let newest_first: Vec<_> = records[..1_000].iter().rev().cloned().collect();
+        assert_eq!(page.records, newest_first);
+        assert!(store.media(&records[0]).is_err());
+    }
+}
