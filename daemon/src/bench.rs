@@ -9,6 +9,9 @@
 //!
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
+//! - `catalog`: lists, inserts, start-up and memory over a million recordings;
+//! - `recording`: one that no call has sent;
+//! - `connection`: a kept-alive HTTP connection that costs little;
 //! - `call`, `hands`: one call of them, and several requests at once;
 //! - `house`, `receiver`, `tape`: `end`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
@@ -22,6 +25,8 @@
 mod bare;
 mod call;
 mod capture;
+mod catalog;
+mod connection;
 mod daemon;
 mod descriptors;
 mod end;
@@ -30,6 +35,7 @@ mod house;
 mod interrupt;
 mod percentile;
 mod receiver;
+mod recording;
 mod report;
 mod tape;
 mod usage;
@@ -48,6 +54,8 @@ pub enum Bench {
     Capture(capture::Capture),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
+    /// Fills a catalog and says what lists, inserts, start-up, disk and memory cost
+    Catalog(catalog::Catalog),
 }
 
 impl Bench {
@@ -60,6 +68,7 @@ impl Bench {
         match self {
             Self::Capture(capture) => capture.run()?,
             Self::End(end) => end.run()?,
+            Self::Catalog(catalog) => catalog.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
