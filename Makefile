@@ -28,6 +28,9 @@ TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng p
 # (tests/tests/schemathesis.rs).
 SDKS := twilio-9 twilio-6 twilio-node-6 twilio-node-3 twilio-2 schemathesis
 
+# What make bench compares downloads with.
+BENCH_PACKAGES := nginx-light
+
 # What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
 SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
@@ -66,8 +69,11 @@ nightly: build-tools
 	done
 
 bench: build-tools
+	@.ci/need $(BENCH_PACKAGES)
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
 	$(CARGO) run --locked --release --bin reeld -- bench end
+	$(CARGO) run --locked --release --bin reeld -- bench catalog
+	$(CARGO) run --locked --release --bin reeld -- bench http
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

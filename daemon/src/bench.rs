@@ -10,6 +10,7 @@
 //! - `capture`: calls at once, held exact, beside a bare receive loop;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `catalog`: lists, inserts, start-up and memory over a million recordings;
+//! - `http`, `nginx`: WAV downloads, beside nginx with the same files;
 //! - `recording`: one that no call has sent;
 //! - `connection`: a kept-alive HTTP connection that costs little;
 //! - `call`, `hands`: one call of them, and several requests at once;
@@ -32,7 +33,9 @@ mod descriptors;
 mod end;
 mod hands;
 mod house;
+mod http;
 mod interrupt;
+mod nginx;
 mod percentile;
 mod receiver;
 mod recording;
@@ -54,6 +57,8 @@ pub enum Bench {
     Capture(capture::Capture),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
+    /// Sends WAV files, and says what a byte costs beside nginx
+    Http(http::Http),
     /// Fills a catalog and says what lists, inserts, start-up, disk and memory cost
     Catalog(catalog::Catalog),
 }
@@ -68,6 +73,7 @@ impl Bench {
         match self {
             Self::Capture(capture) => capture.run()?,
             Self::End(end) => end.run()?,
+            Self::Http(http) => http.run()?,
             Self::Catalog(catalog) => catalog.run()?,
         }
         Ok(ExitCode::SUCCESS)

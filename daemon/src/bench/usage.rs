@@ -1,6 +1,6 @@
 //! What the kernel says of a process: processor time, resident memory, packets dropped at sockets.
 //!
-//! Called by `capture` and `bare`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
+//! Called by `capture`, `bare`, `catalog` and `http`; it reads `/proc` (proc(5)) and getrusage(2) and calls nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +23,13 @@ impl Process {
     /// Processor time of all its threads, user and system, also of those that have ended.
     pub(super) fn cpu(self) -> anyhow::Result<Duration> {
         cpu_of(&fs::read_to_string(self.path("stat"))?).context("/proc/*/stat reads differently")
+    }
+
+    /// The processes that it has started and that live.
+    pub(super) fn children(self) -> anyhow::Result<Vec<Self>> {
+        let children = fs::read_to_string(self.path(&format!("task/{}/children", self.0)))?;
+        let pids = children.split_whitespace().map(str::parse);
+        Ok(pids.map(|pid| pid.map(Self)).collect::<Result<_, _>>()?)
     }
 
     /// Processor time by thread name, of the threads that live.
