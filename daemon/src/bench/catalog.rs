@@ -115,7 +115,7 @@ impl Catalog {
             seed: self.seed,
         };
         let begun = Instant::now();
-        let mut filled = 0;
+        let mut filled: u32 = 0;
         while filled < self.recordings {
             interrupt::check()?;
             let most = (self.recordings - filled).min(FILL_AT_ONCE);
