@@ -1,9 +1,11 @@
-//! Many records at once, without media: a catalog of a size that no recorder fills in minutes.
+//! Records without media: a catalog of a size that no recorder fills in minutes, and what a commit to
+//! it costs.
 //!
 //! Called by `reeld bench catalog`, and by nobody who records: what is put in here has no take, no
 //! media and no event. It calls the catalog alone. The records, their places in the indices and the
 //! kept counts are what a recording leaves; `verify` tells that the media are missing.
 
+use crate::catalog::{Insert, Told};
 use crate::store::Store;
 use crate::stored::Stored;
 use crate::{Record, StoreError};
@@ -23,6 +25,25 @@ impl Store {
             })
             .collect();
         self.inner.catalog.fill(&records)
+    }
+}
+
+impl Store {
+    /// Puts one record in that is not there yet, durable when this returns: by the very commit that
+    /// [`Store::begin`] makes, whose sync all who ask at once share.
+    ///
+    /// # Errors
+    /// [`StoreError::SidTaken`], or what the engine says.
+    pub fn insert(&self, record: Record) -> Result<(), StoreError> {
+        let sid = record.sid;
+        let stored = Stored {
+            record,
+            token: None,
+        };
+        match self.inner.catalog.insert(&stored, Told::default())? {
+            Insert::New => Ok(()),
+            Insert::Repeated(_) | Insert::Taken => Err(StoreError::SidTaken { sid }),
+        }
     }
 }
 
@@ -52,6 +73,11 @@ mod tests {
             store.fill([records[7].clone()]),
             Err(StoreError::SidTaken { sid }) if sid == records[7].sid
         ));
+        let mut one_more = records[7].clone();
+        one_more.sid = sid(5_000);
+        store.insert(one_more.clone()).unwrap();
+        assert!(store.insert(one_more.clone()).is_err());
+        assert_eq!(store.get(account(1), one_more.sid).unwrap(), Some(one_more));
         let mut differences = Vec::new();
         let mut tell = |difference| differences.push(difference);
         store.inner.catalog.check(&mut tell).unwrap();
@@ -63,8 +89,8 @@ mod tests {
             ..everything()
         };
         let page = store.list(&query).unwrap();
-        assert_eq!((page.first, page.total), (2_000, 3_000));
-        let newest_first: Vec<_> = records[..1_000].iter().rev().cloned().collect();
+        assert_eq!((page.first, page.total), (2_000, 3_001));
+        let newest_first: Vec<_> = records[1..1_001].iter().rev().cloned().collect();
         assert_eq!(page.records, newest_first);
         assert!(store.media(&records[0]).is_err());
     }

@@ -1,8 +1,8 @@
 //! Real recordings into a full catalog: begun, given a little sound, finished, each step durable.
 //!
-//! Called by `catalog`. It calls the store as the API and the recorder do. A begin's commit and a
-//! finish's are those of every recording; what they cost the file system is in the figures too: a take
-//! and a start file made, sealed, renamed, synced.
+//! Called by `catalog`. First records alone, by the commit that each begin makes: what the catalog
+//! takes. Then whole recordings: the store is called as the API and the recorder do, and what they cost
+//! the file system is in the figures too: a take and a start file made, sealed, renamed, synced.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +25,8 @@ const FRAMES: usize = 160;
 pub(super) struct Inserts {
     pub(super) recordings: u32,
     pub(super) threads: u32,
+    /// Records alone put into the catalog, each durable when its insert returned.
+    pub(super) inserted_a_second: f64,
     /// Recordings begun, each durable when its begin returned.
     pub(super) begun_a_second: f64,
     /// Recordings finished, file and record durable when its finish returned.
@@ -51,6 +53,14 @@ pub(super) fn measure(
     let samples = [1_000; FRAMES * 2];
     let begin = |number| recording(number).begin(store);
     let finish = |number| recording(number).finish(store, &samples);
+    // Behind those that are begun, so that their names are none of these.
+    let insert = |number| {
+        let record = records.record(records.count + count + number);
+        Ok(store.insert(record)?)
+    };
+    let begun = Instant::now();
+    each(count, threads, insert)?;
+    let inserts = begun.elapsed();
     let begun = Instant::now();
     each(count, threads, begin)?;
     let begins = begun.elapsed();
@@ -59,6 +69,7 @@ pub(super) fn measure(
     Ok(Inserts {
         recordings: count,
         threads,
+        inserted_a_second: per_second(count, inserts),
         begun_a_second: per_second(count, begins),
         finished_a_second: per_second(count, begun.elapsed()),
     })

@@ -90,7 +90,8 @@ pub(super) fn measure(
 }
 
 fn kinds(customer: &Customer, records: &Records, inserted: u32) -> anyhow::Result<Vec<Kind>> {
-    let all = records.count + inserted;
+    // Those inserted alone, and those recorded.
+    let all = records.count + 2 * inserted;
     let pages = all.div_ceil(PAGE_SIZE);
     // Page 15,000 of 20,000.
     let far = pages / 4 * 3;

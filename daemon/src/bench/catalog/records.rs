@@ -84,7 +84,8 @@ impl Records {
         bytes
     }
 
-    fn record(self, number: u32) -> Record {
+    /// Recording `number`.
+    pub(super) fn record(self, number: u32) -> Record {
         let created_ms = self.created_ms(number);
         let frames = 8_000 * u64::from(10 + number % 600);
         let stats = TrackStats {

@@ -20,8 +20,8 @@ const START_MS: f64 = 3_000.0;
 /// At any time.
 const RESIDENT_BYTES: u64 = 256 << 20;
 
-/// Recordings begun, each durable.
-const BEGUN_A_SECOND: f64 = 2_000.0;
+/// Records put into the catalog, each durable.
+const INSERTED_A_SECOND: f64 = 2_000.0;
 
 /// The catalog that the bounds are of.
 const RECORDINGS: u32 = 1_000_000;
@@ -111,10 +111,10 @@ impl Figures {
                 ));
             }
         }
-        let begun = self.inserts.begun_a_second;
-        if begun < BEGUN_A_SECOND {
+        let inserted = self.inserts.inserted_a_second;
+        if inserted < INSERTED_A_SECOND {
             missed.push(format!(
-                "{begun} begun a second, and {BEGUN_A_SECOND} is the bound"
+                "{inserted} inserted a second, and {INSERTED_A_SECOND} is the bound"
             ));
         }
         missed
@@ -146,10 +146,15 @@ impl fmt::Display for Figures {
         let Inserts {
             recordings,
             threads,
+            inserted_a_second,
             begun_a_second,
             finished_a_second,
         } = &self.inserts;
         row("inserted, by threads", format!("{recordings}, {threads}"))?;
+        row(
+            "  records alone, durable, a second",
+            format!("{inserted_a_second:.0}"),
+        )?;
         row("  begun, durable, a second", format!("{begun_a_second:.0}"))?;
         row(
             "  finished, durable, a second",
