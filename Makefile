@@ -20,7 +20,7 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng python3 python3-venv \
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg opus-tools sip-tester curl espeak-ng nginx-light python3 python3-venv \
 	nodejs npm
 
 # Twilio's own SDKs, which judge the API (tests/src/sdk.rs): of each language today's and an old one,
