@@ -20,13 +20,16 @@ NIGHTLY ?= nightly
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester curl espeak-ng python3 python3-venv \
-	nodejs npm
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester curl espeak-ng nginx-light python3 \
+	python3-venv nodejs npm
 
 # Twilio's own SDKs, which judge the API (tests/src/sdk.rs): of each language today's and an old one,
 # and the one of 2011. Beside them what reads our own description of it and asks for all of it
 # (tests/tests/schemathesis.rs).
 SDKS := twilio-9 twilio-6 twilio-node-6 twilio-node-3 twilio-2 schemathesis
+
+# What make bench compares with.
+BENCH_PACKAGES := lame nginx-light
 
 # What make scores calls beside: the other receivers, recorded speech, and Python that can build pesq.
 SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav)
@@ -66,11 +69,13 @@ nightly: build-tools
 	done
 
 bench: build-tools
-	@.ci/need lame
+	@.ci/need $(BENCH_PACKAGES)
 	$(CARGO) run --locked --release --bin reeld -- bench capture $(ARGS)
 	$(CARGO) run --locked --release --bin reeld -- bench end
 	$(CARGO) run --locked --release --bin reeld -- bench stall
 	$(CARGO) run --locked --release --bin reeld -- bench encode
+	$(CARGO) run --locked --release --bin reeld -- bench catalog
+	$(CARGO) run --locked --release --bin reeld -- bench http
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

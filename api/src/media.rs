@@ -1,7 +1,7 @@
 //! A recording's audio over HTTP: WAV, MP3 and Ogg Opus, whole or a range, fresh or not modified.
 //!
 //! Called by `recordings`. Conditions and ranges are `conditions`' and `range`'s (RFC 9110), the
-//! bytes are `stream`'s. A download goes on after a DELETE: it holds the file open.
+//! bytes are `stream`'s or, where the file has them as they are served, the kernel's (`wire::files`). A download goes on after a DELETE: it holds the file open.
 //!
 //! Twilio's `RequestedChannels`: 1 of a dual recording is its sum, 2 of a mono one is 400.
 
@@ -19,6 +19,7 @@ use crate::encode::{FetchError, Format, Key, Plan, Wav};
 use crate::fault::{Fault, code};
 use crate::params::Params;
 use crate::sound::{Sound, wav_length};
+use crate::wire::files::FileSpan;
 use conditions::Validators;
 use range::{Span, Wanted};
 
@@ -100,15 +101,24 @@ pub(crate) async fn serve(
             return Err(fault);
         }
     };
-    let body = if asked.is_head {
-        Body::empty()
+    let sent = if asked.is_head {
+        Sent::Bytes(Body::empty())
     } else {
         match kind {
             Kind::Wav => wav_body(asked, record, channels, span).await?,
-            Kind::Encoded(format) => encoded_body(asked, record, channels, format, span).await?,
+            Kind::Encoded(format) => {
+                Sent::Bytes(encoded_body(asked, record, channels, format, span).await?)
+            }
         }
     };
-    let mut response = respond(status, &validators, body);
+    let mut response = match sent {
+        Sent::Bytes(body) => respond(status, &validators, body),
+        Sent::File(span) => {
+            let mut response = respond(status, &validators, Body::empty());
+            response.extensions_mut().insert(span);
+            response
+        }
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, kind.content_type());
     headers.insert(header::CONTENT_LENGTH, (span.end - span.start).into());
@@ -145,19 +155,33 @@ fn open(store: &Store, record: &Record, channels: u16) -> Result<Option<Sound>, 
     }
 }
 
+/// What is sent: bytes of ours, or a file's, by the kernel.
+enum Sent {
+    Bytes(Body),
+    File(FileSpan),
+}
+
 async fn wav_body(
     asked: &Asked,
     record: &Record,
     channels: u16,
     span: Span,
-) -> Result<Body, Fault> {
+) -> Result<Sent, Fault> {
     let record = record.clone();
     let sound = asked
         .app
         .store(move |store| open(store, &record, channels))
         .await?
         .ok_or_else(|| asked.not_found())?;
-    Ok(stream::of_sound(sound, span))
+    let Span { start, end } = span;
+    Ok(match sound.into_file() {
+        Ok(file) => Sent::File(FileSpan {
+            file: std::sync::Arc::new(file),
+            start,
+            end,
+        }),
+        Err(sound) => Sent::Bytes(stream::of_sound(*sound, span)),
+    })
 }
 
 async fn encoded_body(

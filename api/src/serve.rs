@@ -1,6 +1,6 @@
 //! The listener, the connections, and which part of the house answers a path.
 //!
-//! [`crate::Api::serve`] runs [`run`]. Each connection is a [`Mended`] stream under hyper, with
+//! [`crate::Api::serve`] runs [`run`]. Each connection is a [`Mended`] stream under hyper, over a [`Filed`] socket, with
 //! the head, body, request, write and drain times of [`Limits`]. At most `connections` are open;
 //! further ones wait in the kernel's backlog.
 
@@ -29,6 +29,7 @@ use crate::dispatch::{self, Peer};
 use crate::face::Format;
 use crate::fault::{Fault, code};
 use crate::settings::Limits;
+use crate::wire::files::{Filed, Lane, Outgoing};
 use crate::wire::{Mended, REFUSED_METHOD};
 use crate::{answer, health, openapi};
 
@@ -123,8 +124,16 @@ fn connection(
     limits: &Limits,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + 'static {
+    let lane = Lane::default();
+    let stream = Filed::new(stream, lane.clone());
     let stream = TokioIo::new(Mended::new(stream, limits.write_stall));
-    let service = service_fn(move |request| answer_one(router.clone(), peer, request));
+    let service = service_fn(move |request| {
+        let (router, lane) = (router.clone(), lane.clone());
+        async move {
+            let response = answer_one(router, peer, request).await?;
+            Ok::<_, Infallible>(Outgoing::of(response, lane))
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

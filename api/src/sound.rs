@@ -3,6 +3,7 @@
 //! `media` reads it for `.wav`, `encode` for `.mp3` and `.opus`. The sum is the mixer's, saturated, so that a
 //! dual recording asked for in one channel sounds as a mono one would have.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use reeld_codec::wav;
@@ -34,6 +35,15 @@ impl Sound {
             rate_hz: record.rate_hz,
             sum_at: (channels < record.channels.count()).then_some(0),
         }
+    }
+
+    /// The open file, where it begins with the very bytes that are served; else the sound again.
+    pub(crate) fn into_file(self) -> Result<File, Box<Self>> {
+        if self.sum_at.is_some() {
+            return Err(Box::new(self));
+        }
+        let of_reader = |reader| Box::new(Self { reader, ..self });
+        self.reader.into_file().map_err(of_reader)
     }
 
     /// Goes to byte `at` of the file.

@@ -8,6 +8,7 @@
 //! Bounded: one read of [`READ_BYTES`] in, what it mends to out, nothing ahead of hyper's asking.
 
 mod chunked;
+pub(crate) mod files;
 mod mender;
 #[cfg(test)]
 mod tests;

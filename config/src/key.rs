@@ -203,7 +203,7 @@ keys! {
         "How long the record of a deleted recording is kept, with all that it tells of the call; its audio goes at once. 0s keeps nothing.";
     "store" . "min_free": Text = r#""1GiB""#, "size",
         "New recordings are refused with less free disk than this. The default is lowered to a tenth of a disk smaller than 10GiB.";
-    "store" . "cache": Text = r#""64MiB""#, "size, 1MiB to 1TiB",
+    "store" . "cache": Text = r#""16MiB""#, "size, 1MiB to 1TiB",
         "Memory that the catalog may use as its cache.";
 
     "sip" . "listen": Text = r#""""#, "address:port, or empty",

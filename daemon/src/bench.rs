@@ -11,6 +11,10 @@
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `stall`: a disk that stands still under calls at once, held exact;
 //! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
+//! - `catalog`: lists, inserts, start-up and memory over a million recordings;
+//! - `http`, `nginx`: WAV downloads, beside nginx with the same files;
+//! - `recording`: one that no call has sent;
+//! - `connection`: a kept-alive HTTP connection that costs little;
 //! - `call`, `hands`: one call of them, and several requests at once;
 //! - `house`, `receiver`, `tape`: `end`'s and `stall`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
@@ -24,6 +28,8 @@
 mod bare;
 mod call;
 mod capture;
+mod catalog;
+mod connection;
 mod daemon;
 mod descriptors;
 mod dialog;
@@ -31,9 +37,12 @@ mod encode;
 mod end;
 mod hands;
 mod house;
+mod http;
 mod interrupt;
+mod nginx;
 mod percentile;
 mod receiver;
+mod recording;
 mod report;
 mod stall;
 mod tape;
@@ -57,6 +66,10 @@ pub enum Bench {
     Stall(stall::Stall),
     /// Encodes recordings on one core, beside the `lame` command, and says how fast
     Encode(encode::Encode),
+    /// Sends WAV files, and says what a byte costs beside nginx
+    Http(http::Http),
+    /// Fills a catalog and says what lists, inserts, start-up, disk and memory cost
+    Catalog(catalog::Catalog),
 }
 
 impl Bench {
@@ -71,6 +84,8 @@ impl Bench {
             Self::End(end) => end.run()?,
             Self::Stall(stall) => stall.run()?,
             Self::Encode(encode) => encode.run()?,
+            Self::Http(http) => http.run()?,
+            Self::Catalog(catalog) => catalog.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

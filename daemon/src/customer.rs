@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
 use reeld_model::{AccountSid, Track};
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
@@ -140,6 +141,24 @@ impl Customer {
             retry_after: retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok()),
             text: answer.text()?,
         })
+    }
+
+    /// The daemon's address.
+    ///
+    /// # Errors
+    /// It is not one.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        let (_, address) = self.base.split_once("://").context("no address")?;
+        Ok(address.parse()?)
+    }
+
+    /// The header line that says who asks, for a client of one's own.
+    #[must_use]
+    pub fn authorization(&self) -> String {
+        let token = self.token.expose_secret();
+        let said =
+            base64::engine::general_purpose::STANDARD.encode(format!("{}:{token}", self.account));
+        format!("Authorization: Basic {said}\r\n")
     }
 
     fn url(&self, path: &str) -> String {

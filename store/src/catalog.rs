@@ -61,6 +61,10 @@ pub(crate) trait Catalog: Send + Sync {
     /// As [`Catalog::put`], where another event than the record's stage says is to be told.
     fn put_as(&self, stored: &Stored, ending: EventStatus) -> Result<(), StoreError>;
 
+    /// Puts many records in, each of a Sid and without a token that nobody has used, telling nobody.
+    /// Durable once it returns, and not before: a crash leaves any part of it.
+    fn fill(&self, records: &[Stored]) -> Result<(), StoreError>;
+
     /// Takes a record out with its events, and leaves nothing. Durable.
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError>;
 

@@ -21,6 +21,7 @@ mod catalog;
 mod disk;
 mod error;
 mod events;
+mod fill;
 mod folder;
 mod group;
 mod key;

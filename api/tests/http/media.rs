@@ -95,6 +95,48 @@ fn parts_heads_and_copies_of_a_wav() {
 }
 
 #[test]
+fn answers_on_one_connection_come_in_order_whoever_sends_them() {
+    let house = House::new();
+    // One longer than what the kernel is given at once, one of a packet.
+    let (long, short) = (sound(1_600_000), sound(100));
+    house.recording(&sid(1), SEED_MS, Channels::Mono, &long);
+    house.recording(&sid(2), SEED_MS, Channels::Dual, &short);
+    let requests = [
+        (sid(1), "", wav_of(1, &long)),
+        (
+            format!("{}.wav?RequestedChannels=2", sid(2)),
+            "",
+            wav_of(2, &short),
+        ),
+        (
+            sid(1),
+            "Range: bytes=1048570-3000000\r\n",
+            wav_of(1, &long)[1_048_570..=3_000_000].to_vec(),
+        ),
+        (sid(200), "", Vec::new()),
+        (sid(2), "", wav_of(2, &short)),
+    ];
+    let mut sent = String::new();
+    for (path, headers, _) in &requests {
+        let path = full(&format!("2010/Recordings/{path}"));
+        sent += &format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+    }
+    let path = full("2008/Recordings/none");
+    sent += &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut rest = house.raw(sent.as_bytes());
+    for (path, _, expected) in requests {
+        let answer = Answer::parse(&rest);
+        let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+        let body = &answer.body[..length];
+        if !expected.is_empty() {
+            assert!(body == expected, "{path}");
+        }
+        rest = answer.body[length..].to_vec();
+    }
+    assert_eq!(Answer::parse(&rest).status, 404);
+}
+
+#[test]
 fn one_channel_of_two_is_their_sum() {
     let house = House::new();
     let samples = sound(50_000);

@@ -1,12 +1,12 @@
 //! A daemon of the measurement's own: the same binary with `serve`, in a folder of its own.
 //!
-//! Called by `capture`. A child process, so that its processor time and memory are its own.
+//! Called by `capture`, `catalog` and `http`. A child process, so that its processor time and memory are its own.
 //! Dropping it stops it and removes its folder.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,14 @@ impl Daemon {
     /// Starts one with room for `calls` calls and waits until it is ready. Its folder is made in
     /// `parent`, or where temporary files go.
     pub(super) fn start(parent: Option<&Path>, calls: u32) -> anyhow::Result<Self> {
-        let folder = super::folder(parent)?;
+        Self::start_in(super::folder(parent)?, calls)
+    }
+
+    /// The same in a folder that is there, whose [`data_dir`] may have what an earlier one left.
+    pub(super) fn start_in(folder: TempDir, calls: u32) -> anyhow::Result<Self> {
         // The port is free for a moment; should somebody take it, the daemon says so and ends.
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let data_dir = folder.path().join("data");
+        let data_dir = data_dir(&folder);
         let config = folder.path().join("reeld.toml");
         let mut file = File::create(&config)?;
         writeln!(file, "data_dir = {:?}", data_dir.display().to_string())?;
@@ -82,18 +86,35 @@ impl Daemon {
     }
 
     /// Ends it and removes its folder.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(super) fn stop(self) -> anyhow::Result<()> {
+        self.stop_and_keep().map(drop)
+    }
+
+    /// Ends it; its folder, for another one.
+    pub(super) fn stop_and_keep(mut self) -> anyhow::Result<TempDir> {
         let status = self.child.end()?;
         if !status.success() {
             bail!("the daemon ended with {status}:\n{}", self.log());
         }
-        Ok(())
+        Ok(self.folder)
+    }
+
+    /// Kills it, as a crash does; its folder, for another one.
+    pub(super) fn kill(mut self) -> anyhow::Result<TempDir> {
+        self.child.0.kill()?;
+        self.child.0.wait()?;
+        Ok(self.folder)
     }
 
     /// The end of its log.
     pub(super) fn log(&self) -> String {
         log(&self.folder)
     }
+}
+
+/// Where a daemon in this folder has its data.
+pub(super) fn data_dir(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
 }
 
 fn log(folder: &TempDir) -> String {

@@ -25,6 +25,13 @@ impl Process {
         cpu_of(&fs::read_to_string(self.path("stat"))?).context("/proc/*/stat reads differently")
     }
 
+    /// The processes that it has started and that live.
+    pub(super) fn children(self) -> anyhow::Result<Vec<Self>> {
+        let children = fs::read_to_string(self.path(&format!("task/{}/children", self.0)))?;
+        let pids = children.split_whitespace().map(str::parse);
+        Ok(pids.map(|pid| pid.map(Self)).collect::<Result<_, _>>()?)
+    }
+
     /// Processor time by thread name, of the threads that live.
     pub(super) fn cpu_by_thread(self) -> anyhow::Result<BTreeMap<String, Duration>> {
         let mut by_name = BTreeMap::new();

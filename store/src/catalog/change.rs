@@ -30,6 +30,56 @@ pub(crate) fn count_keys(record: &Record) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The views that have a record.
+fn views(record: &Record) -> impl Iterator<Item = View> {
+    let stage = record.stage;
+    View::EACH.into_iter().filter(move |view| view.has(stage))
+}
+
+/// A record's places in the indices that have nothing but places.
+fn index_keys(record: &Record) -> impl Iterator<Item = Vec<u8>> {
+    // One of the account's indices is where the records lie.
+    let home = (View::home(record.stage), Scope::Account(record.account));
+    let purge = (record.stage == Stage::Deleted).then(|| key::purge(record));
+    views(record)
+        .flat_map(|view| scopes(record).map(|scope| (view, scope)))
+        .filter(move |place| *place != home)
+        .map(|(view, scope)| key::index(view, scope, record))
+        .chain(purge)
+}
+
+/// What puts many records in that nobody has and no token has begun: keys and values, in the keys'
+/// order. Each count is in it once, whatever number of the records it counts.
+pub(crate) fn many(
+    table: &Table,
+    records: &[Stored],
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
+    let mut puts = BTreeMap::new();
+    let mut counts: BTreeMap<Vec<u8>, Counts> = BTreeMap::new();
+    for stored in records {
+        let record = &stored.record;
+        puts.extend(index_keys(record).map(|key| (key, Vec::new())));
+        puts.insert(key::by_sid(record), key::place(record));
+        puts.insert(key::record(record), stored.encode());
+        if record.stage == Stage::Live {
+            puts.insert(key::of_sid(key::LIVE, record.sid), Vec::new());
+        }
+        for view in views(record) {
+            for key in count_keys(record) {
+                counts.entry(key).or_default()[view.index()] += 1;
+            }
+        }
+    }
+    for (key, more) in counts {
+        let mut then = count::counts_at(table, &key)?;
+        for (count, more) in then.iter_mut().zip(more) {
+            *count += more;
+        }
+        puts.insert(key, count::encode(then));
+    }
+    Ok(puts)
+}
+
 /// The changes that put `new` in the place of `old`; both are of one Sid.
 pub(crate) fn changes(
     table: &Table,
@@ -43,20 +93,13 @@ pub(crate) fn changes(
         let Some(Stored { record, .. }) = stored else {
             continue;
         };
-        for view in View::EACH.into_iter().filter(|view| view.has(record.stage)) {
-            for scope in scopes(record) {
-                // One of the account's indices is where the records lie.
-                if (view, scope) == (View::home(record.stage), Scope::Account(record.account)) {
-                    continue;
-                }
-                *index.entry(key::index(view, scope, record)).or_default() += sign;
-            }
+        for key in index_keys(record) {
+            *index.entry(key).or_default() += sign;
+        }
+        for view in views(record) {
             for key in count_keys(record) {
                 counts.entry(key).or_default()[view.index()] += sign;
             }
-        }
-        if record.stage == Stage::Deleted {
-            *index.entry(key::purge(record)).or_default() += sign;
         }
     }
     if let (Some(old), new) = (old, new)

@@ -15,7 +15,7 @@ use std::sync::{Arc, RwLock};
 
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 
-use super::change::changes;
+use super::change::{self, changes};
 use super::key::{self, View};
 use super::list::Slice;
 use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
@@ -25,6 +25,9 @@ use crate::stored::Stored;
 use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
+
+/// Keys that `fill` puts in at once: neighbours, so few pages.
+const FILL_BATCH: usize = 256;
 
 pub(crate) struct SledCatalog {
     kv: Arc<Kv>,
@@ -266,6 +269,28 @@ impl Catalog for SledCatalog {
 
     fn put_as(&self, stored: &Stored, ending: EventStatus) -> Result<(), StoreError> {
         self.put_durable(stored, Some(ending))
+    }
+
+    fn fill(&self, records: &[Stored]) -> Result<(), StoreError> {
+        {
+            let _order = write(&self.order);
+            for Stored { record, .. } in records {
+                if self.read_either(record.sid)?.is_some() {
+                    return Err(StoreError::SidTaken { sid: record.sid });
+                }
+            }
+            let mut changes = Changes::default();
+            for (number, (key, value)) in
+                change::many(&self.table, records)?.into_iter().enumerate()
+            {
+                changes.put(key, value);
+                if number % FILL_BATCH == FILL_BATCH - 1 {
+                    self.table.apply(std::mem::take(&mut changes))?;
+                }
+            }
+            self.table.apply(changes)?;
+        }
+        self.commit()
     }
 
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError> {

@@ -49,6 +49,18 @@ impl MediaReader {
     pub const fn len(&self) -> u64 {
         self.length
     }
+
+    /// The open file whose first [`MediaReader::len`] bytes are what is served, where media are files;
+    /// else the reader again. Like the reader it outlives the recording's deletion.
+    ///
+    /// # Errors
+    /// The reader, whose media are in the catalog's engine.
+    pub fn into_file(self) -> Result<File, Self> {
+        match self.source {
+            Source::File(file) => Ok(file),
+            Source::Chunks(_) => Err(self),
+        }
+    }
 }
 
 impl Read for MediaReader {

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use reeld_codec::mp3;
+use reeld_model::Load;
 use tempfile::TempDir;
 
 use super::*;
@@ -108,7 +109,7 @@ impl House {
         };
         let (one, path) = (NonZeroUsize::MIN, dir.path().into());
         Self {
-            encoder: Encoder::new(one, 4, 1 << 20, path, Some(eager)).unwrap(),
+            encoder: Encoder::new(one, 4, 1 << 20, path, Load::default(), Some(eager)).unwrap(),
             found,
             dir,
         }
