@@ -60,8 +60,10 @@ const ENDED_QUEUE: usize = 4_096;
 /// for.
 const MOST_ENDS: u64 = ENDED_QUEUE as u64 / 2;
 
-/// How long one step of a thread may take before the watchdog is not fed any more.
-const STUCK: Duration = Duration::from_secs(30);
+/// How long one step of a thread may take before the watchdog is not fed any more. Longer than disks and
+/// the paths to them take until they give up (a SCSI command 30 s and its retries, iSCSI 120 s): a
+/// restart mends no disk, and it would cost what waits in memory and every call.
+const STUCK: Duration = Duration::from_secs(180);
 
 /// The recorder's threads.
 pub struct Recorder {

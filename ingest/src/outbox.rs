@@ -25,7 +25,7 @@ use crate::shared::Shared;
 /// How often an overrun is logged while it lasts.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the sink is asked again at the end, and how often.
+/// How long the sink is asked again at the end while it gets nowhere, and how often.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 const LAST_RETRY: Duration = Duration::from_millis(2);
 
@@ -91,14 +91,21 @@ impl Outbox {
         self.complain();
     }
 
-    /// Gives the sink all that waits; asks again while it has no room, for [`LAST_WAIT`].
+    /// Gives the sink all that waits; asks again while it has no room, for [`LAST_WAIT`] after the last
+    /// of what waits in front of the disk was written: after a stall that may be much.
     pub(crate) fn finish(&mut self) {
-        let deadline = monotonic() + LAST_WAIT;
+        let mut deadline = monotonic() + LAST_WAIT;
+        let mut bytes = self.shared.backlog.bytes();
         self.flush();
         while !self.turns.is_empty() && monotonic() < deadline {
             // The sink cannot wake this thread, which has nothing else to do any more.
             std::thread::sleep(LAST_RETRY);
             self.flush();
+            let left = self.shared.backlog.bytes();
+            if left < bytes {
+                deadline = monotonic() + LAST_WAIT;
+            }
+            bytes = left;
         }
         if !self.turns.is_empty() {
             let outputs: usize = self.waiting.values().map(VecDeque::len).sum();
