@@ -2,7 +2,7 @@
 //! the one that a request gets; a deletion takes it along.
 //!
 //! That no request waits for what is made so is held where each step can be held up:
-//! `api/src/encode/eager/tests.rs`.
+//! `api/src/encode/eager/tests.rs`, `api/tests/http/eager.rs`.
 
 use std::fs;
 use std::path::PathBuf;
