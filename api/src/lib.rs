@@ -174,7 +174,7 @@ impl Api {
     }
 
     /// Takes note of a recording that has ended: where [`Encode::eager`] says so, its files are made in
-    /// idle time. It does not wait, for a lock neither.
+    /// idle time. It waits for nobody.
     pub fn ended(&self, record: &Record) {
         if record.stage == Stage::Completed {
             self.app.encoder.ended(Ended {

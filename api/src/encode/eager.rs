@@ -85,7 +85,8 @@ impl Backlog {
         (Self(sender), receiver)
     }
 
-    /// Takes one more, if there is room. It does not wait, for a lock neither.
+    /// Takes one more, if there is room. It waits for nobody, and the pool's lock, which a thread at nice
+    /// 19 may hold for long, is not taken.
     pub(super) fn put(&self, ended: Ended, figures: &Figures) {
         figures.waiting.fetch_add(1, Ordering::Relaxed);
         match self.0.try_send(ended) {

@@ -32,6 +32,7 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) capture: Arc<Capture>,
     pub(crate) dir: TempDir,
+    pub(crate) api: Api,
     address: SocketAddr,
     clock: Arc<AtomicI64>,
     stop: Option<oneshot::Sender<()>>,
@@ -115,8 +116,10 @@ impl House {
             .unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
+        let served = api.clone();
         runtime.spawn(async move {
-            api.serve(listener, async move { drop(stopped.await) })
+            served
+                .serve(listener, async move { drop(stopped.await) })
                 .await
                 .unwrap();
         });
@@ -124,6 +127,7 @@ impl House {
             store,
             capture,
             dir,
+            api,
             address,
             clock,
             stop: Some(stop),

@@ -11,6 +11,7 @@
 mod bad_input;
 mod capture;
 mod control;
+mod eager;
 mod faces;
 mod harness;
 mod instance;
