@@ -7,32 +7,42 @@
 //! child go with it. `end` alone runs the daemon in its own process, since it records an hour in a
 //! second.
 //!
-//! - `capture`: calls at once, held exact, beside a bare receive loop;
+//! - `capture`: calls at once, held exact, beside a bare receive loop and other programs (`peer`);
+//! - `growth`: the same at more and more calls;
+//! - `load`: what both put on the daemon; `encoders`: that are busy meanwhile; `bounds`: what `--check` holds;
+//! - `document`: docs/ref/performance.md out of what all of them wrote;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `call`, `hands`: one call of them, and several requests at once;
 //! - `house`, `receiver`, `tape`: `end`'s daemon, who gets its callbacks, and a recording out of virtual
 //!   time;
 //! - `descriptors`: their limit, raised; `percentile`: of sorted times;
 //! - `daemon`: the child process;
-//! - `usage`: what `/proc` says of processor time, memory and dropped packets;
+//! - `usage`: what `/proc` says of processor time, memory and dropped packets; `watch`: while packets flow;
 //! - `bare`: the receive loop that does nothing else;
 //! - `interrupt`: what SIGINT and SIGTERM do;
 //! - `report`: the figures, as table and JSON.
 
 mod bare;
+mod bounds;
 mod call;
 mod capture;
 mod daemon;
 mod descriptors;
+mod document;
+mod encoders;
 mod end;
+mod growth;
 mod hands;
 mod house;
 mod interrupt;
+mod load;
+mod peer;
 mod percentile;
 mod receiver;
 mod report;
 mod tape;
 mod usage;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,6 +56,10 @@ use tempfile::TempDir;
 pub enum Bench {
     /// Records calls, holds every file to what was said, and says what a packet and a call cost
     Capture(capture::Capture),
+    /// The same at more and more calls: what a packet costs must not grow, nor what a call keeps in memory
+    Growth(growth::Growth),
+    /// Writes docs/ref/performance.md from the JSON files of the other measurements
+    Document(document::Document),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
 }
@@ -59,6 +73,8 @@ impl Bench {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Capture(capture) => capture.run()?,
+            Self::Growth(growth) => growth.run()?,
+            Self::Document(document) => document.run()?,
             Self::End(end) => end.run()?,
         }
         Ok(ExitCode::SUCCESS)
