@@ -74,7 +74,7 @@ ratio to the daemon's with all calls.",
         file: "busy",
         title: "2,500 calls while every encoder is busy",
         how: "`reeld bench capture --calls 2500 --seconds 60 --encode`: the same, while twice as many customers as there are encoders
-ask for MP3s of two minutes, again and again; an encoder a core, nothing kept. The daemon's cost includes them.",
+ask for MP3s of two minutes, each several in turn; an encoder a core, nothing kept. The daemon's cost includes them.",
     },
     Section {
         file: "growth",

@@ -1,7 +1,9 @@
 //! Encoders that are kept busy: MP3 requests for long recordings, from more hands than there are encoders.
 //!
-//! Called by `load` where `--encode` wants it. The recordings are imported beforehand by `reeld import`; each hand
-//! asks for one of its own, again and again, and the daemon keeps no encoded files, so each answer is encoded anew.
+//! Called by `load` where `--encode` wants it. The recordings are imported beforehand by `reeld import`, and the
+//! daemon keeps no encoded files. Each hand asks for several of its own in turn, so that each answer is encoded
+//! anew: a file that is asked for again at once can be the one that was just made, since whoever fetches it has its
+//! last byte before its encoder is done with it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,6 +23,9 @@ use crate::customer::Customer;
 /// customer's patience.
 const SECONDS: usize = 120;
 
+/// Recordings that a hand asks for in turn.
+const EACH: usize = 4;
+
 /// What the voices come from: no call's of the load.
 const SEED: u64 = 0x6d70_3300;
 
@@ -36,9 +41,9 @@ impl Encoders {
         format!("[encode]\nworkers = {workers}\ncache_bytes = \"0B\"\n")
     }
 
-    /// Imports the recordings: two for each encoder.
+    /// Imports the recordings, for two hands for each encoder.
     pub(super) fn new(daemon: &Daemon) -> anyhow::Result<Self> {
-        let files: Vec<PathBuf> = (0..2 * usage::cores())
+        let files: Vec<PathBuf> = (0..2 * usage::cores() * EACH)
             .map(|number| {
                 let path = daemon.folder().join(format!("long-{number}.wav"));
                 fs::write(&path, voices(number as u64)).context("a recording to encode")?;
@@ -74,11 +79,14 @@ impl Encoders {
         std::thread::scope(|scope| {
             let hands: Vec<_> = self
                 .paths
-                .iter()
-                .map(|path| {
+                .chunks(EACH)
+                .map(|paths| {
                     let (over, encoded) = (&over, &encoded);
                     scope.spawn(move || -> anyhow::Result<()> {
-                        while !over.load(Ordering::Relaxed) {
+                        for path in paths.iter().cycle() {
+                            if over.load(Ordering::Relaxed) {
+                                break;
+                            }
                             let (kind, file) = customer.get(path)?;
                             ensure!(kind == "audio/mpeg" && !file.is_empty(), "{path} is {kind}");
                             encoded.fetch_add(1, Ordering::Relaxed);
