@@ -7,7 +7,10 @@
 //! child go with it. `end` and `stall` run the daemon in their own process: the one records an hour in a
 //! second, the other makes the disk stand still.
 //!
-//! - `capture`: calls at once, held exact, beside a bare receive loop;
+//! - `capture`: calls at once, held exact, beside a bare receive loop and other programs (`peer`);
+//! - `growth`: the same at more and more calls;
+//! - `load`: what both put on the daemon; `encoders`: that are busy meanwhile; `bounds`: what `--check` holds;
+//! - `document`: docs/ref/performance.md out of what all of them wrote;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `stall`: a disk that stands still under calls at once, held exact;
 //! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
@@ -20,12 +23,13 @@
 //!   time;
 //! - `descriptors`: their limit, raised; `percentile`: of sorted times;
 //! - `daemon`: the child process;
-//! - `usage`: what `/proc` says of processor time, memory and dropped packets;
+//! - `usage`: what `/proc` says of processor time, memory and dropped packets; `watch`: while packets flow;
 //! - `bare`: the receive loop that does nothing else;
 //! - `interrupt`: what SIGINT and SIGTERM do;
 //! - `report`: the figures, as table and JSON.
 
 mod bare;
+mod bounds;
 mod call;
 mod capture;
 mod catalog;
@@ -33,13 +37,18 @@ mod connection;
 mod daemon;
 mod descriptors;
 mod dialog;
+mod document;
 mod encode;
+mod encoders;
 mod end;
+mod growth;
 mod hands;
 mod house;
 mod http;
 mod interrupt;
+mod load;
 mod nginx;
+mod peer;
 mod percentile;
 mod receiver;
 mod recording;
@@ -47,6 +56,7 @@ mod report;
 mod stall;
 mod tape;
 mod usage;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,6 +70,10 @@ use tempfile::TempDir;
 pub enum Bench {
     /// Records calls, holds every file to what was said, and says what a packet and a call cost
     Capture(capture::Capture),
+    /// The same at more and more calls: what a packet costs must not grow, nor what a call keeps in memory
+    Growth(growth::Growth),
+    /// Writes docs/ref/performance.md from the JSON files of the other measurements
+    Document(document::Document),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
     /// Makes the disk stand still under calls that are recorded, and holds every file to what was said
@@ -81,6 +95,8 @@ impl Bench {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Capture(capture) => capture.run()?,
+            Self::Growth(growth) => growth.run()?,
+            Self::Document(document) => document.run()?,
             Self::End(end) => end.run()?,
             Self::Stall(stall) => stall.run()?,
             Self::Encode(encode) => encode.run()?,

@@ -1,6 +1,6 @@
 //! The measuring stick: a loop that waits in epoll, receives one packet a call and throws it away.
 //!
-//! Called by `capture` with the streams that the daemon had, on sockets of its own. What the daemon
+//! Called by `capture` and `growth` with the streams that the daemon had, on sockets of its own. What the daemon
 //! costs above this is what recording costs.
 
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use crate::caller::{self, Plan};
 
 /// What the bare loop did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bare {
     /// Packets that were sent to it.
     pub(super) sent: u64,

@@ -20,6 +20,9 @@ use super::usage::Process;
 use crate::credentials;
 use crate::customer::{self, Customer};
 
+/// Its configuration's name in its folder.
+const CONFIG: &str = "reeld.toml";
+
 /// From SIGTERM to the end.
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -46,23 +49,22 @@ impl Daemon {
 
     /// The same in a folder that is there, whose [`data_dir`] may have what an earlier one left.
     pub(super) fn start_in(folder: TempDir, calls: u32) -> anyhow::Result<Self> {
+        Self::start_with(folder, calls, "")
+    }
+
+    /// The same, with `more` tables in its configuration.
+    pub(super) fn start_with(folder: TempDir, calls: u32, more: &str) -> anyhow::Result<Self> {
         // The port is free for a moment; should somebody take it, the daemon says so and ends.
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let data_dir = data_dir(&folder);
-        let config = folder.path().join("reeld.toml");
+        let config = folder.path().join(CONFIG);
         let mut file = File::create(&config)?;
         writeln!(file, "data_dir = {:?}", data_dir.display().to_string())?;
         writeln!(file, "[api]\nlisten = \"{listen}\"")?;
         writeln!(file, "[capture]\nmax_recordings = {calls}")?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("serve").arg("--config").arg(&config);
-        // What the caller's environment says is for its own daemon.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("REELD_") || name == "NOTIFY_SOCKET" {
-                command.env_remove(name);
-            }
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        write!(file, "{more}")?;
+        let mut command = reeld("serve", &config)?;
+        command.stdout(Stdio::null());
         command.stderr(File::create(folder.path().join("log"))?);
         let mut child = Running(command.spawn().context("the daemon does not start")?);
         let ready = customer::wait_ready(listen, || {
@@ -83,6 +85,16 @@ impl Daemon {
 
     pub(super) fn process(&self) -> Process {
         Process(self.child.0.id())
+    }
+
+    /// Its folder, which goes with it.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A command of the command line, for this daemon.
+    pub(super) fn command(&self, name: &str) -> anyhow::Result<Command> {
+        reeld(name, &self.folder().join(CONFIG))
     }
 
     /// Ends it and removes its folder.
@@ -115,6 +127,20 @@ impl Daemon {
 /// Where a daemon in this folder has its data.
 pub(super) fn data_dir(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
+}
+
+/// A command of this very binary, with this configuration.
+fn reeld(name: &str, config: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(name).arg("--config").arg(config);
+    // What the caller's environment says is for its own daemon.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REELD_") || name == "NOTIFY_SOCKET" {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    Ok(command)
 }
 
 fn log(folder: &TempDir) -> String {

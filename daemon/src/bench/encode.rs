@@ -27,6 +27,7 @@ use super::dialog::{self, RATE_HZ};
 use super::percentile::round;
 use super::report::Machine;
 use super::{interrupt, usage};
+use crate::caller;
 
 /// reeld's MP3 throughput over that of the `lame` command, at the least. Both spend 95 % of their time in
 /// the same libmp3lame, so what is missing to 1 would be ours; 5 % is what two measurements on a machine
@@ -142,9 +143,9 @@ impl Encode {
         let (mut own, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..self.runs {
             interrupt::check()?;
-            let before = usage::own_thread_cpu()?;
+            let before = caller::thread_cpu()?;
             encode(format, channels, source, &made)?;
-            own.push(usage::own_thread_cpu()?.saturating_sub(before));
+            own.push(caller::thread_cpu()?.saturating_sub(before));
             if format == Format::Mp3 {
                 theirs.push(lame(channels, source, &reference)?);
             }

@@ -81,8 +81,8 @@ struct Seen {
 }
 
 /// All figures of one run. Names and units are part of what scripts read, so they stay.
-#[derive(Debug, Clone, Serialize)]
-struct Report {
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Report {
     machine: Machine,
     /// Calls live throughout, two tracks each.
     calls: u32,
@@ -97,7 +97,7 @@ struct Report {
 }
 
 /// Ends of one kind.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct Figures {
     ends: usize,
     /// Of the recordings, the least and the most.

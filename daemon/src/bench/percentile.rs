@@ -1,4 +1,4 @@
-//! Percentiles of sorted times, and how figures are rounded.
+//! Percentiles of sorted times, medians, and how figures are rounded.
 //!
 //! Called by the measurements.
 
@@ -14,6 +14,17 @@ pub(super) fn millis(time: Duration) -> f64 {
     round(time.as_secs_f64() * 1e3)
 }
 
+/// The middle one of these figures, rounded; 0 of none.
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let upper = figures.len() / 2;
+    match figures.get(upper) {
+        None => 0.0,
+        Some(middle) if figures.len() % 2 == 1 => round(*middle),
+        Some(middle) => round(f64::midpoint(*middle, figures[upper - 1])),
+    }
+}
+
 /// Two decimals: more is noise.
 pub(super) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
@@ -22,6 +33,13 @@ pub(super) fn round(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn medians_are_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(Vec::new()), 0.0);
+    }
 
     #[test]
     fn percentiles_are_by_nearest_rank() {

@@ -9,8 +9,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Write, stdout};
-use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
@@ -22,13 +20,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::call::Call;
-use super::capture::{PACKETS_A_SECOND, SHOWN, watching_memory};
 use super::house::House;
+use super::load::{self, PACKETS_A_SECOND};
 use super::percentile::{millis, percentile};
-use super::report::Machine;
+use super::report::{Machine, SHOWN};
 use super::usage::{self, Process};
-use super::{descriptors, hands, interrupt};
-use crate::caller::{self, Plan, Sent, Sockets};
+use super::{descriptors, hands, interrupt, watch};
+use crate::caller::{self, Sent};
 use crate::customer::Customer;
 
 /// Between two looks at the daemon.
@@ -39,8 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sound on either side of the stall, so that what it does shows.
 const AROUND: u32 = 4;
-
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The arguments of `reeld bench stall`.
 #[derive(Debug, Args)]
@@ -161,14 +157,9 @@ impl Stall {
         let calls = hands::each(&numbers, |&number| {
             Call::start(customer, self.seed, number, packets, None)
         })?;
-        let plan = Plan {
-            streams: calls.iter().flat_map(|call| call.streams.clone()).collect(),
-            sockets: Sockets::PerStream,
-            from: LOOPBACK,
-            threads: NonZero::<usize>::MIN,
-        };
+        let plan = load::plan(&calls);
         let ports: BTreeSet<_> = plan.streams.iter().map(|stream| stream.to.port()).collect();
-        let (both, resident_bytes_peak) = watching_memory(process, || {
+        let (both, watched) = watch::during(&[process], self.seconds(), || {
             thread::scope(|scope| -> anyhow::Result<(Sent, Seen)> {
                 let sending = scope.spawn(|| caller::send(&plan, stop));
                 let seen = self.stall(house);
@@ -207,7 +198,7 @@ impl Stall {
             backlog_bytes_max: metrics.count("backlog_bytes_max")?,
             tick_lag_ms_peak: seen.tick_lag_peak * 1e3,
             resident_bytes_before,
-            resident_bytes_peak,
+            resident_bytes_peak: watched.resident_peak,
             unready_after_ms: waited(seen.unready_after, "/readyz never named the disk")?,
             refused: seen.refused.context("no start was refused")?,
             caught_up_ms: waited(seen.caught_up, "what waited was never written")?,

@@ -50,6 +50,25 @@ impl Process {
         Ok(by_name)
     }
 
+    /// What the scheduler counts of each of its threads that live, by the thread's id, to the nanosecond: for
+    /// differences too small for [`Self::cpu`]'s ticks. A thread that ends takes its count with it.
+    pub(super) fn run_times(self) -> anyhow::Result<BTreeMap<String, Duration>> {
+        let mut by_thread = BTreeMap::new();
+        for task in fs::read_dir(self.path("task"))? {
+            let task = task?;
+            // A thread may end between the listing and the reading.
+            let Ok(line) = fs::read_to_string(task.path().join("schedstat")) else {
+                continue;
+            };
+            let nanos = line.split_whitespace().next();
+            let nanos = nanos.and_then(|field| field.parse().ok());
+            let nanos = nanos.context("/proc/*/task/*/schedstat reads differently")?;
+            let thread = task.file_name().to_string_lossy().into_owned();
+            by_thread.insert(thread, Duration::from_nanos(nanos));
+        }
+        Ok(by_thread)
+    }
+
     /// Bytes of it that are in memory.
     pub(super) fn resident(self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(self.path("status"))?;
@@ -63,22 +82,53 @@ impl Process {
     }
 }
 
-/// Processor time of the calling thread, user and system.
-pub(super) fn own_thread_cpu() -> anyhow::Result<Duration> {
-    cpu_by_usage(UsageWho::RUSAGE_THREAD)
-}
-
 /// Processor time of all children that have ended and been waited for, user and system.
 pub(super) fn children_cpu() -> anyhow::Result<Duration> {
-    cpu_by_usage(UsageWho::RUSAGE_CHILDREN)
-}
-
-fn cpu_by_usage(who: UsageWho) -> anyhow::Result<Duration> {
-    let usage = getrusage(who)?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Ok(Duration::from_micros(
         u64::try_from(micros).unwrap_or_default(),
     ))
+}
+
+/// Processors that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// Processor time of the kernel's threads that write to disks: its unbound workers, which do the writeback
+/// (and what else was queued to them: it is the most that writeback can be), and the journal's.
+pub(super) fn writeback() -> anyhow::Result<Duration> {
+    let mut whole = Duration::ZERO;
+    for process in fs::read_dir("/proc")? {
+        // Most of them are no processes, and one may end between the listing and the reading.
+        if let Ok(stat) = fs::read_to_string(process?.path().join("stat"))
+            && writes(&stat)
+        {
+            whole += cpu_of(&stat).context("/proc/*/stat reads differently")?;
+        }
+    }
+    Ok(whole)
+}
+
+/// Whether a `stat` line is of a thread that [`writeback`] counts.
+fn writes(stat: &str) -> bool {
+    let name = stat.split_once('(').map_or("", |(_, rest)| rest);
+    name.starts_with("kworker/u") || name.starts_with("jbd2/")
+}
+
+/// How many of these UDP ports are open on this machine.
+pub(super) fn open_ports(ports: &BTreeSet<u16>) -> anyhow::Result<usize> {
+    let table = fs::read_to_string("/proc/net/udp")?;
+    let open = table
+        .lines()
+        .skip(1)
+        .filter_map(drops)
+        .map(|(port, _)| port);
+    Ok(open
+        .filter(|port| ports.contains(port))
+        .collect::<BTreeSet<_>>()
+        .len())
 }
 
 /// Packets that the kernel dropped at the UDP sockets bound to these ports.
@@ -132,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_writers_are_known_by_name() {
+        let stat = |name: &str| {
+            format!("12 ({name}) I 2 0 0 0 -1 69238880 0 0 0 0 0 250 0 0 20 0 1 0 1 0 0")
+        };
+        assert!(writes(&stat("kworker/u8:3-flush-254:0")) && writes(&stat("jbd2/vda-8")));
+        assert!(!writes(&stat("kworker/0:1-events")) && !writes(&stat("reeld")));
+        assert_eq!(
+            cpu_of(&stat("jbd2/vda-8")),
+            Some(Duration::from_millis(2_500))
+        );
+        writeback().unwrap();
+    }
+
+    #[test]
     fn drops_are_read_by_port() {
         let line = " 4242: 0100007F:4E20 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 40404 2 0000000000000000 17";
         assert_eq!(drops(line), Some((20_000, 17)));
@@ -149,6 +213,8 @@ mod tests {
             number = std::hint::black_box(number.wrapping_mul(3));
         }
         assert!(this.cpu().unwrap() >= Duration::from_millis(20));
+        let whole: Duration = this.run_times().unwrap().values().sum();
+        assert!(whole >= Duration::from_millis(20));
     }
 
     #[test]
@@ -170,6 +236,7 @@ mod tests {
         for _ in 0..2_000 {
             sender.send_to(&[0; 1_000], to).unwrap();
         }
+        assert_eq!(open_ports(&BTreeSet::from([to.port()])).unwrap(), 1);
         assert!(dropped(&BTreeSet::from([to.port()])).unwrap() > 0);
     }
 }
