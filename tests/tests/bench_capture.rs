@@ -49,6 +49,31 @@ fn its_figures_are_of_what_it_sent() {
 }
 
 #[test]
+fn growth_and_busy_encoders_are_held_exact_too() {
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    let measured = |arguments: &[&str]| -> Value {
+        let mut command = reeld();
+        command.arg("bench").args(arguments);
+        command.args(["--json", "--data-dir"]).arg(folder.path());
+        let text = peer::finish("reeld", command, &[], BOUND).success().text();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    let grown = measured(&["growth", "--calls", "1,2", "--seconds", "1"]);
+    for (size, calls) in [(0, 1), (1, 2)] {
+        let figures = &grown["sizes"][size];
+        assert_eq!(figures["calls"], calls, "{grown}");
+        assert_eq!(figures["packets_recorded"], 100 * calls, "{grown}");
+        assert_eq!(figures["tracks_exact"], 2 * calls, "{grown}");
+    }
+    let busy = measured(&["capture", "--calls", "1", "--seconds", "2", "--encode"]);
+    assert_eq!(busy["packets_recorded"], 200, "{busy}");
+    assert!(busy["mp3s_encoded"].as_u64() > Some(0), "{busy}");
+    let encoders = busy["cpu_us_per_packet_by_thread"]["encode"].as_f64();
+    assert!(encoders > Some(0.0), "{busy}");
+    assert_eq!(left_in(folder.path()), 0);
+}
+
+#[test]
 fn it_cleans_up_when_it_is_stopped() {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let mut command = reeld();
