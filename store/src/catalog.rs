@@ -20,6 +20,8 @@ pub(crate) mod sled;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
@@ -104,7 +106,11 @@ pub(crate) trait Catalog: Send + Sync {
     /// the order of Sids.
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError>;
 
-    /// The same of deleted recordings.
+    /// The records that are not deleted whose Sid begins with this byte; whether their bytes can be
+    /// read is not looked at.
+    fn sids_from(&self, first: u8) -> Result<HashSet<RecordingSid>, StoreError>;
+
+    /// As [`Catalog::after`], of deleted recordings.
     fn deleted_after(
         &self,
         sid: Option<RecordingSid>,

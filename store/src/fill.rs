@@ -75,6 +75,7 @@ mod tests {
         ));
         let mut one_more = records[7].clone();
         one_more.sid = sid(5_000);
+        one_more.created_ms = T0 + 3_000 * 40_000;
         store.insert(one_more.clone()).unwrap();
         assert!(store.insert(one_more.clone()).is_err());
         assert_eq!(store.get(account(1), one_more.sid).unwrap(), Some(one_more));

@@ -17,6 +17,7 @@
 //!
 //! What is owned by a running recording is left alone.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::sync::atomic::Ordering;
 
@@ -202,37 +203,45 @@ impl Inner {
         Ok(())
     }
 
-    /// Restores the records of media that the catalog does not know.
+    /// Restores the records of media that the catalog does not know. Both are gone through in the
+    /// order of Sids, so that a million media cost a walk and no million of look-ups.
     fn restore(&self, recovery: &mut Recovery) -> Result<(), StoreError> {
+        let mut known = (None, HashSet::new());
         self.media.each(&mut |sid| {
-            let Some(_owner) = self.live.own(sid) else {
+            let [first, ..] = *sid.as_bytes();
+            if known.0 != Some(first) {
+                known = (Some(first), self.catalog.sids_from(first)?);
+            }
+            if known.1.contains(&sid) {
                 return Ok(());
-            };
-            match self.catalog.get(sid) {
-                Ok(None) if self.catalog.is_buried(sid)? => return Ok(()),
-                Ok(None) if self.catalog.get_deleted(sid)?.is_some() => {
-                    let problem = format!("{sid}: media of a recording that was deleted");
-                    recovery.problems.push(problem);
-                    return Ok(());
-                }
-                Ok(None) => {}
-                Ok(Some(_)) => return Ok(()),
-                Err(error) => {
-                    recovery.problems.push(format!("{sid}: {error}"));
-                    return Ok(());
-                }
             }
-            match self.media.trailer(sid)? {
-                Some(Some(stored)) => {
-                    self.catalog.put(&stored)?;
-                    recovery.restored.push(sid);
-                }
-                Some(None) => recovery
-                    .problems
-                    .push(format!("{sid}: media without a record, here or behind it")),
-                None => {}
-            }
-            Ok(())
+            self.restore_one(sid, recovery)
         })
+    }
+
+    fn restore_one(&self, sid: RecordingSid, recovery: &mut Recovery) -> Result<(), StoreError> {
+        let Some(_owner) = self.live.own(sid) else {
+            return Ok(());
+        };
+        // It may have come since the walk.
+        if self.catalog.get(sid)?.is_some() || self.catalog.is_buried(sid)? {
+            return Ok(());
+        }
+        if self.catalog.get_deleted(sid)?.is_some() {
+            let problem = format!("{sid}: media of a recording that was deleted");
+            recovery.problems.push(problem);
+            return Ok(());
+        }
+        match self.media.trailer(sid)? {
+            Some(Some(stored)) => {
+                self.catalog.put(&stored)?;
+                recovery.restored.push(sid);
+            }
+            Some(None) => recovery
+                .problems
+                .push(format!("{sid}: media without a record, here or behind it")),
+            None => {}
+        }
+        Ok(())
     }
 }

@@ -139,6 +139,15 @@ pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
     join(tag, &[sid.as_bytes()])
 }
 
+/// The keys of [`PLACE`] whose Sid begins with this byte.
+pub(crate) fn places_from(first: u8) -> Range<Vec<u8>> {
+    let end = match first.checked_add(1) {
+        Some(next) => vec![PLACE, next],
+        None => vec![PLACE + 1],
+    };
+    vec![PLACE, first]..end
+}
+
 /// The Sid that a key ends with, or that a value is.
 pub(crate) fn sid_at_end(bytes: &[u8]) -> Option<RecordingSid> {
     bytes.last_chunk().map(|sid| RecordingSid::from_bytes(*sid))

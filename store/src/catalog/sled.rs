@@ -10,6 +10,7 @@
 //! The records' table has a generation in its name, kept in the table `meta`: `rebuild` fills the
 //! next one, makes it the current one in a single write, and drops the old one.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::{Arc, RwLock};
 
@@ -381,6 +382,13 @@ impl Catalog for SledCatalog {
 
     fn after(&self, sid: Option<RecordingSid>, limit: usize) -> Result<Vec<Met>, StoreError> {
         self.met(key::PLACE, sid, limit)
+    }
+
+    fn sids_from(&self, first: u8) -> Result<HashSet<RecordingSid>, StoreError> {
+        self.table
+            .range(key::places_from(first))
+            .map(|pair| key::sid_at_end(&pair?.0).ok_or_else(count::damaged))
+            .collect()
     }
 
     fn deleted_after(

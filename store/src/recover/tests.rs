@@ -315,11 +315,19 @@ fn a_take_that_the_catalog_has_lost_is_finished_by_its_start_file() {
 fn media_without_a_record_is_restored_after_a_crash() {
     with_both(|dir, media| {
         let store = open(dir.path(), media);
-        let record = record(&store, new(1), &sound(640));
-        store.inner.catalog.remove(sid(1)).unwrap();
+        // In three folders, the first and the last among them.
+        let lost = [256, 1, 511].map(|n| {
+            record(&store, new(n + 512), &sound(64));
+            record(&store, new(n), &sound(640))
+        });
+        for record in &lost {
+            store.inner.catalog.remove(record.sid).unwrap();
+        }
         recover_after_crash(store, dir, media, |store, recovery| {
-            assert_eq!(recovery.restored, [sid(1)]);
-            assert_eq!(store.find(sid(1)).unwrap().as_ref(), Some(&record));
+            assert_eq!(recovery.restored, [256, 1, 511].map(sid));
+            for record in &lost {
+                assert_eq!(store.find(record.sid).unwrap().as_ref(), Some(record));
+            }
         });
     });
 }
