@@ -12,6 +12,7 @@ use std::time::Duration;
 use reeld_model::time::time_of;
 use reeld_model::{EndedBy, Mono, RecordingSid};
 
+use crate::block::Block;
 use crate::output::Output;
 use crate::silence::{self, HANGOVER, Judge, Verdict};
 
@@ -21,6 +22,9 @@ static ZEROS: [i16; 320] = [0; 320];
 /// A whole block: one write a second. One that is not whole is written after this, so that a call that
 /// falls silent, or whose stream is held, leaves nothing in memory for longer.
 pub const BLOCK_AGE: Duration = Duration::from_secs(1);
+
+/// Shares of a second that first blocks are of: a tick's, about.
+const FIRST_SHARES: u8 = 16;
 
 /// How long a new stream is held until the path's least delay is known, and is on no disk: 25 packets
 /// of 20 ms (`segment`). Longer packets take longer.
@@ -55,9 +59,11 @@ pub(crate) struct Frames {
     voice_end: u64,
     /// Whether `Started` went out.
     started: bool,
-    block: Vec<i16>,
+    block: Block,
     block_since: Option<Mono>,
     judge: Box<Judge>,
+    /// Frames at which the block is given out.
+    block_frames: usize,
     /// Frames that are judged at once, and frames of a whole block.
     judged: usize,
     whole_block: usize,
@@ -86,8 +92,9 @@ impl Frames {
             total: 0,
             voice_end: 0,
             started: false,
-            block: Vec::new(),
+            block: Block::default(),
             block_since: None,
+            block_frames: first_block(recording, rules.rate_hz as usize),
             judge: Box::default(),
             judged: silence::frame(rules.rate_hz),
             whole_block: rules.rate_hz as usize,
@@ -127,10 +134,9 @@ impl Frames {
         self.taken += frames as u64;
         let mut done = 0;
         while done < frames {
-            let at = self.block.len();
             let part = self.room().min(frames - done);
-            self.block.resize(at + part * self.channels, 0);
-            read(done, &mut self.block[at..]);
+            let whole = self.whole_block * self.channels;
+            read(done, self.block.next(part * self.channels, whole));
             self.note_pushed(part, out);
             done += part;
         }
@@ -277,24 +283,22 @@ impl Frames {
         while !samples.is_empty() {
             let part = self.room() * self.channels;
             let (part, rest) = samples.split_at(part.min(samples.len()));
-            self.block.extend_from_slice(part);
+            let whole = self.whole_block * self.channels;
+            self.block.next(part.len(), whole).copy_from_slice(part);
             self.note_pushed(part.len() / self.channels, out);
             samples = rest;
         }
     }
 
     /// Frames that the block has room for: one at least.
-    fn room(&mut self) -> usize {
-        if self.block.capacity() == 0 {
-            self.block.reserve_exact(self.whole_block * self.channels);
-        }
-        self.whole_block - self.block.len() / self.channels
+    fn room(&self) -> usize {
+        self.block_frames - self.block.len() / self.channels
     }
 
     /// Notes frames that were put into the block, and gives it out if it is full.
     fn note_pushed(&mut self, frames: usize, out: &mut VecDeque<Output>) {
         self.total += frames as u64;
-        if self.block.len() == self.whole_block * self.channels {
+        if self.block.len() == self.block_frames * self.channels {
             self.give_block(out);
         }
     }
@@ -327,7 +331,8 @@ impl Frames {
         }
         self.state_start(out);
         let keep_frames = self.keep();
-        let samples = std::mem::take(&mut self.block);
+        self.block_frames = self.whole_block;
+        let samples = self.block.take();
         out.push_back(Output::Audio {
             recording: self.recording,
             samples,
@@ -356,4 +361,12 @@ impl Frames {
             self.total
         }
     }
+}
+
+/// Frames of a recording's first block: some share of a whole one's, so that of recordings that begin
+/// together not all have a block to write at the same time ever after.
+fn first_block(recording: RecordingSid, whole: usize) -> usize {
+    // Its last byte says which writer has it.
+    let share = usize::from(recording.as_bytes()[14] % FIRST_SHARES) + 1;
+    whole * share / usize::from(FIRST_SHARES)
 }

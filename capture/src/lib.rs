@@ -17,6 +17,7 @@
 //! before that instant, which is what makes a stop complete and a pause tight.
 
 mod beep;
+mod block;
 mod call;
 mod decode;
 mod drift;
@@ -46,6 +47,7 @@ mod track;
 mod window;
 
 pub use beep::Transmit;
+pub use block::recycle;
 pub use call::{Call, Port};
 pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;

@@ -30,7 +30,9 @@ pub(super) fn run(
         oldest.store(queued.since().0, Ordering::Relaxed);
         shared.step(thread, || write(shared, &mut takes, &queued, ended));
         // Its room is free once it is written, not before.
-        drop(queued);
+        if let Output::Audio { samples, .. } = queued.into_output() {
+            reeld_capture::recycle(samples);
+        }
         oldest.store(0, Ordering::Relaxed);
     }
 }
