@@ -49,8 +49,8 @@ const MARGIN: u64 = 800;
 /// For how long the pressure must have been below that.
 const HOLD: Duration = Duration::from_secs(2);
 
-/// Ticks that are late by this much, on the average of seconds: each takes six times as long as it
-/// may. A socket's buffer holds 5 s of G.711, so nothing is lost yet, but a crash would cost more
+/// Ticks that are late by this much, on the average of seconds: each takes three and a half times as
+/// long as it may. A socket's buffer holds 5 s of G.711, so nothing is lost yet, but a crash would cost more
 /// than is promised.
 const MOST_LAG: Duration = Duration::from_millis(250);
 
@@ -140,7 +140,7 @@ fn worst(of: &Readings, drops: u64) -> (u64, Option<Cause>) {
     let (free, full) = MEMORY_LEFT;
     // A sender can flood its own socket, and that is no reason to refuse others; but where media
     // threads are behind too, it is they who lose packets.
-    let drops_weigh = drops > 0 && of.tick_lag >= TICK;
+    let drops_weigh = drops > 0 && of.tick_lag >= TICK / 2;
     [
         (
             share(nanos(of.tick_lag), nanos(MOST_LAG)),

@@ -1,6 +1,7 @@
 //! What a media thread has put out and its sink has not taken yet.
 //!
-//! `live` pushes; `thread` flushes on each tick and after each request. The sink is the daemon's.
+//! `live` pushes; `thread` flushes at the end of each tick and after each request: so a writer is woken
+//! once a tick, and not for each block. The sink is the daemon's.
 //!
 //! Invariants:
 //! - outputs of one recording leave in the order in which they came;
@@ -32,6 +33,8 @@ const LAST_RETRY: Duration = Duration::from_millis(2);
 /// A sink and what waits for it.
 pub(crate) struct Outbox {
     sink: Box<dyn Sink>,
+    /// What came since the last flush, where nothing waits.
+    fresh: Vec<Queued>,
     /// What waits, by recording; no queue is empty.
     waiting: HashMap<RecordingSid, VecDeque<Queued>>,
     /// The recordings of `waiting`, the next one first.
@@ -52,6 +55,7 @@ impl Outbox {
     pub(crate) fn new(sink: Box<dyn Sink>, shared: Arc<Shared>) -> Self {
         Self {
             sink,
+            fresh: Vec::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
             shared,
@@ -59,18 +63,28 @@ impl Outbox {
         }
     }
 
-    /// Gives `output` to the sink, or keeps it. `channels` are its recording's.
+    /// Keeps `output` for the next flush. `channels` are its recording's.
     pub(crate) fn push(&mut self, output: Output, channels: Channels) {
         let queued = self.fit(output, channels);
-        if !self.turns.is_empty() {
-            self.hold(queued);
-        } else if let Err(queued) = self.sink.push(queued) {
+        if self.turns.is_empty() {
+            self.fresh.push(queued);
+        } else {
             self.hold(queued);
         }
     }
 
-    /// Gives the sink what it has room for, a turn a recording.
+    /// Gives the sink what it has room for: what came since the last flush in its order, what has waited
+    /// longer a turn a recording.
     pub(crate) fn flush(&mut self) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for queued in fresh.drain(..) {
+            if !self.turns.is_empty() {
+                self.hold(queued);
+            } else if let Err(queued) = self.sink.push(queued) {
+                self.hold(queued);
+            }
+        }
+        self.fresh = fresh;
         while let Some(recording) = self.turns.pop_front() {
             let Some(queue) = self.waiting.get_mut(&recording) else {
                 continue;

@@ -140,7 +140,7 @@ fn a_flooded_socket_refuses_nobody_unless_media_threads_are_behind() {
     };
     assert_eq!(judge.handle_readings(at(200), flooded).step, Step::Free);
     let behind = Readings {
-        tick_lag: TICK,
+        tick_lag: TICK / 2,
         ..flooded
     };
     let verdict = judge.handle_readings(at(400), behind);

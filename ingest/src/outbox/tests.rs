@@ -87,7 +87,7 @@ fn ended(recording: RecordingSid, frames: u64) -> Output {
 }
 
 #[test]
-fn a_sink_with_room_gets_outputs_at_once() {
+fn a_sink_with_room_gets_all_of_a_tick_at_its_end() {
     let (mut outbox, narrow, _) = outbox(0);
     narrow.lock().unwrap().credit = 2;
     outbox.push(
@@ -99,6 +99,8 @@ fn a_sink_with_room_gets_outputs_at_once() {
         Channels::Mono,
     );
     outbox.push(ended(sid(1), 0), Channels::Mono);
+    assert_eq!(narrow.lock().unwrap().taken.len(), 0);
+    outbox.flush();
     assert_eq!(narrow.lock().unwrap().taken.len(), 2);
 }
 
@@ -115,6 +117,7 @@ fn a_sink_that_stands_still_costs_one_entry_of_silence() {
             },
             Channels::Dual,
         );
+        outbox.flush();
     }
     assert_eq!(outbox.waiting[&sid(1)].len(), 2);
     assert_eq!(shared.gauges().overrun_frames, 999 * 160);
@@ -153,7 +156,7 @@ proptest! {
             };
             outbox.push(output, Channels::Mono);
             prop_assert!(shared.backlog.bytes() <= room);
-            let held = outbox.waiting.values().flatten();
+            let held = outbox.waiting.values().flatten().chain(&outbox.fresh);
             let held: u64 = held
                 .map(|queued| match queued.output() {
                     Output::Audio { samples, .. } => size_of_val(samples.as_slice()) as u64,
@@ -168,7 +171,7 @@ proptest! {
         }
         narrow.lock().unwrap().credit = usize::MAX;
         outbox.finish();
-        prop_assert!(outbox.turns.is_empty() && outbox.waiting.is_empty());
+        prop_assert!(outbox.turns.is_empty() && outbox.waiting.is_empty() && outbox.fresh.is_empty());
         let taken = std::mem::take(&mut narrow.lock().unwrap().taken);
         let mut silenced = 0;
         for which in 0..3_u8 {
