@@ -9,7 +9,8 @@ use reeld_tests::binary::reeld;
 use reeld_tests::peer;
 use serde_json::Value;
 
-const BOUND: Duration = Duration::from_secs(120);
+/// On a machine with other work too; alone it takes a tenth.
+const BOUND: Duration = Duration::from_secs(400);
 
 #[test]
 fn its_figures_are_of_both_shapes_and_of_every_kind() {
