@@ -81,7 +81,9 @@ mod tests {
             assert_eq!(block.len(), filled);
             let samples = block.take();
             assert!(block.is_empty());
-            let expected: Vec<i16> = (0..filled).map(|at| (at / 10 + 1) as i16).collect();
+            let expected: Vec<i16> = (0..filled)
+                .map(|at| i16::try_from(at / 10 + 1).unwrap())
+                .collect();
             assert_eq!(samples, expected);
             recycle(samples);
         }
