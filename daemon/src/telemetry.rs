@@ -5,7 +5,7 @@
 //!
 //! A line is written by a thread of its own. Standard error may be a file on the disk that stands still,
 //! or a journal that writes to it, and who logs is often who may not wait for a disk: a media thread, or
-//! the judge of the load. Of [`LINES`] that wait, more are dropped, and how many is said when there is
+//! the judge of the load. Of `LINES` that wait, more are dropped, and how many is said when there is
 //! room again. [`Logging`] waits for the rest at the end, for a bounded time.
 
 use std::io::{self, IsTerminal, Write};

@@ -1,7 +1,7 @@
 //! What the synthetic callers say: sounds that are functions of numbers.
 //!
 //! Called by [`super::send`](fn@super::send) to say them and by [`super::exact`] to make them
-//! again. Integers only, so that both get the same samples, in any build. Voices are in [`voice`]: of
+//! again. Integers only, so that both get the same samples, in any build. Voices are in `voice`: of
 //! them there are thousands at once.
 
 mod voice;
