@@ -21,7 +21,6 @@ mod records;
 mod report;
 
 use std::fs;
-use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ use self::records::Shape;
 use self::report::{Figures, Report};
 use super::daemon::{self, Daemon};
 use super::percentile::{millis, round};
-use super::report::Machine;
+use super::report::{Machine, print};
 use super::{descriptors, interrupt};
 use crate::{credentials, settings};
 
@@ -85,12 +84,7 @@ impl Catalog {
             over_a_year,
             in_one_day,
         };
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&report)?)
-        } else {
-            report.to_string()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print(&report, self.json)?;
         let missed = report.missed();
         ensure!(missed.is_empty(), "{}", missed.join("; "));
         Ok(())

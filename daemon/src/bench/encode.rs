@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Write, stdout};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use super::dialog::{self, RATE_HZ};
 use super::percentile::round;
-use super::report::Machine;
+use super::report::{Machine, print};
 use super::{interrupt, usage};
 use crate::caller;
 
@@ -127,12 +127,7 @@ impl Encode {
             encodings,
             least_ratio: LEAST_RATIO,
         };
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&report)?)
-        } else {
-            report.to_string()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print(&report, self.json)?;
         report.judge()
     }
 

@@ -11,7 +11,6 @@
 //! and again when a HEAD of the `.wav` at the `RecordingUrl` that it names, sent then, has its 200.
 
 use std::fmt;
-use std::io::{Write, stdout};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -27,7 +26,7 @@ use super::call::Call;
 use super::house::House;
 use super::percentile::{millis, percentile};
 use super::receiver::Receiver;
-use super::report::Machine;
+use super::report::{Machine, print};
 use super::tape::{Tape, Wanted};
 use super::{descriptors, hands, interrupt};
 use crate::caller::{self, Plan, Seeded, Sockets};
@@ -125,12 +124,7 @@ impl End {
         let stopped = house.stop();
         let report = report?;
         stopped?;
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&report)?)
-        } else {
-            report.to_string()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print(&report, self.json)?;
         Ok(())
     }
 

@@ -7,7 +7,6 @@
 //! and system. It fails where reeld's is less than [`LEAST_RATIO`] of nginx's.
 
 use std::fmt;
-use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +26,7 @@ use super::interrupt;
 use super::nginx::Nginx;
 use super::percentile::round;
 use super::recording::Recording;
-use super::report::Machine;
+use super::report::{Machine, print};
 use super::usage::Process;
 use crate::caller::Seeded;
 use crate::{credentials, settings};
@@ -117,12 +116,7 @@ impl Http {
         let report = report.with_context(|| daemon.log())?;
         drop(nginx);
         daemon.stop()?;
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&report)?)
-        } else {
-            report.to_string()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print(&report, self.json)?;
         ensure!(
             report.ratio >= LEAST_RATIO,
             "{} of nginx's bytes a processor second, and {LEAST_RATIO} is the bound",

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +22,7 @@ use super::call::Call;
 use super::house::House;
 use super::load::{self, PACKETS_A_SECOND};
 use super::percentile::{millis, percentile};
-use super::report::{Machine, SHOWN};
+use super::report::{Machine, SHOWN, print};
 use super::usage::{self, Process};
 use super::{descriptors, hands, interrupt, watch};
 use crate::caller::{self, Sent};
@@ -122,12 +121,7 @@ impl Stall {
         let stopped = house.stop();
         let (report, differences) = measured?;
         stopped?;
-        let text = if self.json {
-            format!("{}\n", serde_json::to_string_pretty(&report)?)
-        } else {
-            report.to_string()
-        };
-        stdout().write_all(text.as_bytes())?;
+        print(&report, self.json)?;
         ensure!(
             differences.is_empty()
                 && report.packets_recorded == report.packets_sent
