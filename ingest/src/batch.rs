@@ -3,21 +3,22 @@
 //!
 //! `inlet` calls it. What a datagram holds is not looked at here.
 //!
-//! nix 0.32 makes the headers reusable but does not restore `msg_controllen` and `msg_namelen`,
-//! which the kernel overwrites with what it used (nix-rust/nix#2813): a message with a drop count
-//! that meets a header last used without one is cut, and its time stamp is lost with it. So each
-//! call gets fresh headers, few at first: 8 cost 0.09 µs a drain, 3 % of it, and no `unsafe` of
-//! ours. The datagrams' buffer is made once.
+//! The system call is called as it is, and this is the crate's only `unsafe`: nix 0.32 has it, but
+//! its headers are allocated, and have to be made anew for each call, since it does not restore the
+//! lengths that the kernel overwrites with what it used (nix-rust/nix#2813). At 2,500 calls that was
+//! a tenth of what a media thread does in user space. Here they lie on the stack and are filled for
+//! each call: nothing is allocated, and no length is left over.
 
-use std::io::IoSliceMut;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::mem::{self, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd};
+use std::ptr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage, recvmmsg,
-};
-use nix::sys::time::TimeSpec;
+use nix::libc;
 
 use crate::clock::stamp_nanos;
 
@@ -29,6 +30,14 @@ pub(crate) const MANY: usize = 64;
 
 /// Bytes kept of a datagram: an Ethernet frame's and some. Nothing longer is RTP for a telephone.
 pub(crate) const LONGEST: usize = 2048;
+
+/// Room for a datagram's control messages, aligned as `cmsghdr` is: a time stamp has 32 bytes, a
+/// count of drops 24.
+type Controls = [u64; 8];
+
+/// Bytes of the longer of the two kinds of source.
+#[expect(clippy::cast_possible_truncation, reason = "28")]
+const NAME: libc::socklen_t = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
 
 /// A datagram as it came.
 #[derive(Debug)]
@@ -69,67 +78,116 @@ impl Batch {
         mut each: impl FnMut(Datagram<'_>),
     ) -> Result<usize, Errno> {
         const { assert!(N <= MANY, "the buffer has room for so many") };
-        let mut slots = self.buffer.chunks_exact_mut(LONGEST);
-        let mut slices: [[IoSliceMut<'_>; 1]; N] =
-            std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
-        let mut headers =
-            MultiHeaders::<SockaddrStorage>::preallocate(N, Some(nix::cmsg_space!(TimeSpec, u32)));
-        let fd = socket.as_fd().as_raw_fd();
-        let messages = match recvmmsg(
-            fd,
-            &mut headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        ) {
-            Ok(messages) => messages,
+        // SAFETY: all three are C structures of integers and pointers, for which zero is a value.
+        let (mut names, mut slices, mut headers): (
+            [libc::sockaddr_in6; N],
+            [libc::iovec; N],
+            [libc::mmsghdr; N],
+        ) = unsafe { (mem::zeroed(), mem::zeroed(), mem::zeroed()) };
+        let mut controls: [Controls; N] = [[0; 8]; N];
+        let slots = self.buffer.chunks_exact_mut(LONGEST);
+        for ((((header, slice), name), control), slot) in headers
+            .iter_mut()
+            .zip(&mut slices)
+            .zip(&mut names)
+            .zip(&mut controls)
+            .zip(slots)
+        {
+            slice.iov_base = slot.as_mut_ptr().cast::<c_void>();
+            slice.iov_len = LONGEST;
+            header.msg_hdr.msg_name = ptr::from_mut(name).cast::<c_void>();
+            header.msg_hdr.msg_namelen = NAME;
+            header.msg_hdr.msg_iov = slice;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.as_mut_ptr().cast::<c_void>();
+            header.msg_hdr.msg_controllen = size_of::<Controls>() as _;
+        }
+        // SAFETY: `headers` has `N` headers, and each points to a name, a slice of the buffer and
+        // room for control messages of the lengths that it says; all outlive the call, and nothing
+        // else refers to them meanwhile. A null timeout means none.
+        let received = unsafe {
+            libc::recvmmsg(
+                socket.as_fd().as_raw_fd(),
+                headers.as_mut_ptr(),
+                libc::c_uint::try_from(N).unwrap_or(0),
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
+        };
+        let count = match Errno::result(received) {
+            Ok(count) => usize::try_from(count).unwrap_or(0),
             // Nothing there; an interrupted call finds on the next tick what it missed.
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
             Err(errno) => return Err(errno),
         };
-        let mut count = 0;
-        for message in messages {
-            count += 1;
-            if let Some(datagram) = datagram(&message) {
-                each(datagram);
-            }
+        let slots = self.buffer.chunks_exact(LONGEST);
+        for ((header, name), slot) in headers.iter().zip(&names).zip(slots).take(count) {
+            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
+            let length = if whole { header.msg_len as usize } else { 0 };
+            let Some(from) = source(name) else { continue };
+            // SAFETY: the kernel has filled this header in, and what it points to lives still.
+            let (stamp, dropped) = unsafe { controls_of(&header.msg_hdr) };
+            each(Datagram {
+                from,
+                stamp,
+                dropped,
+                bytes: slot.get(..length).unwrap_or_default(),
+            });
         }
         Ok(count)
     }
 }
 
-/// Reads a message's parts. None where it has no source, which no UDP datagram lacks.
-fn datagram<'a>(message: &RecvMsg<'_, 'a, SockaddrStorage>) -> Option<Datagram<'a>> {
-    let from = source(message.address.as_ref()?)?;
+/// The receive stamp and the count of drops among a message's control messages.
+///
+/// # Safety
+/// `header` must be one that the kernel filled in, with its control messages still in place.
+unsafe fn controls_of(header: &libc::msghdr) -> (Option<i64>, Option<u32>) {
     let (mut stamp, mut dropped) = (None, None);
-    for control in message.cmsgs().into_iter().flatten() {
-        if let ControlMessageOwned::ScmTimestampns(time) = control {
-            stamp = Some(stamp_nanos(time));
-        } else if let ControlMessageOwned::RxqOvfl(count) = control {
-            dropped = Some(count);
+    // SAFETY: the header's control pointer and length are the kernel's.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !next.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a whole header within the length; a
+        // message of these types holds what is read here (socket(7)), which may lie unaligned.
+        unsafe {
+            match ((*next).cmsg_level, (*next).cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                    let time = libc::CMSG_DATA(next).cast::<libc::timespec>();
+                    stamp = Some(stamp_nanos(ptr::read_unaligned(time).into()));
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    dropped = Some(ptr::read_unaligned(libc::CMSG_DATA(next).cast::<u32>()));
+                }
+                _ => {}
+            }
+            next = libc::CMSG_NXTHDR(header, next);
         }
     }
-    let whole = !message.flags.contains(MsgFlags::MSG_TRUNC);
-    let bytes = message.iovs().next().filter(|_| whole).unwrap_or_default();
-    Some(Datagram {
-        from,
-        stamp,
-        dropped,
-        bytes,
-    })
+    (stamp, dropped)
 }
 
-/// An IPv4 source on a socket for both families comes as `::ffff:a.b.c.d`; rules and answers know it
-/// as IPv4 (RFC 4291 §2.5.5.2).
-fn source(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let mut from = address
-        .as_sockaddr_in()
-        .map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)))
-        .or_else(|| {
-            address
-                .as_sockaddr_in6()
-                .map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)))
-        })?;
-    from.set_ip(from.ip().to_canonical());
-    Some(from)
+/// Who sent it; none where the kernel names no IP address, which no UDP datagram lacks. An IPv4
+/// source on a socket for both families comes as `::ffff:a.b.c.d`; rules and answers know it as IPv4
+/// (RFC 4291 §2.5.5.2).
+fn source(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
+    match libc::c_int::from(name.sin6_family) {
+        libc::AF_INET => {
+            // SAFETY: of this family the kernel writes a `sockaddr_in`, which is shorter and not
+            // more strictly aligned.
+            let v4 = unsafe { &*ptr::from_ref(name).cast::<libc::sockaddr_in>() };
+            let address = Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(address, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            let mut from = SocketAddr::V6(SocketAddrV6::new(
+                Ipv6Addr::from(name.sin6_addr.s6_addr),
+                u16::from_be(name.sin6_port),
+                name.sin6_flowinfo,
+                name.sin6_scope_id,
+            ));
+            from.set_ip(from.ip().to_canonical());
+            Some(from)
+        }
+        _ => None,
+    }
 }

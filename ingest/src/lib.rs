@@ -18,9 +18,8 @@
 //! - each request is answered once, also when a thread panics (`promise`);
 //! - all that had arrived for a call before a command is in what the command acts on (`live`);
 //! - a port rests before another call gets it (`ports`);
-//! - queue, backlog, rounds of a drain, calls and recordings are bounded.
-
-#![forbid(unsafe_code)]
+//! - queue, backlog, rounds of a drain, calls and recordings are bounded;
+//! - the only `unsafe` is around recvmmsg, in `batch`.
 
 mod admission;
 mod backlog;
