@@ -17,10 +17,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::batch::{Batch, Datagram, FEW, MANY};
 use crate::clock::{Offset, monotonic};
 
-/// Batches of a socket ahead of a command: more than the largest receive buffer that the
-/// configuration takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it
-/// or more). The time of the command ends such a drain long before.
-const ROUNDS_A_COMMAND: usize = 3_000;
+/// Batches of a socket until an instant: more than the largest receive buffer that the configuration
+/// takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it or more). The
+/// instant ends such a drain long before.
+const ROUNDS_UNTIL: usize = 24_000;
 
 /// What draining needs beside the socket: a thread's buffer and its clocks.
 pub(crate) struct Reader {
@@ -57,8 +57,17 @@ impl Reader {
 pub(crate) enum Reach {
     /// So many batches.
     Rounds(usize),
-    /// All that came until this instant.
+    /// All that came until this instant, and a few datagrams more.
     Until(Mono),
+}
+
+/// What a drain came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drained {
+    /// How many datagrams the kernel has dropped since it last said so.
+    pub(crate) dropped: u32,
+    /// Whether nothing is left in the socket.
+    pub(crate) is_empty: bool,
 }
 
 impl Reach {
@@ -70,7 +79,7 @@ impl Reach {
     const fn ends(self, rounds: usize, last: Mono) -> bool {
         match self {
             Self::Rounds(most) => rounds >= most,
-            Self::Until(instant) => last.0 > instant.0 || rounds >= ROUNDS_A_COMMAND,
+            Self::Until(instant) => last.0 > instant.0 || rounds >= ROUNDS_UNTIL,
         }
     }
 }
@@ -138,14 +147,13 @@ impl Inlet {
     }
 
     /// Reads what came, in order, and hands each datagram's source, arrival and bytes to `each`;
-    /// the bytes of one that was too long are none. Returns how many datagrams the kernel has
-    /// dropped since it last said so.
+    /// the bytes of one that was too long are none.
     pub(crate) fn drain(
         &mut self,
         reader: &mut Reader,
         reach: Reach,
         mut each: impl FnMut(SocketAddr, Mono, &[u8]),
-    ) -> u32 {
+    ) -> Drained {
         let Reader { batch, offset, now } = reader;
         let mut dropped = 0_u32;
         let mut rounds = 0;
@@ -164,8 +172,9 @@ impl Inlet {
                 last = Some(arrival);
                 each(datagram.from, arrival, datagram.bytes);
             };
-            // A track has a few packets a tick; a socket that has more is behind.
-            let full = if rounds == 0 {
+            // A track has a few packets a tick; a socket that has more is behind. What is read until an
+            // instant goes beyond it by less than the reorder window.
+            let full = if rounds == 0 || matches!(reach, Reach::Until(_)) {
                 batch
                     .receive::<FEW>(&self.socket, take)
                     .map(|count| count == FEW)
@@ -176,15 +185,22 @@ impl Inlet {
             };
             rounds += 1;
             match (full, last) {
-                (Ok(true), Some(last)) if reach.ends(rounds, last) => return dropped,
-                (Ok(true), _) => {}
-                (Ok(false), _) => {
-                    self.emptied = before;
-                    return dropped;
+                (Ok(true), Some(last)) if reach.ends(rounds, last) => {
+                    return Drained {
+                        dropped,
+                        is_empty: false,
+                    };
                 }
-                (Err(errno), _) => {
-                    self.complain(errno);
-                    return dropped;
+                (Ok(true), _) => {}
+                (read, _) => {
+                    match read {
+                        Err(errno) => self.complain(errno),
+                        Ok(_) => self.emptied = before,
+                    }
+                    return Drained {
+                        dropped,
+                        is_empty: true,
+                    };
                 }
             }
         }

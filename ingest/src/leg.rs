@@ -9,7 +9,7 @@ use reeld_capture::{Call, Port};
 use reeld_model::{Refusal, Track};
 
 use crate::clock::monotonic;
-use crate::inlet::{Inlet, Reach, Reader};
+use crate::inlet::{Drained, Inlet, Reach, Reader};
 use crate::ports::{Lease, SharedPorts, lock};
 
 /// Where a leg's sockets are bound and how.
@@ -90,7 +90,7 @@ impl Leg {
         self.rtp.send(to, datagram);
     }
 
-    /// Gives `call` what came for `track`.
+    /// Gives `call` what came for `track`; whether nothing is left in its sockets.
     pub(crate) fn drain(
         &mut self,
         track: Track,
@@ -98,18 +98,23 @@ impl Leg {
         reader: &mut Reader,
         reach: Reach,
         which: Sockets,
-    ) {
-        let mut dropped = self.rtp.drain(reader, reach, |from, arrival, bytes| {
+    ) -> bool {
+        let Drained {
+            mut dropped,
+            mut is_empty,
+        } = self.rtp.drain(reader, reach, |from, arrival, bytes| {
             call.handle_datagram(track, Port::Rtp, from, arrival, bytes);
         });
         if which == Sockets::All {
             let rtcp = self.rtcp.drain(reader, reach, |from, arrival, bytes| {
                 call.handle_datagram(track, Port::Rtcp, from, arrival, bytes);
             });
-            dropped = dropped.saturating_add(rtcp);
+            dropped = dropped.saturating_add(rtcp.dropped);
+            is_empty &= rtcp.is_empty;
         }
         if dropped > 0 {
             call.handle_kernel_drops(track, dropped);
         }
+        is_empty
     }
 }

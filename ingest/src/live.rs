@@ -3,8 +3,12 @@
 //! `thread` opens, drains and ticks it; `capture::Call` decides, `leg` reads, `outbox` takes what
 //! comes out.
 //!
-//! Invariant: before a command acts, all that had arrived on the call's sockets is in the call, so
-//! that a stop loses nothing and a pause takes nothing of what came later.
+//! Invariants:
+//! - before a command acts, all that had arrived on the call's sockets is in the call, so that a stop
+//!   loses nothing and a pause takes nothing of what came later;
+//! - however late a thread is, the call gets its packets as if it were not: a tick's time of both tracks,
+//!   then the next. Read one track after the other, seconds of the first would have settled the time of
+//!   the second before it was read.
 
 use reeld_capture::{Call, Output, Transmit};
 use reeld_model::{
@@ -12,6 +16,7 @@ use reeld_model::{
     TrackStats,
 };
 
+use crate::TICK;
 use crate::clock::{monotonic, unix_ms};
 use crate::inlet::{Reach, Reader};
 use crate::leg::{Leg, Sockets};
@@ -25,6 +30,8 @@ pub(crate) struct LiveCall {
     pub(crate) call: Call,
     /// Its tracks' sockets, by [`Track::index`].
     legs: [Option<Leg>; 2],
+    /// What came before this instant has been read.
+    read: Mono,
     running: Vec<Running>,
 }
 
@@ -57,6 +64,7 @@ impl LiveCall {
         Ok(Self {
             call,
             legs,
+            read: now,
             running: Vec::new(),
         })
     }
@@ -69,15 +77,32 @@ impl LiveCall {
     /// Takes in all that has come until now.
     pub(crate) fn catch_up(&mut self, reader: &mut Reader) {
         reader.refresh();
-        let reach = Reach::Until(reader.now());
-        self.drain(reader, reach, Sockets::All);
+        let now = reader.now();
+        self.read_in_steps(reader, now, Sockets::All);
+        self.drain(reader, Reach::Until(now), Sockets::All);
+        self.read = now;
     }
 
     /// A tick: takes in a tick's share of what came and settles what the reorder window has passed.
     pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
+        let now = reader.now();
+        self.read_in_steps(reader, now, which);
         self.drain(reader, Reach::TICK, which);
+        self.read = now;
         self.call.handle_tick(monotonic());
         self.transmit();
+    }
+
+    /// Where the thread is late by ticks: takes in what came in each of them, up to the last.
+    fn read_in_steps(&mut self, reader: &mut Reader, now: Mono, which: Sockets) {
+        while self.read + 2 * TICK < now {
+            self.read = self.read + TICK;
+            let is_empty = self.drain(reader, Reach::Until(self.read), which);
+            self.call.handle_tick(self.read);
+            if is_empty {
+                return;
+            }
+        }
     }
 
     /// What is due of a beep, when [`Call::beep_due`] says so. What has come is taken in before, since a
@@ -103,12 +128,15 @@ impl LiveCall {
         }
     }
 
-    fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) {
+    /// Whether nothing is left in its sockets.
+    fn drain(&mut self, reader: &mut Reader, reach: Reach, which: Sockets) -> bool {
+        let mut is_empty = true;
         for (track, leg) in Track::ALL.into_iter().zip(&mut self.legs) {
             if let Some(leg) = leg {
-                leg.drain(track, &mut self.call, reader, reach, which);
+                is_empty &= leg.drain(track, &mut self.call, reader, reach, which);
             }
         }
+        is_empty
     }
 
     /// Applies what `open` says of an open call's sender: a new SDP, a new source.

@@ -54,10 +54,10 @@ type Came = Vec<(SocketAddr, Mono, Vec<u8>)>;
 fn drain(inlet: &mut Inlet, reader: &mut Reader, reach: Reach) -> (u32, Came) {
     let mut came = Vec::new();
     reader.refresh();
-    let dropped = inlet.drain(reader, reach, |from, at, bytes| {
+    let drained = inlet.drain(reader, reach, |from, at, bytes| {
         came.push((from, at, bytes.to_vec()))
     });
-    (dropped, came)
+    (drained.dropped, came)
 }
 
 #[test]

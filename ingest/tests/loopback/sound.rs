@@ -1,8 +1,15 @@
 //! What is sent is what is recorded, sample for sample, up to the command that ends it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use crate::rig::{
-    PTIME, Rig, Sender, assert_up_to_the_stop, call, port, settings, sid, start, until, view,
+    Collected, Collector, PTIME, Rig, Sender, assert_up_to_the_stop, call, port, settings, sid,
+    start, until, view,
 };
+use reeld_ingest::{Queued, Sink, Switchboard};
 use reeld_model::{Channels, EndedBy, Track, TrackSelection};
 
 #[test]
@@ -60,6 +67,70 @@ fn both_tracks_of_a_call_reach_their_channels_on_ticks_alone() {
             .collect();
         let sound = &senders[track.index()].sound;
         // The tracks began within a packet of each other: one has a little silence before it.
+        let at = channel
+            .windows(sound.len())
+            .position(|window| window == sound);
+        assert!(at.is_some_and(|at| at <= PTIME), "{track:?}: {at:?}");
+    }
+}
+
+/// A sink that keeps its media thread while it is told to.
+struct Keeper {
+    collector: Collector,
+    keeps: Arc<AtomicBool>,
+    kept: Arc<AtomicBool>,
+}
+
+impl Sink for Keeper {
+    fn push(&mut self, queued: Queued) -> Result<(), Queued> {
+        while self.keeps.load(Ordering::Relaxed) {
+            self.kept.store(true, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.collector.push(queued)
+    }
+}
+
+#[test]
+fn a_media_thread_that_is_late_by_seconds_costs_neither_track_anything() {
+    let collected = Arc::<Collected>::default();
+    let [keeps, kept] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let board = Switchboard::start(settings(8), |_| {
+        Box::new(Keeper {
+            collector: Collector(Arc::clone(&collected)),
+            keeps: Arc::clone(&keeps),
+            kept: Arc::clone(&kept),
+        })
+    });
+    let rig = Rig {
+        board: board.unwrap(),
+        collected,
+    };
+    let opened = rig.record(call(1), start(sid(1), Channels::Dual, TrackSelection::Both));
+    let mut senders = Track::ALL.map(|track| Sender::to(port(&opened, track)));
+    let mut send = |packets: usize| {
+        for _ in 0..packets {
+            senders.iter_mut().for_each(|sender| sender.send(1));
+        }
+    };
+    send(50);
+    keeps.store(true, Ordering::Relaxed);
+    // Beyond all that a call keeps of a track, so that what is read late has no place left.
+    send(400);
+    assert!(kept.load(Ordering::Relaxed), "it had nothing to put out");
+    keeps.store(false, Ordering::Relaxed);
+    send(50);
+    rig.stop(call(1), sid(1)).unwrap();
+    let recorded = rig.collected.recorded(sid(1), Channels::Dual);
+    for track in Track::ALL {
+        let stats = recorded.summary.as_ref().unwrap().tracks[track.index()];
+        assert_eq!(
+            (stats.packets, stats.late, stats.kernel_dropped),
+            (500, 0, 0)
+        );
+        let channel = recorded.samples.iter().skip(track.index()).step_by(2);
+        let channel: Vec<i16> = channel.copied().collect();
+        let sound = &senders[track.index()].sound;
         let at = channel
             .windows(sound.len())
             .position(|window| window == sound);
