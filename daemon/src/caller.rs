@@ -21,6 +21,6 @@ pub mod sound;
 mod stream;
 
 pub use exact::{Difference, Exact};
-pub use send::{Plan, Sent, Sockets, send, thread_cpu};
+pub use send::{MAX_BUNDLE, Plan, Sent, Sockets, send, thread_cpu};
 pub use sound::{Melody, Seeded, Sound, Voice};
 pub use stream::Stream;

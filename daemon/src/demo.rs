@@ -95,6 +95,8 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
         sockets: Sockets::PerStream,
         from: LOOPBACK,
         threads: NonZero::<usize>::MIN,
+        bundle: NonZero::<usize>::MIN,
+        ahead: false,
     };
     let sent = caller::send(&plan, &AtomicBool::new(false))?;
     say(format_args!(

@@ -116,6 +116,8 @@ mod tests {
             sockets: Sockets::PerThread,
             from: address,
             threads,
+            bundle: NonZero::<usize>::MIN,
+            ahead: false,
         };
         let bare = measure(plan, address, &AtomicBool::new(false)).unwrap();
         assert_eq!((bare.sent, bare.received), (200, 200));

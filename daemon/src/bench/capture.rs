@@ -4,15 +4,17 @@
 //! Called by [`super::Bench::run`]. Each run is the daemon's load, then the bare loop's, so neither disturbs the
 //! other; several runs alternate the two, so that a machine that slows down slows both.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::load::{LOOPBACK, Load};
+use super::load::{self, LOOPBACK, Load};
 use super::peer::{self, Peer};
 use super::report::{Figures, Machine, PeerFigures, Report, print};
 use super::{bare, bounds, interrupt};
+use crate::caller::MAX_BUNDLE;
 
 /// How long peers are sent to: a steady state of more than ten seconds.
 const PEER_SECONDS: u32 = 20;
@@ -29,6 +31,10 @@ pub struct Capture {
     /// Runs, daemon and bare loop in turn; costs are their medians
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
+    /// Packets of a stream that leave at once, as of a sender that wakes that much more rarely: 1, and 3 from
+    /// 2,000 calls on, if not given
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=MAX_BUNDLE as i64))]
+    bundle: Option<u8>,
     /// Keeps every encoder busy with MP3 requests meanwhile, as many encoders as cores
     #[arg(long)]
     encode: bool,
@@ -94,6 +100,10 @@ impl Capture {
             seed: self.seed,
             parent: self.data_dir.as_deref(),
             encode: self.encode,
+            bundle: self
+                .bundle
+                .and_then(|bundle| NonZero::new(usize::from(bundle)))
+                .unwrap_or_else(|| load::bundle(calls)),
         }
     }
 

@@ -144,6 +144,8 @@ impl End {
             sockets: Sockets::PerStream,
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
             threads: NonZero::<usize>::MIN,
+            bundle: NonZero::<usize>::MIN,
+            ahead: false,
         };
         let over = AtomicBool::new(false);
         thread::scope(|scope| {

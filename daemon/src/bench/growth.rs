@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::load::{LOOPBACK, Load};
+use super::load::{self, LOOPBACK, Load};
 use super::report::{Figures, Machine, print};
 use super::{bare, bounds, interrupt};
 
@@ -70,6 +70,7 @@ impl Growth {
                 seed: self.seed,
                 parent: self.data_dir.as_deref(),
                 encode: false,
+                bundle: load::bundle(calls),
             };
             let measured = load.measure(stop)?;
             let bare = bare::measure(measured.plan.clone(), LOOPBACK, stop)?;

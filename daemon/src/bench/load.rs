@@ -32,6 +32,11 @@ const SHARED: usize = 1_000;
 /// Streams of one sending thread: a packet costs it some 4 µs, so this is half a core.
 const STREAMS_A_THREAD: usize = 2_500;
 
+/// From so many calls on three packets of a stream leave at once if nothing else is said. One by one a
+/// packet costs its sender more than it costs the daemon, and two cores cannot send as many and record them:
+/// what would be measured is the sender. The daemon gets as many datagrams, each to its track's own socket.
+const BUNDLED: u32 = 2_000;
+
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What is to be recorded.
@@ -46,6 +51,8 @@ pub(super) struct Load<'a> {
     pub(super) parent: Option<&'a Path>,
     /// Whether all encoders are kept busy meanwhile.
     pub(super) encode: bool,
+    /// Packets of a stream that leave at once.
+    pub(super) bundle: NonZero<usize>,
 }
 
 /// What was measured of the daemon.
@@ -93,7 +100,7 @@ impl Load<'_> {
         let calls = hands::each(&numbers, |&number| {
             Call::start(customer, self.seed, number, packets, None)
         })?;
-        let plan = plan(&calls);
+        let plan = plan(&calls, self.bundle);
         let ports: BTreeSet<_> = plan.streams.iter().map(|stream| stream.to.port()).collect();
 
         let (cpu_before, threads_before) = (process.cpu()?, process.cpu_by_thread()?);
@@ -148,6 +155,7 @@ impl Load<'_> {
         let grown = of.watched.resident_peak.saturating_sub(of.resident_before);
         let tracks = 2 * u64::from(self.calls);
         Figures {
+            packets_at_once: of.plan.bundle.get(),
             packets_sent,
             packets_recorded: of.packets_recorded,
             packets_lost_by_reeld: missing.saturating_sub(of.kernel_drops),
@@ -183,8 +191,13 @@ impl Load<'_> {
     }
 }
 
+/// Packets of a stream that leave at once where nobody says how many.
+pub(super) fn bundle(calls: u32) -> NonZero<usize> {
+    NonZero::new(if calls < BUNDLED { 1 } else { 3 }).unwrap_or(NonZero::<usize>::MIN)
+}
+
 /// The streams of these calls, to be sent together.
-pub(super) fn plan(calls: &[Call]) -> Plan {
+pub(super) fn plan(calls: &[Call], bundle: NonZero<usize>) -> Plan {
     let streams: Vec<_> = calls.iter().flat_map(|call| call.streams.clone()).collect();
     let threads = streams.len().div_ceil(STREAMS_A_THREAD);
     Plan {
@@ -196,6 +209,8 @@ pub(super) fn plan(calls: &[Call]) -> Plan {
         streams,
         from: LOOPBACK,
         threads: NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN),
+        bundle,
+        ahead: true,
     }
 }
 

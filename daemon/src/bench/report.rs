@@ -40,6 +40,8 @@ pub(super) struct Report {
 /// The figures of one run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Figures {
+    /// Packets of a stream that left at once.
+    pub(super) packets_at_once: usize,
     pub(super) packets_sent: u64,
     /// By the daemon's own count, in the recordings' records.
     pub(super) packets_recorded: u64,
@@ -138,6 +140,11 @@ impl Figures {
             .iter()
             .flat_map(|run| run.cpu_us_per_packet_by_thread.keys());
         Self {
+            packets_at_once: runs
+                .iter()
+                .map(|run| run.packets_at_once)
+                .max()
+                .unwrap_or(1),
             packets_sent: sum(|run| run.packets_sent),
             packets_recorded: sum(|run| run.packets_recorded),
             packets_lost_by_reeld: sum(|run| run.packets_lost_by_reeld),
@@ -312,6 +319,10 @@ impl fmt::Display for Report {
         row("calls at once (two tracks each)", self.calls.to_string())?;
         row("seconds", self.seconds.to_string())?;
         row("runs", self.runs.len().to_string())?;
+        row(
+            "packets of a stream at once",
+            of.packets_at_once.to_string(),
+        )?;
         row("packets sent", of.packets_sent.to_string())?;
         row("packets recorded", of.packets_recorded.to_string())?;
         row(

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
@@ -151,7 +152,7 @@ impl Stall {
         let calls = hands::each(&numbers, |&number| {
             Call::start(customer, self.seed, number, packets, None)
         })?;
-        let plan = load::plan(&calls);
+        let plan = load::plan(&calls, NonZero::<usize>::MIN);
         let ports: BTreeSet<_> = plan.streams.iter().map(|stream| stream.to.port()).collect();
         let (both, watched) = watch::during(&[process], self.seconds(), || {
             thread::scope(|scope| -> anyhow::Result<(Sent, Seen)> {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use reeld_codec::g711::Law;
 
 use super::exact::{self, Difference, Exact};
-use super::rtp::Header;
+use super::rtp::{HEADER_BYTES, Header};
 use super::sound::{Seeded, Sound};
 
 /// Samples in a millisecond.
@@ -62,6 +62,11 @@ impl Stream {
     #[must_use]
     pub fn samples_per_packet(&self) -> usize {
         usize::from(self.ptime() * SAMPLES_PER_MS)
+    }
+
+    /// Bytes of each of its packets.
+    pub(super) fn bytes(&self) -> usize {
+        HEADER_BYTES + self.samples_per_packet()
     }
 
     /// Holds one channel of a recording against all that this stream says.

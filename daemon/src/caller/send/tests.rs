@@ -37,6 +37,8 @@ fn plan(calls: u64, packets: u64, sockets: Sockets) -> (Plan, Vec<UdpSocket>) {
             sockets,
             from: LOOPBACK,
             threads,
+            bundle: NonZero::<usize>::MIN,
+            ahead: false,
         },
         receivers,
     )
@@ -70,6 +72,36 @@ fn every_packet_arrives_in_order_and_makes_the_sound_again() {
 }
 
 #[test]
+fn packets_that_leave_together_arrive_one_by_one_and_as_often_a_second() {
+    for sockets in [Sockets::PerStream, Sockets::PerThread] {
+        let (mut plan, receivers) = plan(10, 20, sockets);
+        plan.bundle = NonZero::new(3).unwrap();
+        let mixed = send(&plan, &AtomicBool::new(false)).unwrap_err();
+        assert_eq!(mixed.kind(), io::ErrorKind::InvalidInput);
+
+        for stream in &mut plan.streams {
+            stream.ptime_ms = 20;
+        }
+        let begun = Instant::now();
+        let sent = send(&plan, &AtomicBool::new(false)).unwrap();
+        // Twenty packets are seven turns of 60 ms, of which the last leaves 360 ms after the first.
+        assert!(begun.elapsed() >= Duration::from_millis(360));
+        assert_eq!((sent.packets, sent.refused), (vec![20; 20], 0));
+        for (stream, receiver) in plan.streams.iter().zip(&receivers) {
+            let mut heard = Vec::new();
+            for number in 0..20 {
+                let mut packet = [0; 2_000];
+                let bytes = receiver.recv(&mut packet).unwrap();
+                assert_eq!(packet[..12], stream.header(number).to_bytes());
+                g711::decode_to(stream.law, &packet[12..bytes], &mut heard);
+            }
+            let exact = stream.compare(heard).unwrap();
+            assert_eq!((exact.before, exact.after), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn packets_are_paced_and_spread_over_the_packet_time() {
     let (plan, _receivers) = plan(20, 10, Sockets::PerStream);
     let begun = Instant::now();
@@ -78,7 +110,7 @@ fn packets_are_paced_and_spread_over_the_packet_time() {
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(270), "{took:?}");
 
-    let mut lane = Lane::new(plan.sockets);
+    let mut lane = Lane::new(&plan, None);
     for index in 0..plan.streams.len() {
         lane.add(index, &plan).unwrap();
     }
