@@ -13,6 +13,10 @@ use crate::fault::Fault;
 use crate::media::conditions::Validators;
 use crate::{csv, html, json, xml};
 
+/// Room that is made for each item of a JSON list: a recording is a little less, and a list that
+/// grows while it is written is copied again and again.
+const ITEM_BYTES: usize = 2 << 10;
+
 /// A resource.
 pub(crate) fn document(
     status: StatusCode,
@@ -66,7 +70,11 @@ pub(crate) fn listing(
 ) -> Result<Response<Body>, Fault> {
     let bytes = match face.format {
         Format::Xml => written(xml::listing(listing, face, zone))?,
-        Format::Json => written(serde_json::to_vec(&json::listing(listing, face, zone)))?,
+        Format::Json => {
+            let mut bytes = Vec::with_capacity(listing.items.len() * ITEM_BYTES + ITEM_BYTES);
+            let list = json::listing(listing, face, zone);
+            written(serde_json::to_writer(&mut bytes, &list).map(|()| bytes))?
+        }
         Format::Csv => csv::listing(listing, face, zone).into(),
         Format::Html => html::listing(listing, face, zone).into(),
     };

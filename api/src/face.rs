@@ -156,4 +156,20 @@ mod tests {
         );
         assert_eq!(http_date(ms), "Tue, 01 Apr 2008 05:07:15 GMT");
     }
+
+    #[test]
+    fn dates_are_what_their_format_gives() {
+        const RFC_2822: &str = "%a, %d %b %Y %H:%M:%S %z";
+        // Each weekday and month, hours to both sides of midnight, offsets with minutes.
+        for seconds in [-39_600, -12_600, 0, 3_600, 20_700] {
+            let zone = TimeZone::fixed(jiff::tz::Offset::from_seconds(seconds).unwrap());
+            for ms in (-4_000_000_000_000_i64..4_000_000_000_000).step_by(9_973_123_457) {
+                let instant = Timestamp::from_millisecond(ms).unwrap();
+                let dated = instant.to_zoned_datetime(zone.clone());
+                let wanted = jiff::fmt::strtime::format(RFC_2822, &dated).unwrap();
+                assert_eq!(rfc_2822(ms, &zone), wanted);
+            }
+        }
+        assert_eq!(rfc_2822(i64::MAX, &TimeZone::UTC), "");
+    }
 }
