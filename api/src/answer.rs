@@ -1,6 +1,6 @@
 //! Documents, lists and faults as HTTP responses in the request's face.
 
-use std::io;
+use std::fmt;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,6 +12,10 @@ use crate::face::{Face, Format, Version};
 use crate::fault::Fault;
 use crate::media::conditions::Validators;
 use crate::{csv, html, json, xml};
+
+/// Room that is made for each item of a JSON list: a recording is a little less, and a list that
+/// grows while it is written is copied again and again.
+const ITEM_BYTES: usize = 2 << 10;
 
 /// A resource.
 pub(crate) fn document(
@@ -52,7 +56,7 @@ fn bytes(
 ) -> Result<Vec<u8>, Fault> {
     Ok(match face.format {
         Format::Xml => written(xml::document(document, face, zone))?,
-        Format::Json => json::document(document, face, zone).to_string().into(),
+        Format::Json => written(serde_json::to_vec(&json::document(document, face, zone)))?,
         Format::Csv => csv::document(document, face, zone).into(),
         Format::Html => html::document(status.as_u16(), document, face, zone).into(),
     })
@@ -66,7 +70,11 @@ pub(crate) fn listing(
 ) -> Result<Response<Body>, Fault> {
     let bytes = match face.format {
         Format::Xml => written(xml::listing(listing, face, zone))?,
-        Format::Json => json::listing(listing, face, zone).to_string().into(),
+        Format::Json => {
+            let mut bytes = Vec::with_capacity(listing.items.len() * ITEM_BYTES + ITEM_BYTES);
+            let list = json::listing(listing, face, zone);
+            written(serde_json::to_writer(&mut bytes, &list).map(|()| bytes))?
+        }
         Format::Csv => csv::listing(listing, face, zone).into(),
         Format::Html => html::listing(listing, face, zone).into(),
     };
@@ -128,9 +136,9 @@ fn response(status: StatusCode, format: Format, body: impl Into<Body>) -> Respon
     response
 }
 
-fn written(bytes: io::Result<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+fn written<E: fmt::Display>(bytes: Result<Vec<u8>, E>) -> Result<Vec<u8>, Fault> {
     bytes.map_err(|error| {
-        tracing::error!(%error, "a document could not be written as XML");
+        tracing::error!(%error, "a document could not be written");
         Fault::internal()
     })
 }

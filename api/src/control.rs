@@ -130,7 +130,12 @@ pub(crate) async fn start(
     } else {
         StatusCode::CREATED
     };
-    let mut response = answer::document(status, &view.document(), asked.face(), &asked.zone())?;
+    let mut response = answer::document(
+        status,
+        &view.document(asked.face()),
+        asked.face(),
+        &asked.zone(),
+    )?;
     set_location(&mut response, asked, &view.resource());
     Ok(response)
 }
@@ -358,7 +363,7 @@ pub(crate) async fn update(
     };
     answer::document(
         StatusCode::OK,
-        &view.document(),
+        &view.document(asked.face()),
         asked.face(),
         &asked.zone(),
     )

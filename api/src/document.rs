@@ -159,14 +159,40 @@ impl Paging {
     }
 }
 
+/// Bytes that a name in snake case may have: ours and Twilio's have fewer.
+const SNAKE_BYTES: usize = 48;
+
+/// A name in snake case, without an allocation: a page of recordings has thousands.
+pub(crate) struct Snake {
+    bytes: [u8; SNAKE_BYTES],
+    len: usize,
+}
+
 /// `DateCreated` as `date_created`.
-pub(crate) fn snake(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    for (i, letter) in name.char_indices() {
+///
+/// # Panics
+/// Where a name is longer than any of ours.
+pub(crate) fn snake(name: &str) -> Snake {
+    let mut snake = Snake {
+        bytes: [0; SNAKE_BYTES],
+        len: 0,
+    };
+    for (i, letter) in name.bytes().enumerate() {
         if letter.is_ascii_uppercase() && i > 0 {
-            snake.push('_');
+            snake.push(b'_');
         }
         snake.push(letter.to_ascii_lowercase());
     }
     snake
+}
+
+impl Snake {
+    fn push(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.len]).expect("only ASCII letters of a str were changed")
+    }
 }

@@ -73,7 +73,7 @@ fn fields(html: &mut String, all: &[Field], face: Face, zone: &TimeZone) {
 }
 
 fn element(html: &mut String, name: &str, content: impl FnOnce(&mut String)) {
-    let class = snake(name).replace('_', "-");
+    let class = snake(name).as_str().replace('_', "-");
     *html += &format!("<div class=\"{class}\">");
     content(html);
     *html += "</div>";

@@ -60,7 +60,7 @@ pub(crate) async fn list(
         .map(|record| {
             let mut view = view(asked, record, &base_url, call);
             view.ranges = false;
-            view.document()
+            view.document(face)
         })
         .collect();
     let listing = Listing {
@@ -113,7 +113,7 @@ async fn describe(
         found => found?,
     };
     answer::document_if_changed(
-        &view(asked, &record, &asked.base_url(), call).document(),
+        &view(asked, &record, &asked.base_url(), call).document(asked.face()),
         asked.face(),
         &asked.zone(),
         &asked.headers,

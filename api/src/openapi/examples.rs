@@ -32,7 +32,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         version,
         format: Format::Json,
     };
-    let written = |document: &Document| json::document(document, face, &TimeZone::UTC);
+    let written = |document: &Document| json!(json::document(document, face, &TimeZone::UTC));
     // With all that may be known of it, and with nothing.
     let records: Vec<Record> = [Stage::Completed, Stage::Live, Stage::Absent, Stage::Deleted]
         .into_iter()
@@ -53,7 +53,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         records
             .iter()
             .filter(is_there)
-            .map(move |record| view(record, ranges, None).document())
+            .map(move |record| view(record, ranges, None).document(face))
     };
     let open = open_call();
     let bare = CallView {
@@ -69,7 +69,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
                 rate_hz: SAMPLE_RATE,
                 call,
             };
-            controlled.push(written(&view(record, true, Some(live)).document()));
+            controlled.push(written(&view(record, true, Some(live)).document(face)));
         }
     }
     // All links of a page in the middle lead somewhere, none of an empty list's does.
@@ -88,15 +88,12 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
             at: None,
         };
         let paging = place.paging(&Stretch::of(page));
-        json::listing(
-            &Listing {
-                name,
-                items,
-                paging,
-            },
-            face,
-            &TimeZone::UTC,
-        )
+        let listing = Listing {
+            name,
+            items,
+            paging,
+        };
+        json!(json::listing(&listing, face, &TimeZone::UTC))
     };
     let empty = Page {
         records: Vec::new(),
