@@ -229,6 +229,16 @@ impl Encoder {
         self.shared.quiet.notify_all();
     }
 
+    /// Removes what is kept of recordings of which `is_there` is false.
+    pub(crate) fn keep(&self, is_there: impl Fn(RecordingSid) -> bool) {
+        let sids = self.shared.lock().folder.sids();
+        for sid in sids {
+            if !is_there(sid) {
+                self.forget(sid);
+            }
+        }
+    }
+
     /// Takes note of a recording that has ended and can be fetched. It does not wait.
     pub(crate) fn ended(&self, ended: Ended) {
         if let Some(backlog) = &self.backlog {

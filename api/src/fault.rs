@@ -25,6 +25,10 @@ pub(crate) mod code {
     pub(crate) const NOT_COMPLETE: u32 = 20009;
     /// No such resource.
     pub(crate) const NOT_FOUND: u32 = 20404;
+    /// An error of ours.
+    pub(crate) const INTERNAL: u32 = 20500;
+    /// What is asked for goes against the resource's state.
+    pub(crate) const CONFLICT: u32 = 20409;
     /// A parameter's value.
     pub(crate) const INVALID: u32 = 20422;
     /// Too many requests.
@@ -208,11 +212,26 @@ impl From<StoreError> for Fault {
     /// What the client can wait out is 503 and named; the rest is 500 and logged.
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NoSpace { .. }
-            | StoreError::ReadOnly { .. }
-            | StoreError::DiskFull { .. } => {
+            StoreError::NoSpace { .. } | StoreError::DiskFull { .. } => {
                 tracing::warn!(%error, "refused for want of disk");
                 Self::unavailable(format_args!("no disk space: {error}"))
+            }
+            StoreError::ReadOnly { .. } => {
+                tracing::warn!(%error, "refused: the disk takes no writes");
+                Self::unavailable(format_args!("the disk takes no writes: {error}"))
+            }
+            StoreError::Failing { .. } => {
+                tracing::warn!(%error, "refused: the disk has failed");
+                Self::unavailable(&error)
+            }
+            StoreError::Damaged { .. } => {
+                tracing::error!(%error, "a damaged recording was asked for");
+                let message = format!("It cannot be served: {error}");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    Some(code::INTERNAL),
+                    message,
+                )
             }
             StoreError::OutboxFull { .. } => {
                 tracing::warn!(%error, "refused for want of room in the outbox");

@@ -11,7 +11,7 @@ use axum::extract::State;
 use http::{Response, StatusCode, header};
 use reeld_callbacks::Figures;
 use reeld_model::{Gauges, Step, Verdict};
-use reeld_store::{EventFigures, Health};
+use reeld_store::{EventFigures, Health, IntegrityFigures};
 
 use crate::answer;
 use crate::app::App;
@@ -40,7 +40,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
         &app.store.event_figures(),
     );
     if wanting.is_empty() {
-        answer::text(StatusCode::OK, "ready\n".into())
+        answer::text(StatusCode::OK, ready_text(&health))
     } else {
         answer::text(StatusCode::SERVICE_UNAVAILABLE, wanting)
     }
@@ -53,6 +53,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
         Err(fault) => return answer::fault(&fault, Format::Xml),
     };
     let mut text = exposition(&app.control.gauges(), &health);
+    text.push_str(&integrity(&health, &app.store.integrity_figures()));
     text.push_str(&load(&app.load.verdict()));
     text.push_str(&callbacks(
         &app.store.event_figures(),
@@ -117,6 +118,13 @@ fn wanting(gauges: &Gauges, load: &Verdict, health: &Health, events: &EventFigur
     );
     line(!health.writable, "the data folder takes no writes".into());
     line(
+        health.failing.is_some(),
+        health
+            .failing
+            .as_ref()
+            .map_or_else(String::new, |what| format!("the disk has failed: {what}")),
+    );
+    line(
         events.recordings >= events.most_recordings,
         format!(
             "callbacks of {} recordings wait: none can be started with one (reeld callbacks pending)",
@@ -124,6 +132,24 @@ fn wanting(gauges: &Gauges, load: &Verdict, health: &Health, events: &EventFigur
         ),
     );
     wanting
+}
+
+/// Ready, and what is wrong all the same with what there is.
+fn ready_text(health: &Health) -> String {
+    let mut text = "ready\n".to_owned();
+    for (count, what) in [
+        (
+            health.unfinished,
+            "recordings have ended and wait for the disk",
+        ),
+        (health.damaged, "recordings are damaged (reeld verify)"),
+    ] {
+        if count > 0 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{count} {what}");
+        }
+    }
+    text
 }
 
 /// What is to be told and what came of it. Nothing is read from the disk for it.
@@ -274,6 +300,62 @@ fn eager(figures: &eager::Figures) -> String {
     text
 }
 
+/// What of the media was compared with its checksums, and what came of it.
+fn integrity(health: &Health, figures: &IntegrityFigures) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in [
+        (
+            "disk_failing",
+            "gauge",
+            "1 while the disk has failed and no probe of it has succeeded.",
+            u64::from(health.failing.is_some() || !health.writable),
+        ),
+        (
+            "recordings_unfinished",
+            "gauge",
+            "Recordings that have ended and wait for the disk.",
+            health.unfinished as u64,
+        ),
+        (
+            "recordings_damaged",
+            "gauge",
+            "Recordings whose media are damaged, and so not served.",
+            health.damaged as u64,
+        ),
+        (
+            "reads_checked_total",
+            "counter",
+            "Downloads before which the whole file was compared with its checksum.",
+            figures.reads_checked,
+        ),
+        (
+            "scrubbed_total",
+            "counter",
+            "Recordings that the scrub has compared with their checksums.",
+            figures.scrubbed,
+        ),
+        (
+            "scrubbed_bytes_total",
+            "counter",
+            "Bytes of media that the scrub has read.",
+            figures.scrubbed_bytes,
+        ),
+        (
+            "damage_found_total",
+            "counter",
+            "Recordings that were found damaged.",
+            figures.found,
+        ),
+    ] {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "# HELP reeld_{name} {help}\n# TYPE reeld_{name} {kind}\nreeld_{name} {value}\n"
+        );
+    }
+    text
+}
+
 fn exposition(gauges: &Gauges, health: &Health) -> String {
     let totals = &gauges.totals;
     let mut text = String::new();
@@ -375,6 +457,9 @@ mod tests {
             free_bytes: 2,
             min_free_bytes: 1,
             writable: true,
+            failing: None,
+            unfinished: 0,
+            damaged: 0,
         };
         let events = EventFigures {
             most_recordings: 1,
@@ -402,14 +487,23 @@ mod tests {
         let empty = Health {
             free_bytes: 0,
             writable: false,
-            ..health
+            failing: Some("sync spool: I/O error".to_owned()),
+            ..health.clone()
         };
         let waiting = EventFigures {
             recordings: 1,
             ..events
         };
         let text = wanting(&full, &loaded, &empty, &waiting);
-        assert_eq!(text.lines().count(), 7);
+        assert_eq!(text.lines().count(), 8);
+        let damaged = Health {
+            damaged: 3,
+            ..health
+        };
+        assert_eq!(
+            ready_text(&damaged),
+            "ready\n3 recordings are damaged (reeld verify)\n"
+        );
         for word in [
             "stopping",
             "max_recordings",
@@ -417,6 +511,7 @@ mod tests {
             "media.ports",
             "min_free",
             "writes",
+            "I/O error",
             "callbacks",
         ] {
             assert!(text.contains(word), "{word}");

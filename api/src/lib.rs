@@ -57,7 +57,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reeld_callbacks::Figures;
-use reeld_model::Control;
+use reeld_model::{Control, RecordingSid};
 use reeld_store::{Record, Stage, Store};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -143,6 +143,8 @@ impl Api {
                 source,
             },
         )?;
+        // A crash may have come between a deletion and the end of what was encoded of it.
+        encoder.keep(|sid| !matches!(store.find(sid), Ok(None)));
         Ok(Self {
             app: Arc::new(App {
                 settings,
@@ -171,6 +173,11 @@ impl Api {
         shutdown: impl Future<Output = ()>,
     ) -> io::Result<()> {
         serve::run(Arc::clone(&self.app), listener, shutdown).await
+    }
+
+    /// Removes what is kept of a recording that was deleted otherwise than by a request.
+    pub fn forget(&self, sid: RecordingSid) {
+        self.app.encoder.forget(sid);
     }
 
     /// Takes note of a recording that has ended: where [`Encode::eager`] says so, its files are made in

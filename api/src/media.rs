@@ -58,6 +58,7 @@ pub(crate) async fn serve(
     if record.stage != Stage::Completed {
         return Err(asked.not_found());
     }
+    refuse_damaged(record)?;
     let channels = channels(record, &mut params)?;
     let length = match kind {
         Kind::Wav => wav_length(record, channels),
@@ -129,6 +130,18 @@ pub(crate) async fn serve(
     let disposition = format!("inline; filename=\"{}.{}\"", record.sid, kind.extension());
     headers.insert(header::CONTENT_DISPOSITION, text_header(disposition));
     Ok(response)
+}
+
+/// Refuses a recording that is known to be damaged, whichever representation is asked for.
+fn refuse_damaged(record: &Record) -> Result<(), Fault> {
+    match record.marks.damage.clone() {
+        None => Ok(()),
+        Some(what) => Err(StoreError::Damaged {
+            sid: record.sid,
+            what,
+        }
+        .into()),
+    }
 }
 
 /// As many channels as the recording has, or as the request wants of them.

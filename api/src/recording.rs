@@ -163,6 +163,8 @@ impl RecordingView<'_> {
             Field::own("RateHz", rate_hz),
             Field::own("Digits", Value::Text(record.digits.clone())),
             Field::own("Recovered", Value::Flag(record.recovered)),
+            Field::own("HeldSince", Value::date(record.marks.held_ms)),
+            Field::own("Damaged", Value::text(record.marks.damage.as_deref())),
             Field::own("Tags", tags),
             Field::own(
                 "Tracks",

@@ -120,7 +120,8 @@ async fn describe(
     )
 }
 
-/// DELETE: 204, 404, or 409 for one that is not complete (404 in 2008, which does not show it).
+/// DELETE: 204, 404, or 409 for one that is on legal hold or not complete (404 in 2008, which does not
+/// show it).
 pub(crate) async fn delete(
     asked: &Asked,
     sid: RecordingSid,
@@ -143,6 +144,11 @@ pub(crate) async fn delete(
             StatusCode::CONFLICT,
             Some(code::NOT_COMPLETE),
             "Cannot delete this resource before it is complete",
+        )),
+        Deletion::OnHold => Err(Fault::new(
+            StatusCode::CONFLICT,
+            Some(code::CONFLICT),
+            "Cannot delete this resource while it is on legal hold",
         )),
     }
 }

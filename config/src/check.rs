@@ -16,6 +16,7 @@ use crate::error::{Kind, Place, Problem};
 use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
+use crate::retention;
 use crate::settings::{
     AccountFile, Api, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log,
     LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store,
@@ -29,6 +30,7 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
@@ -150,6 +152,13 @@ impl Reader<'_> {
                 deleted_metadata: self.get("store", "deleted_metadata", |v| {
                     value::duration(v, Duration::ZERO..=10 * YEAR)
                 }),
+                retention: self.get("store", "retention", retention::limits),
+                account_retention: self.get("store", "account_retention", retention::of_accounts),
+                check_reads_ppm: self.get("store", "check_reads", value::percentage_ppm),
+                scrub: self.get("store", "scrub", |v| value::size(v, 0..=GIB)),
+                scrub_every: self.get("store", "scrub_every", |v| {
+                    value::duration(v, SECOND..=10 * YEAR)
+                }),
                 min_free: self.get("store", "min_free", |v| value::size(v, 0..=u64::MAX)),
                 cache: self.get("store", "cache", |v| value::size(v, MIB..=TIB)),
             },
@@ -236,7 +245,6 @@ impl Reader<'_> {
         for (table, name, what) in [
             ("api", "tls_cert", "TLS"),
             ("api", "tls_key", "TLS"),
-            ("store", "retention", "retention"),
             ("sip", "listen", "the SIPREC recording server"),
             ("rtpengine", "ng", "the rtpengine control socket"),
         ] {

@@ -197,8 +197,16 @@ keys! {
         "Where records are kept. Not built yet: a postgres:// URL.";
     "store" . "media": Text = r#""local""#, r#""local" or "sled""#,
         "Where finished audio is kept: as files that any tool can play, or in sled with the records. sled gives little back of what is deleted. Not built yet: an s3:// URL.";
-    "store" . "retention": Text = r#""""#, "empty",
-        "Not built yet: deleting recordings by age.";
+    "store" . "retention": Text = r#""""#, r#"an age, a size, or both: "90d 500GiB"; empty for neither"#,
+        "Recordings of each account that are older than this, or its oldest where its media are more than this, are deleted as a DELETE does. What is being recorded and what is on hold (reeld hold) stays.";
+    "store" . "account_retention": List = "[]", r#""AC…=30d 10GiB"; nothing behind the = for no limit"#,
+        "The same for single accounts, in place of store.retention.";
+    "store" . "check_reads": Text = r#""1%""#, "percentage, 0% to 100%",
+        "Of how many downloads the whole file is compared with its BLAKE3 checksum before its first byte is sent. What turns out damaged is never served.";
+    "store" . "scrub": Text = r#""4MiB""#, "size, 0 to 1GiB",
+        "How much of the media is read back and compared a second, behind all else. 0 for nothing.";
+    "store" . "scrub_every": Text = r#""7days""#, "duration, 1s to 3650days",
+        "A round of that through everything begins no sooner than this after the last one began.";
     "store" . "deleted_metadata": Text = r#""40d""#, "duration, 0s to 3650days",
         "How long the record of a deleted recording is kept, with all that it tells of the call; its audio goes at once. 0s keeps nothing.";
     "store" . "min_free": Text = r#""1GiB""#, "size",

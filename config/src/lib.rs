@@ -19,11 +19,13 @@ pub mod key;
 pub mod layer;
 mod load;
 mod network;
+mod retention;
 mod settings;
 mod value;
 
 pub use error::{ConfigError, Kind, Place, Problem};
 pub use load::{Flags, Loaded, load};
+pub use retention::Limits;
 pub use settings::{
     AccountFile, Api, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log, LogFormat, Media,
     MediaAuth, MediaKind, Rate, Record, Store,

@@ -3,6 +3,7 @@
 //!
 //! What a key means in full stands in [`crate::key::KEYS`]; here stand the types and units.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use reeld_model::{AccountSid, Trim};
+
+use crate::retention::Limits;
 
 /// All of it. [`Config::default`] is the embedded defaults: what an empty file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,12 +199,22 @@ pub struct Callbacks {
 }
 
 /// `[store]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// Where finished audio is kept.
     pub media: MediaKind,
     /// How long the record of a deleted recording is kept; zero keeps none.
     pub deleted_metadata: Duration,
+    /// How much each account keeps.
+    pub retention: Limits,
+    /// How much those keep that have limits of their own.
+    pub account_retention: HashMap<AccountSid, Limits>,
+    /// Of a million downloads, how many are compared with their checksum first.
+    pub check_reads_ppm: u32,
+    /// Bytes of media that are read back and compared a second; 0 for none.
+    pub scrub: u64,
+    /// The time between the beginnings of two rounds of that, at least.
+    pub scrub_every: Duration,
     /// Bytes of disk that stay free; see [`Store::min_free_on`].
     pub min_free: u64,
     /// Bytes of the catalog's cache.

@@ -99,6 +99,26 @@ pub(crate) fn duration(
     )))
 }
 
+/// A percentage such as `1%` or `0.5%`, from 0 to 100, in parts per million.
+pub(crate) fn percentage_ppm(value: &Value) -> Result<u32, Reason> {
+    const EXPECTED: &str = r#"a percentage from "0%" to "100%""#;
+    let text = text(value, EXPECTED)?;
+    let number = text.strip_suffix('%').map(str::trim);
+    let share = number.and_then(|number| number.parse::<f64>().ok());
+    match share {
+        Some(share) if (0.0..=100.0).contains(&share) => {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is from 0 to a million"
+            )]
+            let ppm = (share * 10_000.0).round() as u32;
+            Ok(ppm)
+        }
+        _ => Err(bad(format!("expected {EXPECTED}, found {text:?}"))),
+    }
+}
+
 /// A duration within bounds, or an empty text for none.
 pub(crate) fn optional_duration(
     value: &Value,

@@ -7,6 +7,7 @@
 mod account;
 mod callbacks;
 mod check_config;
+mod hold;
 mod import;
 mod link;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Verify(verify::Verify),
     /// Shows a recording and what happened to its sound
     Show(show::Show),
+    /// Puts recordings on legal hold, so that nothing deletes them, or releases them; or lists them
+    Hold(hold::Hold),
     /// Prints a link to a recording that needs no credentials, and expires
     Link(link::Link),
     /// Shows the callbacks that wait or were given up on, and sends them again
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
         Command::Show(show) => show.run(),
+        Command::Hold(hold) => hold.run(),
         Command::Link(link) => link.run(),
         Command::Callbacks(callbacks) => callbacks.run(),
         Command::Bench(bench) => bench.run(),

@@ -15,7 +15,8 @@
 //! (docs/design/decisions/0020-blocks-go-through-the-page-cache.md).
 //!
 //! A recording whose take cannot be written any more is stopped with what it has, and says so in
-//! its record. One that cannot be finished stays in the spool and is finished at the next start.
+//! its record. One that cannot be finished stays in the spool until the disk
+//! works (`crate::mend`), or until the next start.
 
 mod finisher;
 mod open;

@@ -6,7 +6,8 @@
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
-//! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks and the purge.
+//! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
+//!    what mends the store.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it.
@@ -20,7 +21,7 @@ use reeld_api::Api;
 use reeld_config::Config;
 use reeld_ingest::Switchboard;
 use reeld_model::Control;
-use reeld_store::{Disk, Store, StoreConfig};
+use reeld_store::{Disk, Record, Store, StoreConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,7 +29,8 @@ use tokio::task::JoinHandle;
 use crate::load::Watch;
 use crate::memory::Memory;
 use crate::recorder::Recorder;
-use crate::{clock, credentials, notify, purge, settings, socket};
+use crate::scrub::Scrubber;
+use crate::{clock, credentials, mend, notify, purge, retain, settings, socket};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -140,6 +142,13 @@ async fn serve(
 ) -> anyhow::Result<Servers> {
     let listen = listener.local_addr()?;
     let figures = Arc::new(reeld_callbacks::Figures::default());
+    let load = control.load();
+    let scrubber = Scrubber::start(
+        store.clone(),
+        config.store.scrub,
+        config.store.scrub_every,
+        load.clone(),
+    )?;
     let api = Api::new(
         settings::api(config, &config.data_dir),
         store.clone(),
@@ -173,6 +182,24 @@ async fn serve(
         config.store.deleted_metadata,
         until_ended(ended.clone()),
     ));
+    let mend = tokio::spawn(mend::run(
+        store.clone(),
+        {
+            let api = api.clone();
+            move |record: &Record| api.ended(record)
+        },
+        until_ended(ended.clone()),
+    ));
+    let retain = tokio::spawn(retain::run(
+        store.clone(),
+        settings::retention(config),
+        load,
+        {
+            let api = api.clone();
+            move |sid| api.forget(sid)
+        },
+        until_ended(ended.clone()),
+    ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
@@ -194,6 +221,9 @@ async fn serve(
         local,
         callbacks,
         purge,
+        mend,
+        retain,
+        scrubber,
     })
 }
 
@@ -204,6 +234,9 @@ struct Servers {
     local: JoinHandle<()>,
     callbacks: JoinHandle<()>,
     purge: JoinHandle<()>,
+    mend: JoinHandle<()>,
+    retain: JoinHandle<()>,
+    scrubber: Scrubber,
 }
 
 impl Servers {
@@ -211,11 +244,18 @@ impl Servers {
     async fn end(self) -> anyhow::Result<()> {
         self.ending.send_replace(true);
         let (api, local) = (self.api.await, self.local.await);
-        let (callbacks, purge) = (self.callbacks.await, self.purge.await);
+        let (callbacks, purge, mend) = (self.callbacks.await, self.purge.await, self.mend.await);
         api.context("the API panicked")??;
         local.context("the local socket panicked")?;
         callbacks.context("the sender of callbacks panicked")?;
-        purge.context("the purge panicked")
+        purge.context("the purge panicked")?;
+        mend.context("what mends the store panicked")?;
+        self.retain.await.context("retention panicked")?;
+        blocking(move || {
+            drop(self.scrubber);
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
 use reeld_model::Rules;
-use reeld_store::StoreConfig;
+use reeld_store::{Limits, Retention, StoreConfig};
 
 /// The store's settings, for the data folder by the path that this process uses for it
 /// ([`crate::owner::enter`]).
@@ -22,7 +22,22 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
         min_free_bytes: config.store.min_free_on(disk_size(data_dir)),
         catalog_cache_bytes: config.store.cache,
         deleted_metadata: config.store.deleted_metadata,
+        check_reads_ppm: config.store.check_reads_ppm,
         disk: Default::default(),
+    }
+}
+
+/// How much accounts keep.
+#[must_use]
+pub fn retention(config: &Config) -> Retention {
+    let limits = |of: &reeld_config::Limits| Limits {
+        age: of.age,
+        bytes: of.bytes,
+    };
+    let own = config.store.account_retention.iter();
+    Retention {
+        each: limits(&config.store.retention),
+        accounts: own.map(|(sid, of)| (*sid, limits(of))).collect(),
     }
 }
 

@@ -148,6 +148,8 @@ pub enum EndedBy {
     DiskFull,
     /// It came from a file (`reeld import`).
     Imported,
+    /// The disk failed.
+    DiskFailed,
 }
 
 impl EndedBy {
@@ -168,6 +170,7 @@ impl EndedBy {
             Self::Recovered => "recovered",
             Self::DiskFull => "disk-full",
             Self::Imported => "imported",
+            Self::DiskFailed => "disk-failed",
         }
     }
 }

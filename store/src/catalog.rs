@@ -16,6 +16,7 @@ mod key;
 mod list;
 mod outbox;
 pub(crate) mod sled;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,9 @@ use std::collections::HashSet;
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{Action, Deletion, EventStatus, Page, Query, StoreError, Subscription};
+use crate::{
+    Action, Cursor, Deletion, EventStatus, Marks, Page, Query, Record, StoreError, Subscription,
+};
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
@@ -123,6 +126,35 @@ pub(crate) trait Catalog: Send + Sync {
     /// The records that are live.
     fn live(&self) -> Result<Vec<RecordingSid>, StoreError>;
 
+    /// Changes a record's marks; the record then, or `None` where there is none that is not deleted.
+    /// Durable.
+    fn amend(
+        &self,
+        sid: RecordingSid,
+        change: &mut dyn FnMut(&mut Marks),
+    ) -> Result<Option<Stored>, StoreError>;
+
+    /// The records that are on legal hold.
+    fn held(&self) -> Result<Vec<RecordingSid>, StoreError>;
+
+    /// The records whose media are damaged.
+    fn damaged(&self) -> Result<Vec<RecordingSid>, StoreError>;
+
+    /// The accounts that have records which are not deleted.
+    fn owners(&self) -> Result<Vec<AccountSid>, StoreError>;
+
+    /// Bytes of the media of an account's completed recordings, as they are served.
+    fn usage(&self, account: AccountSid) -> Result<u64, StoreError>;
+
+    /// Up to `limit` of an account's records that are not deleted, the oldest first, all of them
+    /// newer than `after`.
+    fn oldest(
+        &self,
+        account: AccountSid,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
     /// The tombstones.
     fn buried(&self) -> Result<Vec<RecordingSid>, StoreError>;
 
@@ -158,4 +190,11 @@ pub(crate) trait Catalog: Send + Sync {
 
     /// Whether it still takes writes.
     fn is_well(&self) -> bool;
+
+    /// Lets who waits for it see that it has failed, should it have.
+    fn nudge(&self) -> Result<(), StoreError>;
+
+    /// Makes one that has failed take writes again. What was not durable may be gone, and whoever
+    /// still waits for it to be is told so. Meanwhile nothing can be read.
+    fn reopen(&self) -> Result<(), StoreError>;
 }

@@ -33,6 +33,12 @@ pub enum StoreError {
         /// What was to be written.
         path: PathBuf,
     },
+    /// The disk has failed, and no probe of it has succeeded since: a new recording is refused.
+    #[error("the disk has failed: {what}")]
+    Failing {
+        /// What failed, and how.
+        what: String,
+    },
     /// The disk took no more of this recording; what was written before is whole. Finish it.
     #[error("the disk is full: {sid} ends here")]
     DiskFull {
@@ -61,6 +67,14 @@ pub enum StoreError {
     MediaMissing {
         /// Whose media.
         sid: RecordingSid,
+    },
+    /// The media are not what was recorded, so they are not served.
+    #[error("the media of {sid} are damaged: {what}")]
+    Damaged {
+        /// Whose media.
+        sid: RecordingSid,
+        /// What is wrong with them.
+        what: String,
     },
     /// So many recordings' events wait for their receivers that no more is taken on.
     #[error("the events of {recordings} recordings wait for their receivers")]
@@ -130,8 +144,10 @@ impl StoreError {
             Self::Catalog(_)
             | Self::Held { .. }
             | Self::ReadOnly { .. }
+            | Self::Failing { .. }
             | Self::Corrupt { .. }
             | Self::MediaMissing { .. }
+            | Self::Damaged { .. }
             | Self::SidTaken { .. }
             | Self::OutboxFull { .. }
             | Self::NotLive { .. }

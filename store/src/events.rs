@@ -424,6 +424,7 @@ fn digits(record: &Record) -> String {
             | EndedBy::Shutdown
             | EndedBy::Recovered
             | EndedBy::DiskFull
+            | EndedBy::DiskFailed
             | EndedBy::Imported,
         )
         | None => String::new(),

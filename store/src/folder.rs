@@ -22,7 +22,7 @@ const CLOSED: &str = "closed";
 const LOCK_BYTES: u64 = 4_096;
 
 /// The ending of a file that is being written; what has it after a crash is worth nothing.
-const PARTIAL: &str = ".partial";
+pub(crate) const PARTIAL: &str = ".partial";
 
 /// The folder, held by this process.
 #[derive(Debug)]

@@ -37,6 +37,11 @@ struct State {
 }
 
 impl Group {
+    /// Whether a sync runs.
+    pub(crate) fn is_leading(&self) -> bool {
+        lock(&self.state).leading
+    }
+
     /// Returns once a `sync` that began after this call has ended; runs it, if nobody else does.
     pub(crate) fn wait(
         &self,

@@ -30,6 +30,7 @@ pub(crate) fn config(dir: &Path, media: MediaKind) -> StoreConfig {
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: KEPT,
+        check_reads_ppm: 0,
         disk: Default::default(),
     }
 }

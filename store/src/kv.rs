@@ -4,21 +4,31 @@
 //! no recordings.
 //!
 //! Invariants: a [`Changes`] is applied whole or not at all, also over a crash (sled seals a batch
-//! in its log). What was applied before [`Kv::commit`] was called survives power loss once that
-//! has returned: sled 0.34's flush ends in `sync_file_range`, which leaves the device's cache and
-//! the file's metadata alone, so an `fdatasync` of its file follows. After a failed write sled
-//! refuses everything until it is opened anew; [`Kv::is_well`] says so.
+//! in its log). What was applied since [`Kv::epoch`] was asked survives power loss once
+//! [`Kv::commit`] with that epoch has returned: sled 0.34's flush ends in `sync_file_range`, which leaves the device's cache and
+//! the file's metadata alone, so an `fdatasync` of its file follows.
+//!
+//! After a failed write sled refuses every change until it is opened anew, and reads go on;
+//! [`Kv::is_well`] says so, and [`Kv::reopen`] does it within this process. What was applied and
+//! not committed is gone then, or not, as after a crash: the epoch is another one, so that whoever
+//! applied it is not told that it is durable.
+//!
+//! A disk that is nearly full is found out before a change, and room given back for it
+//! (`reserve`), so that a full disk is hardly ever the engine's.
 
 use std::fs::File;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 use std::thread;
 use std::time::Duration;
 
 use crate::StoreError;
 use crate::disk::Disk;
 use crate::group::Group;
+use crate::locks::{lock, read, write};
+use crate::reserve::Reserve;
 
 /// A value as the engine's cache holds it: cheap to clone, derefs to bytes.
 pub(crate) type Value = sled::IVec;
@@ -31,99 +41,219 @@ const BACKGROUND_MS: u64 = 1_000;
 const OPEN_TRIES: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where less is free, the reserve is given back before the log grows: four of its segments.
+const LITTLE_ROOM: u64 = 2 << 20;
+
+/// What [`Kv::nudge`] writes to.
+const NUDGE_TABLE: &str = "meta";
+const NUDGE_KEY: &[u8] = b"nudge";
+
 pub(crate) struct Kv {
-    db: sled::Db,
-    file: File,
-    path: PathBuf,
-    group: Group,
-    well: AtomicBool,
+    folder: PathBuf,
+    cache_bytes: u64,
+    reserve: Arc<Reserve>,
     disk: Disk,
+    /// `None` while it is being opened anew, or where that has failed.
+    open: RwLock<Option<Open>>,
+    /// How often it was opened; held for writing by nobody, so that reading it waits for nothing.
+    epoch: AtomicU64,
+    tables: Mutex<Vec<Weak<Inner>>>,
+    group: Group,
+    well: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+struct Open {
+    db: sled::Db,
+    file: Arc<File>,
 }
 
 impl Kv {
-    pub(crate) fn open(folder: &Path, cache_bytes: u64, disk: Disk) -> Result<Self, StoreError> {
-        let config = sled::Config::new()
-            .path(folder)
-            .cache_capacity(cache_bytes)
-            .flush_every_ms(Some(BACKGROUND_MS));
-        let mut tries = 0;
-        let db = loop {
-            match config.open() {
-                Ok(db) => break db,
-                Err(error) if is_held(&error) && tries < OPEN_TRIES => {
-                    tries += 1;
-                    thread::sleep(OPEN_PAUSE);
-                }
-                Err(error) => return Err(of_sled(error)),
-            }
-        };
-        let path = folder.join("db");
-        let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+    pub(crate) fn open(
+        folder: &Path,
+        cache_bytes: u64,
+        reserve: Arc<Reserve>,
+        disk: Disk,
+    ) -> Result<Self, StoreError> {
+        let open = open(folder, cache_bytes)?;
         Ok(Self {
-            db,
-            file,
-            path,
-            group: Group::default(),
-            well: AtomicBool::new(true),
+            folder: folder.to_owned(),
+            cache_bytes,
+            reserve,
             disk,
+            open: RwLock::new(Some(open)),
+            epoch: AtomicU64::new(0),
+            tables: Mutex::default(),
+            group: Group::default(),
+            well: Arc::new(AtomicBool::new(true)),
         })
     }
 
     /// The table of this name; made if it is missing.
     pub(crate) fn table(&self, name: &str) -> Result<Table, StoreError> {
-        self.db.open_tree(name).map(Table).map_err(of_sled)
+        let tree = self.db()?.db.open_tree(name).map_err(of_sled)?;
+        let table = Arc::new(Inner {
+            name: name.to_owned(),
+            tree: RwLock::new(Some(tree)),
+            reserve: Arc::clone(&self.reserve),
+            well: Arc::clone(&self.well),
+        });
+        lock(&self.tables).push(Arc::downgrade(&table));
+        Ok(Table(table))
     }
 
     pub(crate) fn drop_table(&self, name: &str) -> Result<(), StoreError> {
-        self.db.drop_tree(name).map(drop).map_err(of_sled)
+        self.db()?.db.drop_tree(name).map(drop).map_err(of_sled)
     }
 
-    /// Makes all that was applied before this call durable.
-    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+    /// What [`Kv::commit`] is told of changes that follow.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Makes all that was applied since `epoch` was asked durable.
+    pub(crate) fn commit(&self, epoch: u64) -> Result<(), StoreError> {
         let result = self.group.wait(|| {
-            self.disk.pass();
-            self.db.flush().map_err(of_sled)?;
-            self.file
-                .sync_data()
-                .map_err(|e| StoreError::io("sync", &self.path, e))
+            let Open { db, file } = self.db()?;
+            let path = self.path();
+            let io = |e| StoreError::io("sync", &path, e);
+            self.disk.pass().map_err(io)?;
+            db.flush().map_err(of_sled)?;
+            file.sync_data().map_err(io)
         });
+        if self.epoch() != epoch {
+            return Err(reopening());
+        }
         if result.is_err() {
-            self.well.store(false, Ordering::Relaxed);
+            self.well.store(false, Ordering::Release);
         }
         result
     }
 
-    /// Whether every commit so far has succeeded.
+    /// Whether every change and commit since it was opened has succeeded.
     pub(crate) fn is_well(&self) -> bool {
-        self.well.load(Ordering::Relaxed)
+        self.well.load(Ordering::Acquire)
+    }
+
+    /// Lets who waits for a sync see that the engine has failed: sled wakes nobody at a failed
+    /// write, but at the next change.
+    pub(crate) fn nudge(&self) -> Result<(), StoreError> {
+        if !self.group.is_leading() {
+            return Ok(());
+        }
+        let tree = self.db()?.db.open_tree(NUDGE_TABLE).map_err(of_sled)?;
+        tree.insert(NUDGE_KEY, &[]).map(drop).map_err(of_sled)
+    }
+
+    /// Opens the engine anew. Meanwhile, and where that fails until a later try succeeds, there is
+    /// nothing to be read; so see to it that the disk works before.
+    pub(crate) fn reopen(&self) -> Result<(), StoreError> {
+        if self.group.is_leading() {
+            // Who waits in a sync holds what has to go; `nudge` brings it out.
+            return Err(StoreError::Catalog("a sync is under way".to_owned()));
+        }
+        let tables: Vec<_> = lock(&self.tables)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let mut now = write(&self.open);
+        self.well.store(false, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        for table in &tables {
+            *write(&table.tree) = None;
+        }
+        *now = None;
+        let opened = open(&self.folder, self.cache_bytes)?;
+        for table in &tables {
+            let tree = opened.db.open_tree(&table.name).map_err(of_sled)?;
+            *write(&table.tree) = Some(tree);
+        }
+        *now = Some(opened);
+        lock(&self.tables).retain(|table| table.strong_count() > 0);
+        self.well.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn db(&self) -> Result<Open, StoreError> {
+        read(&self.open).clone().ok_or_else(reopening)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("db")
     }
 }
 
-/// Keys in byte order, with a value each.
+fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
+    let config = sled::Config::new()
+        .path(folder)
+        .cache_capacity(cache_bytes)
+        .flush_every_ms(Some(BACKGROUND_MS));
+    let mut tries = 0;
+    let db = loop {
+        match config.open() {
+            Ok(db) => break db,
+            Err(error) if is_held(&error) && tries < OPEN_TRIES => {
+                tries += 1;
+                thread::sleep(OPEN_PAUSE);
+            }
+            Err(error) => return Err(of_sled(error)),
+        }
+    };
+    let path = folder.join("db");
+    let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+    Ok(Open {
+        db,
+        file: Arc::new(file),
+    })
+}
+
+/// Keys in byte order, with a value each. It outlives [`Kv::reopen`].
 #[derive(Clone)]
-pub(crate) struct Table(sled::Tree);
+pub(crate) struct Table(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    /// `None` while the engine is being opened anew.
+    tree: RwLock<Option<sled::Tree>>,
+    reserve: Arc<Reserve>,
+    well: Arc<AtomicBool>,
+}
 
 impl Table {
+    fn tree(&self) -> Result<sled::Tree, StoreError> {
+        read(&self.0.tree).clone().ok_or_else(reopening)
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Value>, StoreError> {
-        self.0.get(key).map_err(of_sled)
+        self.tree()?.get(key).map_err(of_sled)
     }
 
     pub(crate) fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
-        self.0.contains_key(key).map_err(of_sled)
+        self.tree()?.contains_key(key).map_err(of_sled)
     }
 
     /// The keys in `range` with their values, in order. What changes meanwhile may be seen or not.
     pub(crate) fn range<R: RangeBounds<Vec<u8>>>(
         &self,
         range: R,
-    ) -> impl Iterator<Item = Result<(Value, Value), StoreError>> + use<R> {
-        self.0
-            .range::<Vec<u8>, _>(range)
-            .map(|pair| pair.map_err(of_sled))
+    ) -> impl DoubleEndedIterator<Item = Result<(Value, Value), StoreError>> + use<R> {
+        let (pairs, error) = match self.tree() {
+            Ok(tree) => (Some(tree.range::<Vec<u8>, _>(range)), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let pairs = pairs.into_iter().flatten();
+        error
+            .into_iter()
+            .chain(pairs.map(|pair| pair.map_err(of_sled)))
     }
 
     pub(crate) fn apply(&self, changes: Changes) -> Result<(), StoreError> {
-        self.0.apply_batch(changes.0).map_err(of_sled)
+        self.0.reserve.release_below(LITTLE_ROOM);
+        let applied = self.tree()?.apply_batch(changes.0);
+        if let Err(sled::Error::Io(_)) = applied {
+            self.0.well.store(false, Ordering::Release);
+        }
+        applied.map_err(of_sled)
     }
 }
 
@@ -143,6 +273,10 @@ impl Changes {
 
 fn is_held(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"))
+}
+
+fn reopening() -> StoreError {
+    StoreError::Catalog("it is being opened anew after a failed write".to_owned())
 }
 
 fn of_sled(error: sled::Error) -> StoreError {

@@ -10,6 +10,7 @@
 //!   was acknowledged (`life`, `read`, `recover`).
 //! - Record, indices, kept counts and the event that tells of it change together; no list walks
 //!   what it does not return.
+//! - Media that are known to be damaged are served to nobody; what is on hold is deleted by nothing.
 //! - A deleted recording has no media, whatever is kept of its record.
 //! - Nothing waits for a disk under a lock. Everything blocks; nothing is async.
 //!
@@ -24,6 +25,8 @@ mod events;
 mod fill;
 mod folder;
 mod group;
+mod hold;
+mod integrity;
 mod key;
 mod kv;
 mod life;
@@ -31,17 +34,21 @@ mod links;
 mod live;
 mod locks;
 mod media;
+mod mend;
 mod query;
 mod read;
 mod rebuild;
 mod record;
 mod recover;
 mod reserve;
+mod retain;
+mod scrub;
 mod seal;
 mod spool;
 mod store;
 mod stored;
 mod take;
+mod trouble;
 mod verify;
 
 #[cfg(test)]
@@ -49,20 +56,25 @@ mod harness;
 
 pub use accounts::Account;
 pub use api_keys::ApiKey;
-pub use disk::{Disk, Stall};
+pub use disk::{Disk, DiskFault, Stall};
 pub use error::StoreError;
 pub use events::{
     Action, DeadEvent, Dialect, Event, EventFigures, EventMethod, EventStatus, HANGUP,
     Subscription, VerbEnd,
 };
+pub use hold::Hold;
+pub use integrity::IntegrityFigures;
 pub use life::{Begun, End};
 pub use links::{Link, Reach};
 pub use media::MediaReader;
+pub use mend::Mended;
 pub use query::{Cursor, Page, PageAt, Query, Which};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
-pub use record::{NewRecording, Origin, Parties, Record, Stage, ms_of};
+pub use record::{Marks, NewRecording, Origin, Parties, Record, Stage, ms_of};
 pub use recover::Recovery;
+pub use retain::{Limits, Reason, Retained, Retainer, Retention};
+pub use scrub::{Scrub, Scrubbed};
 pub use store::{Health, MediaKind, Store, StoreConfig};
 pub use take::Take;
 pub use verify::{Finding, VerifyProgress, VerifyReport};

@@ -70,48 +70,10 @@ impl Store {
     /// Begins a recording: its take and its live record are durable when this returns.
     ///
     /// # Errors
-    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::SidTaken`],
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], [`StoreError::Failing`], [`StoreError::SidTaken`],
     /// [`StoreError::OutboxFull`], else what the system or the engine says. Nothing of the recording is left then.
     pub fn begin(&self, new: NewRecording) -> Result<Begun, StoreError> {
-        let inner = &*self.inner;
-        let (subscription, action) = (new.subscription.clone(), new.action.clone());
-        let begun = Stored::begun(new);
-        let sid = begun.record.sid;
-        if let Some(token) = begun.token
-            && let Some(first) = inner.catalog.by_token(begun.record.account, token)?
-            && let Some(first) = inner.catalog.get(first)?
-        {
-            return Ok(Begun::Repeated(first.record));
-        }
-        inner.check_room()?;
-        let told = Told {
-            status: subscription.as_ref(),
-            action: action.as_ref(),
-        };
-        if told != Told::default() && inner.catalog.outbox().is_full() {
-            return Err(StoreError::OutboxFull {
-                recordings: MOST_PENDING,
-            });
-        }
-        let owner = inner.live.own(sid).ok_or(StoreError::SidTaken { sid })?;
-        if inner.catalog.get(sid)?.is_some() {
-            return Err(StoreError::SidTaken { sid });
-        }
-        let file = inner.spool.create(&begun)?;
-        let inserted = inner.catalog.insert(&begun, told);
-        if let Ok(Insert::New) = inserted {
-            let record = begun.record.clone();
-            owner.offer(Waiting { file, begun });
-            return Ok(Begun::New(record));
-        }
-        // What cannot be removed now is B3, which the next start removes.
-        if let Err(error) = inner.spool.clear(sid) {
-            tracing::error!(recording = %sid, %error, "a take that was not begun stays");
-        }
-        match inserted? {
-            Insert::Repeated(first) => Ok(Begun::Repeated(first.record)),
-            Insert::New | Insert::Taken => Err(StoreError::SidTaken { sid }),
-        }
+        self.inner.heed(self.inner.begin(new))
     }
 
     /// Undoes [`Store::begin`] where capture refused the recording: no take, record or token is
@@ -121,9 +83,10 @@ impl Store {
     /// [`StoreError::NotLive`], [`StoreError::TakeInUse`], else what the system or the engine
     /// says.
     pub fn abort(&self, sid: RecordingSid) -> Result<(), StoreError> {
-        let (_owner, _) = self.inner.live.accept(sid)?;
-        self.inner.catalog.remove(sid)?;
-        self.inner.spool.clear(sid)
+        let inner = &*self.inner;
+        let (_owner, _) = inner.live.accept(sid)?;
+        let undone = inner.catalog.remove(sid);
+        inner.heed(undone.and_then(|()| inner.spool.clear(sid)))
     }
 
     /// Hands out the take of a recording that was begun, once.
@@ -134,65 +97,30 @@ impl Store {
         let (owner, waiting) = self.inner.live.accept(sid)?;
         let path = self.inner.spool.take_path(sid);
         let inner = &*self.inner;
-        let (reserve, disk) = (inner.reserve.clone(), inner.config.disk.clone());
-        Ok(Take::new(owner, waiting, path, reserve, disk))
+        let signs = (inner.reserve.clone(), inner.trouble.clone());
+        Ok(Take::new(
+            owner,
+            waiting,
+            path,
+            signs,
+            inner.config.disk.clone(),
+        ))
     }
 
     /// Ends a recording: its media and its record are durable when this returns. A take that
     /// could not be written to the end gives a whole file of what was written, ended by `DiskFull`
-    /// (or `MaxSize`, where a WAV file holds no more).
+    /// or `DiskFailed` (or `MaxSize`, where a WAV file holds no more).
     ///
     /// # Errors
-    /// What the system or the engine says. The take stays in the spool then, and
-    /// [`Store::recover`] finishes it.
+    /// What the system or the engine says. The take is kept then, and [`Store::mend`] finishes it
+    /// once the disk lets it; where the process ends before, [`Store::recover`] does.
     pub fn finish(&self, mut take: Take, end: End) -> Result<Record, StoreError> {
         let inner = &*self.inner;
-        let Stored { mut record, token } = take.begun.clone();
-        let End {
-            summary:
-                Summary {
-                    ended_by,
-                    frames,
-                    digits,
-                    tracks,
-                    quality,
-                    rate_hz,
-                },
-            started_ms,
-            ended_ms,
-        } = end;
-        if frames != take.keep_frames() && take.failure().is_none() {
-            tracing::warn!(
-                recording = %record.sid, said = frames, kept = take.keep_frames(),
-                "capture and take differ in length; the take's holds"
-            );
+        let finished = inner.heed(inner.finish(&mut take, &end));
+        if let Err(error) = &finished {
+            inner.keep_unfinished(take, end, error);
         }
-        if rate_hz != take.rate_hz() && frames > 0 {
-            tracing::warn!(
-                recording = %record.sid, said = rate_hz, kept = take.rate_hz(),
-                "capture and take differ in rate; the take's holds"
-            );
-        }
-        record.frames = take.keep_frames();
-        record.rate_hz = take.rate_hz();
-        record.quality = quality.map(bounded);
-        record.ended_by = Some(take.failure().unwrap_or(ended_by));
-        record.digits = digits;
-        record.tracks = tracks;
-        record.updated_ms = ended_ms;
-        if record.frames == 0 {
-            return inner.make_absent(Stored { record, token });
-        }
-        record.stage = Stage::Completed;
-        record.started_ms = started_ms;
-        record.blake3 = Some(match take.checksum() {
-            Some(checksum) => checksum,
-            None => seal::read_checksum(&mut take.file, &take.path, &record)?,
-        });
-        let stored = Stored { record, token };
-        inner.seal(&mut take, &stored)?;
-        inner.complete(&stored)?;
-        Ok(stored.record)
+        finished
     }
 }
 
@@ -214,9 +142,103 @@ fn bounded(mut quality: TrackQuality) -> TrackQuality {
 }
 
 impl Inner {
+    fn begin(&self, new: NewRecording) -> Result<Begun, StoreError> {
+        let (subscription, action) = (new.subscription.clone(), new.action.clone());
+        let begun = Stored::begun(new);
+        let sid = begun.record.sid;
+        if let Some(token) = begun.token
+            && let Some(first) = self.catalog.by_token(begun.record.account, token)?
+            && let Some(first) = self.catalog.get(first)?
+        {
+            return Ok(Begun::Repeated(first.record));
+        }
+        self.check_room()?;
+        let told = Told {
+            status: subscription.as_ref(),
+            action: action.as_ref(),
+        };
+        if told != Told::default() && self.catalog.outbox().is_full() {
+            return Err(StoreError::OutboxFull {
+                recordings: MOST_PENDING,
+            });
+        }
+        let owner = self.live.own(sid).ok_or(StoreError::SidTaken { sid })?;
+        if self.catalog.get(sid)?.is_some() {
+            return Err(StoreError::SidTaken { sid });
+        }
+        let file = self.spool.create(&begun)?;
+        let inserted = self.catalog.insert(&begun, told);
+        if let Ok(Insert::New) = inserted {
+            let record = begun.record.clone();
+            owner.offer(Waiting { file, begun });
+            return Ok(Begun::New(record));
+        }
+        // What cannot be removed now is B3, which the next start removes.
+        if let Err(error) = self.spool.clear(sid) {
+            tracing::error!(recording = %sid, %error, "a take that was not begun stays");
+        }
+        match inserted? {
+            Insert::Repeated(first) => Ok(Begun::Repeated(first.record)),
+            Insert::New | Insert::Taken => Err(StoreError::SidTaken { sid }),
+        }
+    }
+
+    /// [`Store::finish`]; it can be repeated with the same take.
+    pub(crate) fn finish(&self, take: &mut Take, end: &End) -> Result<Record, StoreError> {
+        let Stored { mut record, token } = take.begun.clone();
+        let End {
+            summary:
+                Summary {
+                    ended_by,
+                    frames,
+                    digits,
+                    tracks,
+                    quality,
+                    rate_hz,
+                },
+            started_ms,
+            ended_ms,
+        } = end.clone();
+        if frames != take.keep_frames() && take.failure().is_none() {
+            tracing::warn!(
+                recording = %record.sid, said = frames, kept = take.keep_frames(),
+                "capture and take differ in length; the take's holds"
+            );
+        }
+        if rate_hz != take.rate_hz() && frames > 0 {
+            tracing::warn!(
+                recording = %record.sid, said = rate_hz, kept = take.rate_hz(),
+                "capture and take differ in rate; the take's holds"
+            );
+        }
+        record.frames = take.keep_frames();
+        record.rate_hz = take.rate_hz();
+        record.quality = quality.map(bounded);
+        record.ended_by = Some(take.failure().unwrap_or(ended_by));
+        record.digits = digits;
+        record.tracks = tracks;
+        record.updated_ms = ended_ms;
+        if record.frames == 0 {
+            return self.make_absent(Stored { record, token });
+        }
+        record.stage = Stage::Completed;
+        record.started_ms = started_ms;
+        record.blake3 = Some(match take.checksum() {
+            Some(checksum) => checksum,
+            None => seal::read_checksum(&mut take.file, &take.path, &record)?,
+        });
+        let stored = Stored { record, token };
+        self.seal(take, &stored)?;
+        self.complete(&stored)?;
+        Ok(stored.record)
+    }
+
     /// Finish, step 1; where the disk is full, once more with the reserve.
     fn seal(&self, take: &mut Take, stored: &Stored) -> Result<(), StoreError> {
-        self.config.disk.pass();
+        if self.is_adopted(stored)? {
+            return Ok(()); // by a try before this one
+        }
+        self.spool.pass("seal", &take.path)?;
         match seal::seal(&mut take.file, &take.path, stored) {
             Err(error) if error.is_full() && self.reserve.release() => {
                 seal::seal(&mut take.file, &take.path, stored)
@@ -228,9 +250,17 @@ impl Inner {
     /// Finish, steps 2 to 4: a sealed take in the spool becomes a completed recording.
     pub(crate) fn complete(&self, stored: &Stored) -> Result<(), StoreError> {
         let sid = stored.record.sid;
-        self.media.adopt(stored, &self.spool.take_path(sid))?;
+        if !self.is_adopted(stored)? {
+            self.media.adopt(stored, &self.spool.take_path(sid))?;
+        }
         self.catalog.put(stored)?;
         self.spool.clear(sid)
+    }
+
+    /// Whether the media have taken it in, and its take is gone from the spool.
+    fn is_adopted(&self, stored: &Stored) -> Result<bool, StoreError> {
+        let sid = stored.record.sid;
+        Ok(!self.spool.left(sid).take && self.media.trailer(sid)?.is_some())
     }
 
     /// The end of an empty recording.
@@ -298,6 +328,7 @@ impl Stored {
             quality: Default::default(),
             rate_hz: SAMPLE_RATE,
             parties,
+            marks: Default::default(),
         };
         Self {
             record,

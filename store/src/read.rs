@@ -32,6 +32,8 @@ pub enum Deletion {
     Unknown,
     /// It is still being recorded or finished; nothing was changed.
     StillLive,
+    /// It is on legal hold; nothing was changed.
+    OnHold,
 }
 
 impl Store {
@@ -78,17 +80,28 @@ impl Store {
         self.inner.catalog.list(query)
     }
 
-    /// A completed recording's file as it is served.
+    /// A completed recording's file as it is served. Of a share of the readers that are asked for
+    /// (`StoreConfig::check_reads_ppm`) the whole file is read and compared with its checksum first,
+    /// so that no byte of one that turns out damaged is served.
     ///
     /// # Errors
+    /// [`StoreError::Damaged`], also where that was found out before;
     /// [`StoreError::MediaMissing`] where it has none, as while it is live, when it is absent, or
     /// when it has just been deleted; else what the system or the engine says.
     pub fn media(&self, record: &Record) -> Result<MediaReader, StoreError> {
-        let missing = StoreError::MediaMissing { sid: record.sid };
+        let inner = &*self.inner;
+        let sid = record.sid;
+        let missing = StoreError::MediaMissing { sid };
         if record.stage != Stage::Completed {
             return Err(missing);
         }
-        self.inner.media.open(record)?.ok_or(missing)
+        if let Some(what) = record.marks.damage.clone() {
+            return Err(StoreError::Damaged { sid, what });
+        }
+        if inner.integrity.is_check_due() {
+            inner.check_media(record)?;
+        }
+        inner.media.open(record)?.ok_or(missing)
     }
 
     /// Deletes an account's recording, whose record may be kept for a while as
@@ -103,8 +116,9 @@ impl Store {
         sid: RecordingSid,
         now_ms: i64,
     ) -> Result<Deletion, StoreError> {
-        let keeps = !self.inner.config.deleted_metadata.is_zero();
-        self.inner.delete(account, sid, keeps.then_some(now_ms))
+        let inner = &*self.inner;
+        let keeps = !inner.config.deleted_metadata.is_zero();
+        inner.heed(inner.delete(account, sid, keeps.then_some(now_ms)))
     }
 
     /// Deletes an account's recording and keeps nothing of it: one that should not have been.

@@ -96,7 +96,11 @@ impl Store {
                     .push(format!("{sid}: media of a recording that was deleted"));
             } else if !new.is_buried(sid)? {
                 match media.trailer(sid)? {
-                    Some(Some(stored)) => {
+                    Some(Some(mut stored)) => {
+                        // What lies with the media knows nothing of marks; holds have files too.
+                        if let Ok(Some(known)) = old.get(sid) {
+                            stored.record.marks = known.record.marks;
+                        }
                         new.place(&stored, None)?;
                         rebuilt.from_media += 1;
                     }

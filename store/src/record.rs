@@ -78,6 +78,15 @@ pub enum Stage {
     Deleted,
 }
 
+/// What is known of a recording beside what was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// Since when it is on legal hold, milliseconds since the Unix epoch: nothing deletes it.
+    pub held_ms: Option<i64>,
+    /// What is wrong with its media, which are not served while it is.
+    pub damage: Option<String>,
+}
+
 /// A recording's record. Held by postcard behind a version byte: a change of its fields, or of
 /// those of what it holds, is another version (`stored`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,6 +135,9 @@ pub struct Record {
     pub rate_hz: u32,
     /// What its call was opened with.
     pub parties: Parties,
+    /// Its marks; they change after its end, and are not in what lies with its media.
+    #[serde(skip)]
+    pub marks: Marks,
 }
 
 impl Record {

@@ -47,7 +47,7 @@ pub struct Recovery {
 
 impl Store {
     /// Finishes every take in the spool that no running recording owns, and repeats what else
-    /// was interrupted. Call it once, after `open`, before serving; again does no harm.
+    /// was interrupted. Call it after `open`, before serving; [`Store::mend`] does it again.
     ///
     /// # Errors
     /// Where the folder or the engine as a whole fails; what fails for one recording is a problem
@@ -55,7 +55,9 @@ impl Store {
     pub fn recover(&self, now_ms: i64) -> Result<Recovery, StoreError> {
         let inner = &*self.inner;
         let mut recovery = Recovery::default();
-        let mut sids = inner.spool.sweep(&mut recovery.problems)?;
+        let mut sids = inner
+            .spool
+            .sweep(&|sid| inner.live.has(sid), &mut recovery.problems)?;
         sids.extend(inner.catalog.live()?);
         sids.sort_unstable();
         sids.dedup();
@@ -78,6 +80,7 @@ impl Store {
             inner.restore(&mut recovery)?;
             inner.may_lack_records.store(false, Ordering::Relaxed);
         }
+        inner.restore_holds()?;
         inner.catalog.commit()?;
         Ok(recovery)
     }

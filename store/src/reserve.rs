@@ -1,8 +1,8 @@
 //! Room kept back for the end of recordings on a full disk.
 //!
-//! Called by the store when it opens and when a recording is begun, and by takes. A file of
-//! [`RESERVE_BYTES`] is allocated beside the data; when a write to a take finds no room, the file
-//! is cut to nothing, so that trailers and catalog records of the recordings that end there can
+//! Called by the store when it opens, when a recording is begun, by takes, and by the catalog's engine ahead of each change. A file of
+//! [`RESERVE_BYTES`] is allocated beside the data; when a write to a take finds no room, or
+//! the engine finds little, the file is cut to nothing, so that trailers and catalog records of the recordings that end there can
 //! still be written.
 //!
 //! Invariant: what was given back is for ends alone. Until there is clearly more room than that,
@@ -94,6 +94,13 @@ impl Reserve {
         *is_full = false;
         self.is_released.store(true, Ordering::Relaxed);
         true
+    }
+
+    /// Gives the room back where less than `bytes` are free; for who writes what must not fail.
+    pub(crate) fn release_below(&self, bytes: u64) {
+        if folder::room(&self.file).is_ok_and(|room| room.free_bytes < bytes) {
+            self.release();
+        }
     }
 
     /// Whether takes may grow.

@@ -55,8 +55,9 @@ impl Spool {
         })
     }
 
-    pub(crate) const fn disk(&self) -> &Disk {
-        &self.disk
+    /// Passes the disk ahead of doing `what` to `path`.
+    pub(crate) fn pass(&self, what: &str, path: &Path) -> Result<(), StoreError> {
+        self.disk.pass().map_err(|e| StoreError::io(what, path, e))
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -75,8 +76,8 @@ impl Spool {
     pub(crate) fn create(&self, stored: &Stored) -> Result<File, StoreError> {
         let sid = stored.record.sid;
         let path = self.take_path(sid);
-        self.disk.pass();
-        let take = folder::create_new(&path).map_err(|e| {
+        let made = self.disk.pass().and_then(|()| folder::create_new(&path));
+        let take = made.map_err(|e| {
             if e.kind() == io::ErrorKind::AlreadyExists {
                 StoreError::SidTaken { sid }
             } else {
@@ -92,7 +93,10 @@ impl Spool {
             self.sync_names()
         };
         if let Err(error) = rest() {
-            self.clear(sid)?;
+            if let Err(left) = self.clear(sid) {
+                // Of no record: what mends the store, or the next start, removes it.
+                tracing::error!(recording = %sid, error = %left, "a take that was not begun stays");
+            }
             return Err(error);
         }
         Ok(take)
@@ -101,7 +105,7 @@ impl Spool {
     /// Makes the names in the spool durable, those of many recordings at once.
     pub(crate) fn sync_names(&self) -> Result<(), StoreError> {
         self.names.wait(|| {
-            self.disk.pass();
+            self.pass("sync", &self.folder)?;
             folder::sync_folder(&self.folder)
         })
     }
@@ -119,25 +123,63 @@ impl Spool {
         }
     }
 
+    /// Puts a copy of a take's first `bytes` bytes in its place, written anew and durable; the copy.
+    /// What the system has in memory of a file is not written again once a sync of it has failed.
+    pub(crate) fn renew(
+        &self,
+        sid: RecordingSid,
+        take: &File,
+        bytes: u64,
+    ) -> Result<File, StoreError> {
+        let path = self.take_path(sid);
+        let partial = self.folder.join(format!("{sid}.wav{}", folder::PARTIAL));
+        self.pass("write", &partial)?;
+        folder::remove(&partial)?;
+        let copy = || {
+            let file = folder::create_new(&partial)?;
+            let mut block = vec![0; 1 << 16];
+            let mut done = 0;
+            while done < bytes {
+                let left = usize::try_from(bytes - done).unwrap_or(usize::MAX);
+                let piece = left.min(block.len());
+                take.read_exact_at(&mut block[..piece], done)?;
+                file.write_all_at(&block[..piece], done)?;
+                done += piece as u64;
+            }
+            file.sync_all()?;
+            std::fs::rename(&partial, &path)?;
+            Ok(file)
+        };
+        let file = copy().map_err(|e| StoreError::io("write anew", &path, e))?;
+        self.sync_names()?;
+        Ok(file)
+    }
+
     /// Removes what is left of a recording: the take, then the start file.
     pub(crate) fn clear(&self, sid: RecordingSid) -> Result<(), StoreError> {
-        self.disk.pass();
-        folder::remove(&self.take_path(sid))?;
+        let path = self.take_path(sid);
+        self.pass("remove", &path)?;
+        folder::remove(&path)?;
         folder::remove(&self.start_path(sid))?;
         Ok(())
     }
 
     /// The recordings that have anything here; what was being written when the process died is
-    /// removed, what is no name of ours is told.
+    /// removed, but for what belongs to a recording of which `is_owned` is true; what is no name of
+    /// ours is told.
     pub(crate) fn sweep(
         &self,
+        is_owned: &dyn Fn(RecordingSid) -> bool,
         problems: &mut Vec<String>,
     ) -> Result<Vec<RecordingSid>, StoreError> {
         let mut sids = Vec::new();
         for name in folder::names(&self.folder)? {
             let path = self.folder.join(&name);
             if folder::is_partial(&name) {
-                folder::remove(&path)?;
+                let sid = name.split('.').next().map(RecordingSid::from_str);
+                if !sid.is_some_and(|sid| sid.is_ok_and(is_owned)) {
+                    folder::remove(&path)?;
+                }
                 continue;
             }
             let sid = name

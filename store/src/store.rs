@@ -18,12 +18,15 @@ use crate::api_keys::ApiKeys;
 use crate::catalog::{Catalog, SledCatalog};
 use crate::disk::Disk;
 use crate::folder::{self, Held, Room};
+use crate::integrity::Integrity;
 use crate::kv::Kv;
 use crate::live::Live;
 use crate::locks::lock;
 use crate::media::{LocalMedia, Media, Shelves, SledMedia};
+use crate::mend::Unfinished;
 use crate::reserve::Reserve;
 use crate::spool::Spool;
+use crate::trouble::Trouble;
 
 /// Where finished audio is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +50,14 @@ pub struct StoreConfig {
     pub catalog_cache_bytes: u64,
     /// How long a deleted recording's record is kept; zero keeps none.
     pub deleted_metadata: Duration,
+    /// Of a million readers of media, how many have the file compared with its checksum first.
+    pub check_reads_ppm: u32,
     /// What it lies on.
     pub disk: Disk,
 }
 
 /// How the store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
     /// Bytes free for this user.
     pub free_bytes: u64,
@@ -60,6 +65,12 @@ pub struct Health {
     pub min_free_bytes: u64,
     /// Whether the folder takes writes and each commit so far became durable.
     pub writable: bool,
+    /// What the disk failed at, until it works again.
+    pub failing: Option<String>,
+    /// Recordings that have ended and could not be finished; they are, once the disk lets them.
+    pub unfinished: usize,
+    /// Recordings whose media are known to be damaged.
+    pub damaged: usize,
 }
 
 /// The store. A cheap handle: clones share one open folder. It blocks, and any thread may use it.
@@ -84,6 +95,9 @@ pub(crate) struct Inner {
     pub(crate) media: Arc<dyn Media>,
     pub(crate) spool: Arc<Spool>,
     pub(crate) reserve: Arc<Reserve>,
+    pub(crate) trouble: Arc<Trouble>,
+    pub(crate) unfinished: Mutex<Vec<Unfinished>>,
+    pub(crate) integrity: Integrity,
     pub(crate) live: Live,
     /// Whether the media folder may have what the catalog has not: the last holder died.
     pub(crate) may_lack_records: AtomicBool,
@@ -98,6 +112,7 @@ pub(crate) struct Parts {
     pub(crate) spool: Arc<Spool>,
     pub(crate) catalog: SledCatalog,
     pub(crate) media: Arc<dyn Media>,
+    pub(crate) reserve: Arc<Reserve>,
 }
 
 impl Parts {
@@ -108,9 +123,11 @@ impl Parts {
         let spool = Arc::new(Spool::open(data_dir, config.disk.clone())?);
         let catalog_folder = data_dir.join("catalog");
         folder::make_folder(&catalog_folder)?;
+        let reserve = Arc::new(Reserve::open(data_dir)?);
         let kv = Arc::new(Kv::open(
             &catalog_folder,
             config.catalog_cache_bytes,
+            Arc::clone(&reserve),
             config.disk.clone(),
         )?);
         let media = open_media(config, &kv, &spool)?;
@@ -121,6 +138,7 @@ impl Parts {
             spool,
             catalog,
             media,
+            reserve,
         })
     }
 }
@@ -161,11 +179,11 @@ impl Store {
             spool,
             catalog,
             media,
+            reserve,
         } = Parts::open(&config)?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
         let accounts = Accounts::open(&config.data_dir, Arc::clone(&catalog))?;
         let keys = ApiKeys::open(&*catalog)?;
-        let reserve = Arc::new(Reserve::open(&config.data_dir)?);
         let spool_folder =
             File::open(spool.folder()).map_err(|e| StoreError::io("open", spool.folder(), e))?;
         let inner = Inner {
@@ -175,6 +193,9 @@ impl Store {
             media,
             spool,
             reserve,
+            trouble: Arc::default(),
+            unfinished: Mutex::default(),
+            integrity: Integrity::new(config.check_reads_ppm),
             live: Live::default(),
             may_lack_records: AtomicBool::new(!held.was_closed),
             spool_folder,
@@ -202,6 +223,9 @@ impl Store {
             free_bytes: room.free_bytes,
             min_free_bytes: inner.config.min_free_bytes,
             writable: !room.is_read_only && inner.catalog.is_well(),
+            failing: inner.trouble.get(),
+            unfinished: lock(&inner.unfinished).len(),
+            damaged: inner.damaged(),
         }
     }
 
@@ -211,13 +235,23 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn sync_takes(&self) -> Result<(), StoreError> {
-        self.inner.config.disk.pass();
-        nix::unistd::syncfs(&self.inner.spool_folder)
-            .map_err(|e| StoreError::io("sync", self.inner.spool.folder(), e.into()))
+        let inner = &*self.inner;
+        let synced = inner.config.disk.pass();
+        let synced = synced.and_then(|()| Ok(nix::unistd::syncfs(&inner.spool_folder)?));
+        let synced = synced.map_err(|e| StoreError::io("sync", inner.spool.folder(), e));
+        inner.heed(synced)
     }
 }
 
 impl Inner {
+    /// Notes what of the disk's a result is.
+    pub(crate) fn heed<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &result {
+            self.trouble.note(error);
+        }
+        result
+    }
+
     pub(crate) fn room(&self) -> Result<Room, StoreError> {
         folder::room(&self.spool_folder)
             .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))
@@ -225,6 +259,9 @@ impl Inner {
 
     /// Refuses where there is no room for one more recording.
     pub(crate) fn check_room(&self) -> Result<(), StoreError> {
+        if let Some(what) = self.trouble.get() {
+            return Err(StoreError::Failing { what });
+        }
         let min_free = self.config.min_free_bytes;
         let Room {
             free_bytes: free,

@@ -7,14 +7,18 @@
 //! one told apart: `HEAD`, bytes, their length (u32, little-endian), the first 16 bytes of their
 //! BLAKE3, `TAIL`. `docs/ref/storage.md` is the reference.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::{Record, Stage};
+use crate::{Marks, Record, Stage};
 
 mod v1;
 
-/// The version of [`Stored`]'s bytes. Another layout is another version, read beside this one.
-const VERSION: u8 = 2;
+/// The version of [`Stored`]'s bytes: record, token, [`Marks`]. Another layout is another version,
+/// read beside this one.
+const VERSION: u8 = 3;
+
+/// The same without marks.
+const UNMARKED: u8 = 2;
 
 /// Opens a frame. It is not sound by accident: no 16 bytes of a call are these.
 const HEAD: &[u8; 16] = b"\0\xffreeld\xff\0record\0";
@@ -31,7 +35,7 @@ const FOOT_BYTES: usize = 4 + CHECK_BYTES + TAIL.len();
 pub(crate) const MAX_FRAME_BYTES: u64 = 1 << 18;
 
 /// What the store keeps of a recording: its record, and what only the store needs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     /// What callers see.
     pub(crate) record: Record,
@@ -52,15 +56,22 @@ pub(crate) fn token_hash(token: &str) -> [u8; 16] {
 impl Stored {
     /// The bytes that [`Stored::decode`] reads.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION])
-            .expect("a record has no part that postcard refuses, and a Vec takes every byte")
+        postcard::to_extend(
+            &(&self.record, self.token, &self.record.marks),
+            vec![VERSION],
+        )
+        .expect("a record has no part that postcard refuses, and a Vec takes every byte")
     }
 
     /// `None` where the bytes are damaged or of an unknown version.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, body) = bytes.split_first()?;
         match *version {
-            VERSION => whole(body),
+            VERSION => whole(body).map(|(record, token, marks): (Record, _, Marks)| Self {
+                record: Record { marks, ..record },
+                token,
+            }),
+            UNMARKED => whole(body).map(|(record, token)| Self { record, token }),
             v1::VERSION => whole::<v1::Stored>(body).map(Into::into),
             _ => None,
         }
@@ -70,11 +81,27 @@ impl Stored {
     pub(crate) fn deleted(&self, deleted_ms: i64) -> Self {
         let mut record = self.record.clone();
         record.stage = Stage::Deleted;
+        record.marks = Marks::default();
         record.updated_ms = deleted_ms;
         Self {
             record,
             token: None,
         }
+    }
+
+    /// Whether its media are marked as damaged.
+    pub(crate) const fn is_damaged(&self) -> bool {
+        self.record.marks.damage.is_some()
+    }
+
+    /// Whether it is what `other` is, but for marks, which do not lie with the media.
+    pub(crate) fn is_but_for_marks(&self, other: &Self) -> bool {
+        let unmarked = |stored: &Self| {
+            let mut stored = stored.clone();
+            stored.record.marks = Marks::default();
+            stored
+        };
+        self == other || unmarked(self) == unmarked(other)
     }
 
     /// The frame that [`Stored::from_frame`] reads.
@@ -178,6 +205,7 @@ pub(crate) mod tests {
                 to: None,
                 external_id: None,
             },
+            marks: Marks::default(),
         };
         Stored {
             record,
@@ -190,11 +218,29 @@ pub(crate) mod tests {
         let stored = sample();
         let bytes = stored.encode();
         assert_eq!(Stored::decode(&bytes), Some(stored.clone()));
-        assert!(bytes.len() < 310, "{} bytes", bytes.len());
+        assert!(bytes.len() < 312, "{} bytes", bytes.len());
         let mut file = b"any sound before it".to_vec();
         file.extend(stored.frame());
         assert_eq!(Stored::from_frame(&file), Some(stored));
         assert_eq!(find_frame(&file), Some(19));
+    }
+
+    #[test]
+    fn marks_come_back_and_a_record_of_version_2_has_none() {
+        let mut stored = sample();
+        let mut old = postcard::to_extend(&(&stored.record, stored.token), vec![UNMARKED]).unwrap();
+        assert_eq!(Stored::decode(&old), Some(stored.clone()));
+        old.push(0);
+        assert_eq!(Stored::decode(&old), None);
+        stored.record.marks = Marks {
+            held_ms: Some(7),
+            damage: Some("its samples have another checksum".to_owned()),
+        };
+        let back = Stored::decode(&stored.encode()).unwrap();
+        assert_eq!(back, stored);
+        assert_ne!(back, sample());
+        assert!(back.is_but_for_marks(&sample()));
+        assert_eq!(back.deleted(1).record.marks, Marks::default());
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::reserve::Reserve;
 use crate::seal;
 use crate::spool::{UNKNOWN_BYTES, header};
 use crate::stored::Stored;
+use crate::trouble::{Trouble, again};
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub struct Take {
     /// The record as it was begun.
     pub(crate) begun: Stored,
     reserve: Arc<Reserve>,
+    trouble: Arc<Trouble>,
     disk: Disk,
     frames: u64,
     keep_frames: u64,
@@ -80,7 +82,7 @@ impl Take {
         owner: Owner,
         Waiting { file, begun }: Waiting,
         path: PathBuf,
-        reserve: Arc<Reserve>,
+        (reserve, trouble): (Arc<Reserve>, Arc<Trouble>),
         disk: Disk,
     ) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl Take {
             path,
             begun,
             reserve,
+            trouble,
             disk,
             frames: 0,
             keep_frames: 0,
@@ -140,10 +143,13 @@ impl Take {
             return refused("it has sound already");
         }
         let head = header(self.channels(), rate_hz, UNKNOWN_BYTES);
-        self.disk.pass();
-        self.file
-            .write_all_at(&head, 0)
-            .map_err(|e| StoreError::io("write", &self.path, e))?;
+        let written = self
+            .disk
+            .pass()
+            .and_then(|()| self.file.write_all_at(&head, 0));
+        if let Err(error) = written {
+            return Err(self.fail(&error));
+        }
         self.begun.record.rate_hz = rate_hz;
         Ok(())
     }
@@ -160,11 +166,17 @@ impl Take {
         self.keep_frames
     }
 
+    /// Bytes of the samples that the file keeps.
+    pub(crate) fn keep_bytes(&self) -> u64 {
+        self.keep_frames * self.frame_bytes()
+    }
+
     /// Why the recording ends here, where a write failed.
     pub(crate) fn failure(&self) -> Option<EndedBy> {
         self.failed.as_ref().map(|failed| match failed {
             Failed::TooLarge => EndedBy::MaxSize,
-            Failed::Full | Failed::Io { .. } => EndedBy::DiskFull,
+            Failed::Full => EndedBy::DiskFull,
+            Failed::Io { .. } => EndedBy::DiskFailed,
         })
     }
 
@@ -201,11 +213,20 @@ impl Take {
             Err((done, error)) => (done - done % frame_bytes, Some(error)),
         };
         self.count(&bytes[..whole], keep_frames);
-        let Some(error) = failed else { return Ok(()) };
-        let failed = if is_full(&error) {
+        match failed {
+            None => Ok(()),
+            Some(error) => Err(self.fail(&error)),
+        }
+    }
+
+    /// Notes that a write failed: nothing is appended any more.
+    fn fail(&mut self, error: &io::Error) -> StoreError {
+        let failed = if is_full(error) {
             self.reserve.release();
             Failed::Full
         } else {
+            self.trouble
+                .note(&StoreError::io("write", &self.path, again(error)));
             Failed::Io {
                 what: format!("write {}", self.path.display()),
                 kind: error.kind(),
@@ -213,7 +234,7 @@ impl Take {
             }
         };
         self.failed = Some(failed.clone());
-        Err(self.error(failed))
+        self.error(failed)
     }
 
     /// Takes whole frames that are in the file into the counts and checksums.
@@ -252,7 +273,7 @@ impl Take {
     }
 
     fn write_some(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
-        self.disk.pass();
+        self.disk.pass()?;
         #[cfg(test)]
         if let Some(room) = self.room {
             let left = usize::try_from(room.saturating_sub(at)).unwrap();

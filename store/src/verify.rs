@@ -1,7 +1,7 @@
 //! Verify: every record and its media read back and compared.
 //!
 //! Called by `reeld verify`, directly or through the running daemon, and by tests after every
-//! crash: one function for all. It changes nothing. Recordings go on meanwhile: what is live is
+//! crash: one function for all. It changes nothing; `integrity` marks what it finds. Recordings go on meanwhile: what is live is
 //! passed over, and what looks wrong is looked at again, so that a recording that was finished or
 //! deleted in between is no finding. What is kept of deleted recordings is compared with the
 //! indices, as there are no media to read.
@@ -20,6 +20,12 @@ use crate::{Record, Stage, StoreError};
 
 #[cfg(test)]
 mod tests;
+
+/// What is said of media whose samples are not those that were recorded.
+pub(crate) const ANOTHER_CHECKSUM: &str = "its samples have another checksum";
+
+/// What is said of media whose header is not the one that the record makes.
+pub(crate) const ANOTHER_HEADER: &str = "its header is not that of the record";
 
 /// Records that are fetched at once.
 const BATCH: usize = 256;
@@ -44,6 +50,10 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// What is wrong, one each; empty when all is well.
     pub findings: Vec<Finding>,
+    /// Of the recordings in `findings` those whose media are not what was recorded, and why.
+    pub damaged: Vec<(RecordingSid, String)>,
+    /// Recordings that are marked as damaged, and whose media are right.
+    pub repaired: Vec<RecordingSid>,
 }
 
 /// One thing that [`Store::verify`] found wrong.
@@ -57,6 +67,20 @@ pub enum Finding {
     Damaged(RecordingSid, String),
     /// An index or a kept count that differs from the records; the text says which.
     Drift(String),
+}
+
+/// What is said of media that are not there.
+const MISSING: &str = "its media are missing";
+
+impl Finding {
+    /// What is wrong with the media of a recording, where it is that.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Damaged(_, what) => Some(what),
+            Self::Missing(_) => Some(MISSING),
+            Self::Orphaned(_) | Self::Drift(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Finding {
@@ -93,14 +117,26 @@ impl Store {
             let Some((sid, _)) = batch.last() else { break };
             last = Some(*sid);
             for met in batch {
-                let finding = inner.examine(&met, &mut |bytes| {
+                let examined = inner.examine(&met, &mut |bytes| {
                     so_far.bytes += bytes;
                     progress(so_far);
                 })?;
+                let is_whole = examined == Examined::Whole;
+                let finding = match examined {
+                    Examined::Whole => inner.examine_trailer(&met)?,
+                    Examined::NothingToRead => None,
+                    Examined::Wrong(finding) => Some(finding),
+                };
                 if let Some(finding) = finding
                     && inner.is_still(&met)?
                 {
+                    if let (false, Some(what)) = (is_whole, finding.damage()) {
+                        report.damaged.push((met.0, what.to_owned()));
+                    }
                     report.findings.push(finding);
+                }
+                if is_whole && met.1.as_ref().is_some_and(Stored::is_damaged) {
+                    report.repaired.push(met.0);
                 }
                 so_far.done += 1;
                 progress(so_far);
@@ -112,6 +148,7 @@ impl Store {
             }
             Ok(())
         })?;
+        inner.check_holds(&mut report.findings)?;
         inner
             .catalog
             .check(&mut |what| report.findings.push(Finding::Drift(what)))?;
@@ -120,25 +157,42 @@ impl Store {
     }
 }
 
+/// What a look at one recording came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Examined {
+    /// Its media are what was recorded.
+    Whole,
+    /// It is live, or absent.
+    NothingToRead,
+    Wrong(Finding),
+}
+
 impl Inner {
-    fn examine(
+    /// Compares a recording's media with its record, but for the trailer, which nobody is served.
+    pub(crate) fn examine(
         &self,
         (sid, stored): &Met,
         read: &mut dyn FnMut(u64),
-    ) -> Result<Option<Finding>, StoreError> {
-        let damaged = |what: &str| Ok(Some(Finding::Damaged(*sid, what.to_owned())));
+    ) -> Result<Examined, StoreError> {
+        let missing = Ok(Examined::Wrong(Finding::Missing(*sid)));
+        let damaged = |what: &str| {
+            let finding = Finding::Damaged(*sid, what.to_owned());
+            Ok(Examined::Wrong(finding))
+        };
         let Some(stored) = stored else {
             return damaged("the record cannot be read");
         };
         match stored.record.stage {
             Stage::Completed => {}
-            Stage::Live if self.live.has(*sid) || self.spool.left(*sid).take => return Ok(None),
-            Stage::Live => return Ok(Some(Finding::Missing(*sid))),
-            Stage::Absent => return Ok(None),
+            Stage::Live if self.live.has(*sid) || self.spool.left(*sid).take => {
+                return Ok(Examined::NothingToRead);
+            }
+            Stage::Live => return missing,
+            Stage::Absent => return Ok(Examined::NothingToRead),
             Stage::Deleted => return damaged("it is deleted, and lies among those that are not"),
         }
         let Some(mut media) = self.media.open(&stored.record)? else {
-            return Ok(Some(Finding::Missing(*sid)));
+            return missing;
         };
         let mut head = [0; wav::HEADER_BYTES];
         if let Err(error) = media.read_exact(&mut head) {
@@ -150,23 +204,28 @@ impl Inner {
             channels, rate_hz, ..
         } = stored.record;
         if head != header(channels, rate_hz, data_bytes) {
-            return damaged("its header is not that of the record");
+            return damaged(ANOTHER_HEADER);
         }
         match seal::checksum(&mut media, data_bytes, read) {
-            Ok(checksum) if Some(checksum) == stored.record.blake3 => {}
-            Ok(_) => return damaged("its samples have another checksum"),
-            Err(error) => return damaged(&format!("its samples: {error}")),
-        }
-        match self.media.trailer(*sid)? {
-            Some(Some(trailer)) if trailer == *stored => Ok(None),
-            Some(Some(_)) => damaged("its trailer is another record"),
-            Some(None) => damaged("its trailer cannot be read"),
-            None => Ok(Some(Finding::Missing(*sid))),
+            Ok(checksum) if Some(checksum) == stored.record.blake3 => Ok(Examined::Whole),
+            Ok(_) => damaged(ANOTHER_CHECKSUM),
+            Err(error) => damaged(&format!("its samples: {error}")),
         }
     }
 
+    /// Compares what lies behind a recording's media with its record.
+    fn examine_trailer(&self, (sid, stored): &Met) -> Result<Option<Finding>, StoreError> {
+        let damaged = |what: &str| Some(Finding::Damaged(*sid, what.to_owned()));
+        Ok(match (self.media.trailer(*sid)?, stored) {
+            (Some(Some(trailer)), Some(stored)) if trailer.is_but_for_marks(stored) => None,
+            (Some(Some(_)), _) => damaged("its trailer is another record"),
+            (Some(None), _) => damaged("its trailer cannot be read"),
+            (None, _) => Some(Finding::Missing(*sid)),
+        })
+    }
+
     /// Whether what was met is what the catalog still has.
-    fn is_still(&self, (sid, stored): &Met) -> Result<bool, StoreError> {
+    pub(crate) fn is_still(&self, (sid, stored): &Met) -> Result<bool, StoreError> {
         match (self.catalog.get(*sid), stored) {
             (Ok(now), Some(_)) => Ok(now == *stored),
             (Err(StoreError::Corrupt { .. }), None) => Ok(true),

@@ -9,7 +9,8 @@
 )]
 
 use std::env;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -21,6 +22,7 @@ use reeld_store::{
 };
 
 const DIR: &str = "REELD_TEST_FULL_DISK_DIR";
+const ENGINE_DIR: &str = "REELD_TEST_FULL_ENGINE_DIR";
 
 /// What a shell says when it could not set the stage.
 const NO_STAGE: i32 = 77;
@@ -33,6 +35,19 @@ fn account() -> AccountSid {
 
 fn sid(n: u8) -> RecordingSid {
     RecordingSid::from_bytes([n; 16])
+}
+
+fn open(dir: &Path) -> Store {
+    Store::open(StoreConfig {
+        data_dir: dir.to_owned(),
+        media: MediaKind::Local,
+        min_free_bytes: 0,
+        catalog_cache_bytes: 16 << 20,
+        deleted_metadata: std::time::Duration::ZERO,
+        check_reads_ppm: 0,
+        disk: Default::default(),
+    })
+    .unwrap()
 }
 
 fn begin(store: &Store, n: u8) {
@@ -80,15 +95,7 @@ fn end() -> End {
 #[test]
 fn child() {
     let Some(dir) = env::var_os(DIR) else { return };
-    let store = Store::open(StoreConfig {
-        data_dir: Path::new(&dir).to_owned(),
-        media: MediaKind::Local,
-        min_free_bytes: 0,
-        catalog_cache_bytes: 16 << 20,
-        deleted_metadata: std::time::Duration::ZERO,
-        disk: Default::default(),
-    })
-    .unwrap();
+    let store = open(Path::new(&dir));
     store.recover(0).unwrap();
     let mut takes: Vec<_> = (1..=4)
         .map(|n| {
@@ -146,18 +153,97 @@ fn child() {
     assert_eq!(store.verify(&mut |_| {}).unwrap().findings, []);
 }
 
+/// Fills the disk to the last byte.
+fn fill(dir: &Path, name: &str) {
+    let mut file = File::create(dir.join(name)).unwrap();
+    for size in [1 << 20, 4_096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+/// The child's body where somebody else takes the last byte, the reserve's too: the engine itself
+/// finds no room.
+#[test]
+fn engine_child() {
+    let Some(dir) = env::var_os(ENGINE_DIR) else {
+        return;
+    };
+    let dir = Path::new(&dir);
+    let store = open(dir);
+    store.recover(0).unwrap();
+    begin(&store, 1);
+    let mut take = store.take(sid(1)).unwrap();
+    take.append(&block(1), FRAMES as u64).unwrap();
+    store.finish(take, end()).unwrap();
+    begin(&store, 2);
+    let mut take = store.take(sid(2)).unwrap();
+    take.append(&block(2), FRAMES as u64).unwrap();
+
+    // The first fill makes the store give its reserve back; the second takes that as well.
+    let mut refused = 0;
+    for name in ["ballast-1", "ballast-2", "ballast-3"] {
+        fill(dir, name);
+        for _ in 0..32 {
+            // Of the engine alone, and enough for its log to want another segment.
+            refused += u32::from(store.add_account(None, &"n".repeat(1 << 15)).is_err());
+        }
+    }
+    assert!(store.finish(take, end()).is_err());
+    println!(
+        "refused {refused}, the end: {ended:?}, {:?}",
+        store.health()
+    );
+    assert!(refused > 0, "the engine never met the full disk");
+    assert!(!store.health().writable);
+    // What there is can be read.
+    let old = store.find(sid(1)).unwrap().unwrap();
+    let mut bytes = Vec::new();
+    store.media(&old).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.len(), 44 + 4 * FRAMES);
+    assert!(store.mend(1).is_err(), "there is no room yet");
+
+    for name in ["ballast-1", "ballast-2", "ballast-3"] {
+        fs::remove_file(dir.join(name)).unwrap();
+    }
+    let mended = store.mend(2).unwrap();
+    assert!(mended.reopened, "{mended:?}");
+    let second = store.find(sid(2)).unwrap().unwrap();
+    assert_eq!(second.frames, FRAMES as u64, "{mended:?}");
+    assert_eq!(second.ended_by, Some(EndedBy::Stopped));
+    begin(&store, 3);
+    let mut take = store.take(sid(3)).unwrap();
+    take.append(&block(3), FRAMES as u64).unwrap();
+    store.finish(take, end()).unwrap();
+    store.add_account(None, "last").unwrap();
+    assert_eq!(store.verify(&mut |_| {}).unwrap().findings, []);
+    drop(store);
+    let store = open(dir);
+    assert_eq!(store.recover(3).unwrap(), Default::default());
+    assert_eq!(store.verify(&mut |_| {}).unwrap().findings, []);
+}
+
 #[test]
 fn recordings_end_in_order_on_a_full_disk() {
+    on_a_small_disk("child", DIR);
+}
+
+#[test]
+fn an_engine_that_met_a_full_disk_works_again_without_a_restart() {
+    on_a_small_disk("engine_child", ENGINE_DIR);
+}
+
+/// Runs a test of this file in a mount namespace, its data folder on a tmpfs.
+fn on_a_small_disk(test: &str, variable: &str) {
     let dir = tempfile::tempdir().unwrap();
     let stage = format!(
         "mount -t tmpfs -o size=32m tmpfs '{}' || exit {NO_STAGE}; \
-         exec \"$0\" --exact child --test-threads=1 --nocapture",
+         exec \"$0\" --exact {test} --test-threads=1 --nocapture",
         dir.path().display()
     );
     let output = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &stage])
         .arg(env::current_exe().unwrap())
-        .env(DIR, dir.path())
+        .env(variable, dir.path())
         .output();
     match output {
         Ok(output) if output.status.success() => {}

@@ -38,6 +38,7 @@ fn open(dir: &Path, media: MediaKind) -> Store {
         min_free_bytes: 0,
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: Duration::from_secs(60),
+        check_reads_ppm: 0,
         disk: Default::default(),
     })
     .unwrap()

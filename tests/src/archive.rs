@@ -70,6 +70,7 @@ pub fn fill(data_dir: &Path, account: &str, recordings: &[Old]) {
         min_free_bytes: 0,
         catalog_cache_bytes: 64 << 20,
         deleted_metadata: Duration::ZERO,
+        check_reads_ppm: 0,
         disk: Default::default(),
     })
     .expect("no daemon has the folder");

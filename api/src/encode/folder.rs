@@ -6,6 +6,7 @@
 //! times. The least recently wanted goes when the sum exceeds its bound. Files with other names
 //! are not ours and are left alone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -123,6 +124,11 @@ impl Folder {
         self.bytes -= self.index.put(key, length).unwrap_or(0);
         self.evict();
         Ok(())
+    }
+
+    /// The recordings that have files.
+    pub(super) fn sids(&self) -> BTreeSet<RecordingSid> {
+        self.index.iter().map(|(key, _)| key.sid).collect()
     }
 
     /// Removes all files of a recording.

@@ -205,6 +205,24 @@ async fn sound_that_ends_early_fails_its_readers_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_crash_left_of_deleted_recordings_goes_at_the_start() {
+    let dir = TempDir::new().unwrap();
+    for n in [1, 2] {
+        let encoder = encoder(&dir, 1, 1 << 20);
+        encoder
+            .fetch(key(n), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
+            .unwrap();
+        settle(&encoder);
+    }
+    let encoder = encoder(&dir, 1, 1 << 20);
+    assert_eq!(files(&dir).len(), 2);
+    encoder.keep(|sid| sid != key(1).sid);
+    let left = files(&dir);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].starts_with(&key(2).sid.to_string()), "{left:?}");
+}
+
+#[test]
 fn a_deleted_recording_leaves_the_cache_also_while_it_is_made() {
     let dir = TempDir::new().unwrap();
     let encoder = encoder(&dir, 1, 1 << 20);

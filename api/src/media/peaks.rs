@@ -18,7 +18,7 @@ use reeld_store::{Record, Stage};
 use serde::Serialize;
 
 use super::conditions::Validators;
-use super::{channels, open, respond_with};
+use super::{channels, open, refuse_damaged, respond_with};
 use crate::dispatch::Asked;
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
@@ -99,6 +99,7 @@ pub(crate) async fn serve(
     if record.stage != Stage::Completed {
         return Err(asked.not_found());
     }
+    refuse_damaged(record)?;
     params.check(&KNOWN)?;
     let channels = channels(record, &mut params)?;
     let wanted = Wanted::read(&mut params, record.frames)?;

@@ -218,6 +218,7 @@ fn record(stage: Stage) -> Record {
         quality: [quality.clone(), quality],
         rate_hz: SAMPLE_RATE,
         parties: Parties::default(),
+        marks: Default::default(),
     }
 }
 

@@ -160,6 +160,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         | Reply::Status(_)
         | Reply::Imported(_)
         | Reply::Callbacks { .. }
+        | Reply::Holds { .. }
         | Reply::Retried { .. }
         | Reply::Link { .. }
         | Reply::Refused { .. } => {

@@ -66,6 +66,7 @@ impl Callbacks {
             | Reply::Progress { .. }
             | Reply::Report { .. }
             | Reply::Recording(_)
+            | Reply::Holds { .. }
             | Reply::Status(_)
             | Reply::Imported(_)
             | Reply::Refused { .. } => bail!("the daemon answered something else than was asked"),

@@ -62,6 +62,8 @@ fn text(shown: &Shown) -> String {
         recovered,
         digits,
         blake3,
+        held_since,
+        damaged,
         tags,
         quality,
     } = shown;
@@ -99,6 +101,12 @@ fn text(shown: &Shown) -> String {
     ];
     if let Some(name) = external_id {
         lines.insert(2, ("external id", name.clone()));
+    }
+    if held_since.is_some() {
+        lines.push(("on hold since", instant(held_since)));
+    }
+    if let Some(what) = damaged {
+        lines.push(("damaged", what.clone()));
     }
     if tags.as_object().is_none_or(|tags| !tags.is_empty()) {
         lines.push(("tags", tags.to_string()));
@@ -212,6 +220,7 @@ mod tests {
             "start_time": "2026-11-24T17:14:16.25Z", "duration_ms": 5059, "frames": 80944,
             "channels": 2, "track": track, "rate_hz": 16000, "ended_by": "stopped",
             "recovered": false, "digits": "12#", "blake3": "ab".repeat(32), "tags": {},
+            "held_since": "2026-11-24T17:15:00Z", "damaged": "its samples have another checksum",
             "quality": { "inbound": side(250), "outbound": side(3) },
         });
         serde_json::from_value(recording).unwrap()
@@ -225,6 +234,8 @@ mod tests {
             "external id        abc@pbx",
             "started            2026-11-24T17:14:16.250Z",
             "duration           5.059 s, 80944 frames",
+            "on hold since      2026-11-24T17:15:00.000Z",
+            "damaged            its samples have another checksum",
             "quality                      inbound           outbound",
             "packets                          250                  3",
             "drift                     -200.5 ppm         -200.5 ppm",

@@ -33,6 +33,9 @@ impl Status {
             free_bytes,
             min_free_bytes,
             writable,
+            failing,
+            unfinished,
+            damaged,
         } = status;
         let (free, least) = (ByteSize(free_bytes), ByteSize(min_free_bytes));
         let can_write = if writable {
@@ -49,6 +52,17 @@ impl Status {
             stdout(),
             "the disk {can_write}; {free} free, {least} must stay free"
         )?;
+        if let Some(what) = failing {
+            writeln!(stdout(), "the disk has failed: {what}")?;
+        }
+        for (count, what) in [
+            (unfinished, "recordings have ended and wait for the disk"),
+            (damaged, "recordings are damaged (reeld verify)"),
+        ] {
+            if count > 0 {
+                writeln!(stdout(), "{count} {what}")?;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

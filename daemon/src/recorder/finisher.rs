@@ -41,7 +41,7 @@ fn finish(shared: &Shared, take: Take, end: End) {
         Err(error) => tracing::error!(
             %recording,
             %error,
-            "the recording cannot be finished now; it stays in the spool and is finished at the next start"
+            "the recording cannot be finished now; it is once the disk works"
         ),
     }
 }

@@ -19,6 +19,7 @@ fn begun(dir: &Path, disk: Disk) -> (Store, RecordingSid) {
         min_free_bytes: 0,
         catalog_cache_bytes: 1 << 20,
         deleted_metadata: Duration::ZERO,
+        check_reads_ppm: 0,
         disk,
     })
     .unwrap();

@@ -167,6 +167,7 @@ impl Reached {
                     | Reply::Key { .. }
                     | Reply::Keys { .. }
                     | Reply::Link { .. }
+                    | Reply::Holds { .. }
                     | Reply::Retried { .. } => {
                         bail!("the daemon answered something else than was asked")
                     }

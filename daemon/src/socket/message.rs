@@ -5,7 +5,7 @@ use std::fmt;
 
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 use reeld_store::{
-    Account, ApiKey, DeadEvent, Event, Finding, Health, VerifyProgress, VerifyReport,
+    Account, ApiKey, DeadEvent, Event, Finding, Health, Hold, VerifyProgress, VerifyReport,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -66,6 +66,18 @@ pub enum Request {
         /// Which.
         sid: RecordingSid,
     },
+    /// Puts a recording on legal hold.
+    Hold {
+        /// Which.
+        sid: RecordingSid,
+    },
+    /// Releases a recording from it.
+    Release {
+        /// Which.
+        sid: RecordingSid,
+    },
+    /// The recordings that are on hold.
+    Holds,
     /// The callbacks that wait.
     CallbacksPending,
     /// The callbacks that were given up on.
@@ -135,6 +147,11 @@ pub enum Reply {
     },
     /// What is known of a recording.
     Recording(Box<Shown>),
+    /// Recordings that are on hold: all of them, or the one that was put there.
+    Holds {
+        /// By their Sids.
+        holds: Vec<HoldLine>,
+    },
     /// How the daemon is.
     Status(Status),
     /// Some callbacks.
@@ -186,6 +203,17 @@ pub struct KeyLine {
     pub created_ms: i64,
 }
 
+/// A recording that is on legal hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldLine {
+    /// Which.
+    pub sid: RecordingSid,
+    /// Whose it is.
+    pub account: AccountSid,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since_ms: i64,
+}
+
 /// Callbacks that are shown at once.
 pub const MOST_CALLBACKS: usize = 1_000;
 
@@ -221,6 +249,15 @@ pub struct Status {
     pub min_free_bytes: u64,
     /// Whether the folder takes writes.
     pub writable: bool,
+    /// What the disk failed at, until it works again.
+    #[serde(default)]
+    pub failing: Option<String>,
+    /// Recordings that have ended and wait for the disk.
+    #[serde(default)]
+    pub unfinished: usize,
+    /// Recordings whose media are damaged.
+    #[serde(default)]
+    pub damaged: usize,
 }
 
 /// A token on its way to the one who asked for it. It prints as nothing but that it is secret.
@@ -266,11 +303,28 @@ impl From<VerifyReport> for Reply {
             records,
             bytes,
             findings,
+            damaged: _,
+            repaired: _,
         } = report;
         Self::Report {
             records,
             bytes,
             findings: findings.iter().map(sentence).collect(),
+        }
+    }
+}
+
+impl From<Hold> for HoldLine {
+    fn from(hold: Hold) -> Self {
+        let Hold {
+            sid,
+            account,
+            since_ms,
+        } = hold;
+        Self {
+            sid,
+            account,
+            since_ms,
         }
     }
 }
@@ -338,6 +392,9 @@ impl From<Health> for Status {
             free_bytes,
             min_free_bytes,
             writable,
+            failing,
+            unfinished,
+            damaged,
         } = health;
         Self {
             pid: std::process::id(),
@@ -345,6 +402,9 @@ impl From<Health> for Status {
             free_bytes,
             min_free_bytes,
             writable,
+            failing,
+            unfinished,
+            damaged,
         }
     }
 }

@@ -51,6 +51,12 @@ pub struct Shown {
     pub digits: String,
     /// BLAKE3 of its samples (what follows the WAV's 44 bytes of header), hexadecimal.
     pub blake3: Option<String>,
+    /// Since when it is on legal hold.
+    #[serde(default)]
+    pub held_since: Option<Timestamp>,
+    /// What is wrong with its media, which are not served.
+    #[serde(default)]
+    pub damaged: Option<String>,
     /// The user's tags.
     pub tags: serde_json::Value,
     /// What happened to each track.
@@ -130,6 +136,8 @@ impl From<Record> for Shown {
             recovered: record.recovered,
             digits: record.digits,
             blake3: record.blake3.map(hex::encode),
+            held_since: record.marks.held_ms.and_then(instant),
+            damaged: record.marks.damage,
             tags,
             quality: Quality { inbound, outbound },
             from: record.parties.from,

@@ -73,12 +73,33 @@ fn try_out(
             format,
             expires_in_s,
         } => signed_link(store, sid, format.as_deref(), expires_in_s)?,
-        Request::Verify => store.verify(&mut |now| progress(now.into()))?.into(),
+        Request::Verify => {
+            let report = store.verify(&mut |now| progress(now.into()))?;
+            store.mark_findings(&report)?;
+            report.into()
+        }
         Request::Show { sid } => match store.find(sid)? {
             Some(record) => Reply::Recording(Box::new(record.into())),
             None => Reply::Refused {
                 reason: format!("there is no recording {sid}"),
             },
+        },
+        Request::Hold { sid } => match store.hold(sid, clock::unix_ms())? {
+            Some(hold) => Reply::Holds {
+                holds: vec![hold.into()],
+            },
+            None => Reply::Refused {
+                reason: format!("there is no recording {sid}"),
+            },
+        },
+        Request::Release { sid } => match store.release(sid)? {
+            true => Reply::Holds { holds: Vec::new() },
+            false => Reply::Refused {
+                reason: format!("{sid} is not on hold"),
+            },
+        },
+        Request::Holds => Reply::Holds {
+            holds: store.holds()?.into_iter().map(Into::into).collect(),
         },
         Request::CallbacksPending => {
             let events = store.pending_events(MOST_CALLBACKS)?;

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use reeld_model::AccountSid;
+
 use super::count::{self, Counts, SHIFTS};
 use super::key::{self, Scope, View};
+use super::usage;
 use crate::StoreError;
 use crate::kv::{Changes, Table};
 use crate::stored::Stored;
@@ -56,14 +59,18 @@ pub(crate) fn many(
 ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
     let mut puts = BTreeMap::new();
     let mut counts: BTreeMap<Vec<u8>, Counts> = BTreeMap::new();
+    let mut used: BTreeMap<AccountSid, u64> = BTreeMap::new();
     for stored in records {
         let record = &stored.record;
         puts.extend(index_keys(record).map(|key| (key, Vec::new())));
         puts.insert(key::by_sid(record), key::place(record));
         puts.insert(key::record(record), stored.encode());
-        if record.stage == Stage::Live {
-            puts.insert(key::of_sid(key::LIVE, record.sid), Vec::new());
+        for (tag, is_so) in marks(stored) {
+            if is_so {
+                puts.insert(key::of_sid(tag, record.sid), Vec::new());
+            }
         }
+        *used.entry(record.account).or_default() += usage::bytes(record);
         for view in views(record) {
             for key in count_keys(record) {
                 counts.entry(key).or_default()[view.index()] += 1;
@@ -77,7 +84,21 @@ pub(crate) fn many(
         }
         puts.insert(key, count::encode(then));
     }
+    for (account, more) in used.into_iter().filter(|(_, more)| *more > 0) {
+        let bytes = usage::of(table, account)?.saturating_add(more);
+        puts.insert(key::usage(account), usage::encode(bytes));
+    }
     Ok(puts)
+}
+
+/// The keys that mark a record, and whether it has them.
+pub(crate) fn marks(stored: &Stored) -> [(u8, bool); 3] {
+    let record = &stored.record;
+    [
+        (key::LIVE, record.stage == Stage::Live),
+        (key::HELD, record.marks.held_ms.is_some()),
+        (key::DAMAGED, record.marks.damage.is_some()),
+    ]
 }
 
 /// The changes that put `new` in the place of `old`; both are of one Sid.
@@ -128,13 +149,27 @@ pub(crate) fn changes(
             changes.put(key, count::encode(then));
         }
     }
+    for (account, by) in usage::difference(old, new) {
+        let bytes = usage::of(table, account)?.saturating_add_signed(by);
+        if bytes == 0 {
+            changes.remove(key::usage(account));
+        } else {
+            changes.put(key::usage(account), usage::encode(bytes));
+        }
+    }
     set_token(table, &mut changes, old, new)?;
     if let Some(Stored { record, .. }) = new.or(old) {
-        let live = key::of_sid(key::LIVE, record.sid);
-        if new.is_some_and(|new| new.record.stage == Stage::Live) {
-            changes.put(live, &[]);
-        } else {
-            changes.remove(live);
+        let is =
+            |stored: Option<&Stored>, nth: usize| stored.is_some_and(|stored| marks(stored)[nth].1);
+        for (nth, tag) in [key::LIVE, key::HELD, key::DAMAGED].into_iter().enumerate() {
+            let key = key::of_sid(tag, record.sid);
+            match (is(old, nth), is(new, nth)) {
+                (_, true) => changes.put(key, &[]),
+                (true, false) => changes.remove(key),
+                // A live record's mark goes with it, also where the record had been lost.
+                (false, false) if tag == key::LIVE => changes.remove(key),
+                (false, false) => {}
+            }
         }
         let place = |stored: &Stored| (key::by_sid(&stored.record), key::place(&stored.record));
         let (was_at, is_at) = (old.map(place), new.map(place));

@@ -8,9 +8,10 @@ use std::sync::RwLock;
 
 use reeld_model::RecordingSid;
 
-use super::change::{count_keys, scopes};
+use super::change::{count_keys, marks, scopes};
 use super::count::{self, Counts, SHIFTS};
 use super::key::{self, Scope, View};
+use super::usage;
 use crate::kv::{Table, Value};
 use crate::locks::read;
 use crate::stored::Stored;
@@ -25,7 +26,7 @@ pub(crate) fn check(
     order: &RwLock<()>,
     tell: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let checks: [(u8, Check); 10] = [
+    let checks: [(u8, Check); 12] = [
         (key::RECORD, of_record),
         (key::DELETED_RECORD, of_deleted),
         (key::PLACE, of_place),
@@ -34,6 +35,8 @@ pub(crate) fn check(
         (key::LISTED_INDEX, of_index),
         (key::CALL_INDEX, of_index),
         (key::LIVE, of_live),
+        (key::HELD, of_mark),
+        (key::DAMAGED, of_mark),
         (key::COUNT, of_count),
         (key::CALL_COUNT, of_call_count),
     ];
@@ -48,7 +51,7 @@ pub(crate) fn check(
             }
         }
     }
-    Ok(())
+    of_usage(table, tell)
 }
 
 /// A record lies where its Sid says, has its places in the indices, and every count that it is in
@@ -181,6 +184,46 @@ fn of_live(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Store
     };
     let there = table.has(&key::of_sid(key::PLACE, sid))?;
     Ok((!there).then(|| format!("{sid} is marked as live and has no record")))
+}
+
+/// A mark's record has it.
+fn of_mark(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, StoreError> {
+    let Some(sid) = key::sid_at_end(key) else {
+        return Ok(Some(odd(key)));
+    };
+    let place = table.get(&key::of_sid(key::PLACE, sid))?;
+    let bytes = place.map(|place| table.get(&key::record_at(key::PLACE, &place, sid)));
+    let stored = bytes.transpose()?.flatten();
+    let stored = stored.and_then(|bytes| Stored::decode(&bytes));
+    let has_it = stored.is_some_and(|stored| marks(&stored).contains(&(key[0], true)));
+    Ok((!has_it).then(|| format!("{sid} is in the index of marks and has none")))
+}
+
+/// Each account's sum is that of its records. They are added up while recordings go on, so a sum
+/// that changes meanwhile is left to the next time.
+fn of_usage(table: &Table, tell: &mut dyn FnMut(String)) -> Result<(), StoreError> {
+    let mut accounts = usage::accounts(table)?;
+    for pair in table.range(key::all(key::USAGE)) {
+        accounts.extend(key::account_in(&pair?.0));
+    }
+    accounts.sort_unstable();
+    accounts.dedup();
+    for account in accounts {
+        let differs = || {
+            let before = usage::of(table, account)?;
+            let sum = usage::add_up(table, account)?;
+            let is_same = usage::of(table, account)? == before;
+            Ok::<_, StoreError>((is_same && sum != before).then_some((before, sum)))
+        };
+        if differs()?.is_some()
+            && let Some((kept, sum)) = differs()?
+        {
+            tell(format!(
+                "{account} is said to have {kept} bytes of media and has {sum}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A narrowest bucket counts its places in the index; another counts its buckets.

@@ -13,11 +13,14 @@
 //! | `y` sid | account newest: where a deleted recording's record lies |
 //! | `p` deleted sid | nothing: a deleted recording, by when it was deleted |
 //! | `l` sid | nothing: the record is live |
+//! | `h` sid | nothing: the record is on legal hold |
+//! | `g` sid | nothing: its media are damaged |
 //! | `x` sid | nothing: a tombstone, a deletion that is not over |
 //! | `t` account token-hash | sid |
 //! | `s` sid, `v` sid, `o` sid number, `d` died sid number | subscriptions, actions and events (`outbox`) |
 //! | `n` level account bucket | a count for each view |
 //! | `m` account call | a count for each view |
+//! | `u` account | bytes of its completed recordings' media, as they are served; `u` alone: these are kept |
 //!
 //! `newest` is the creation time turned round, so that the newest comes first; equal times are
 //! ordered by Sid. Records lie in that order, so that a page is read in one place and new records
@@ -124,17 +127,20 @@ pub(crate) const PLACE: u8 = b'r';
 pub(crate) const DELETED_PLACE: u8 = b'y';
 pub(crate) const PURGE: u8 = b'p';
 pub(crate) const LIVE: u8 = b'l';
+pub(crate) const HELD: u8 = b'h';
+pub(crate) const DAMAGED: u8 = b'g';
 pub(crate) const TOMBSTONE: u8 = b'x';
 pub(crate) const SUBSCRIPTION: u8 = b's';
 pub(crate) const ACTION: u8 = b'v';
 pub(crate) const EVENT: u8 = b'o';
 pub(crate) const DEAD: u8 = b'd';
+pub(crate) const USAGE: u8 = b'u';
 pub(crate) const COUNT: u8 = b'n';
 pub(crate) const CALL_COUNT: u8 = b'm';
 pub(crate) const LISTED_INDEX: u8 = b'b';
 pub(crate) const CALL_INDEX: u8 = b'c';
 
-/// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
+/// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`HELD`], [`DAMAGED`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
 pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
     join(tag, &[sid.as_bytes()])
 }
@@ -275,6 +281,29 @@ pub(crate) fn parts_of_call_count(key: &[u8]) -> Option<(AccountSid, CallSid)> {
         AccountSid::from_bytes(*account),
         CallSid::from_bytes(call.try_into().ok()?),
     ))
+}
+
+/// What an account's media take.
+pub(crate) fn usage(account: AccountSid) -> Vec<u8> {
+    join(USAGE, &[account.as_bytes()])
+}
+
+/// Where an account's keys with this tag begin.
+pub(crate) fn of_account(tag: u8, account: AccountSid) -> Vec<u8> {
+    join(tag, &[account.as_bytes()])
+}
+
+/// The account of a key of [`USAGE`] or of the account's indices.
+pub(crate) fn account_in(key: &[u8]) -> Option<AccountSid> {
+    let account = key.get(1..)?.first_chunk()?;
+    Some(AccountSid::from_bytes(*account))
+}
+
+/// The first key of a later account's with this tag.
+pub(crate) fn behind_account(tag: u8, account: AccountSid) -> Vec<u8> {
+    let mut key = join(tag, &[account.as_bytes()]);
+    key.extend_from_slice(&[u8::MAX; 25]);
+    key
 }
 
 /// An event that waits, by its number among its recording's.

@@ -235,13 +235,14 @@ impl Outbox {
 
     /// The event is given up on. Durable. One that cannot be kept as such is due again.
     pub(crate) fn died(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         if let Err(error) = self.bury(event, now_ms) {
             lock(&self.state).again(event.queue(), event.next_ms.max(now_ms + AGAIN_MS));
             self.wake();
             return Err(error);
         }
         self.next(event, now_ms);
-        self.kv.commit()
+        self.kv.commit(epoch)
     }
 
     fn bury(&self, event: &Event, now_ms: i64) -> Result<(), StoreError> {
@@ -289,6 +290,7 @@ impl Outbox {
 
     /// Puts those given up on back, as new ones, and makes all that waits due; how many. Durable.
     pub(crate) fn retry(&self, now_ms: i64) -> Result<usize, StoreError> {
+        let epoch = self.kv.epoch();
         let mut revived = 0;
         for pair in self.table.range(key::all(key::DEAD)) {
             let (key, value) = pair?;
@@ -305,7 +307,7 @@ impl Outbox {
             state.add(&event, event.number(), false);
             revived += 1;
         }
-        self.kv.commit()?;
+        self.kv.commit(epoch)?;
         lock(&self.state).hurry(now_ms);
         self.wake();
         Ok(self.figures().recordings.max(revived))

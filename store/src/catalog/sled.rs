@@ -19,11 +19,11 @@ use reeld_model::{AccountSid, KeySid, RecordingSid};
 use super::change::{self, changes};
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox};
+use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox, usage};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Deletion, Event, EventStatus, Page, Query, Stage, StoreError};
+use crate::{Cursor, Deletion, Event, EventStatus, Marks, Page, Query, Record, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -57,6 +57,7 @@ impl SledCatalog {
         let accounts = kv.table("accounts")?;
         let keys = kv.table("keys")?;
         let table = kv.table(&table_name(generation))?;
+        usage::settle(&table)?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         Ok(Self {
             kv,
@@ -81,15 +82,17 @@ impl SledCatalog {
 
     /// Makes this the catalog that the next open finds, in place of `old`. Durable.
     pub(crate) fn succeed(&self, old: &Self) -> Result<(), StoreError> {
-        self.kv.commit()?;
+        let epoch = self.kv.epoch();
         let mut changes = Changes::default();
+        self.kv.commit(epoch)?;
         changes.put(GENERATION.to_vec(), self.generation.to_be_bytes().to_vec());
         self.meta.apply(changes)?;
-        self.kv.commit()?;
+        self.kv.commit(epoch)?;
         self.kv.drop_table(&table_name(old.generation))
     }
 
-    /// [`Catalog::put`], not yet durable; the events that become sendable once it is.
+    /// [`Catalog::put`], not yet durable; the events that become sendable once it is. Marks that the
+    /// record has stay: whoever puts it does not know them.
     pub(crate) fn place(
         &self,
         stored: &Stored,
@@ -97,16 +100,21 @@ impl SledCatalog {
     ) -> Result<Vec<Event>, StoreError> {
         let _order = write(&self.order);
         let old = self.read_either(stored.record.sid)?;
-        let mut changes = changes(&self.table, old.as_ref(), Some(stored))?;
-        let events = outbox::end(&self.table, &mut changes, stored, ending)?;
+        let mut stored = stored.clone();
+        if let Some(old) = &old
+            && old.record.stage != Stage::Deleted
+        {
+            stored.record.marks = old.record.marks.clone();
+        }
+        let mut changes = changes(&self.table, old.as_ref(), Some(&stored))?;
+        let events = outbox::end(&self.table, &mut changes, &stored, ending)?;
         self.table.apply(changes)?;
         Ok(events)
     }
 
     /// [`SledCatalog::place`], durable, and its events let out.
     fn put_durable(&self, stored: &Stored, ending: Option<EventStatus>) -> Result<(), StoreError> {
-        let events = self.place(stored, ending)?;
-        self.commit()?;
+        let events = self.durably(|| self.place(stored, ending))?;
         for event in &events {
             self.outbox.added(event, false);
         }
@@ -115,6 +123,14 @@ impl SledCatalog {
             self.outbox.announce(stored.record.sid);
         }
         Ok(())
+    }
+
+    /// Makes what `change` applies durable.
+    fn durably<T>(&self, change: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let epoch = self.kv.epoch();
+        let changed = change()?;
+        self.kv.commit(epoch)?;
+        Ok(changed)
     }
 
     /// Puts a tombstone, not yet durable.
@@ -239,6 +255,7 @@ fn table_name(generation: u32) -> String {
 
 impl Catalog for SledCatalog {
     fn insert(&self, stored: &Stored, told: Told<'_>) -> Result<Insert, StoreError> {
+        let epoch = self.kv.epoch();
         let sid = stored.record.sid;
         let event = {
             let _order = write(&self.order);
@@ -257,7 +274,7 @@ impl Catalog for SledCatalog {
             self.table.apply(changes)?;
             event
         };
-        self.commit()?;
+        self.kv.commit(epoch)?;
         if let Some(event) = event {
             self.outbox.added(&event, true);
         }
@@ -273,6 +290,7 @@ impl Catalog for SledCatalog {
     }
 
     fn fill(&self, records: &[Stored]) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         {
             let _order = write(&self.order);
             for Stored { record, .. } in records {
@@ -291,10 +309,11 @@ impl Catalog for SledCatalog {
             }
             self.table.apply(changes)?;
         }
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn remove(&self, sid: RecordingSid) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         {
             let _order = write(&self.order);
             let old = self.read_record(sid)?;
@@ -303,7 +322,7 @@ impl Catalog for SledCatalog {
             self.table.apply(changes)?;
         }
         self.outbox.forget(sid);
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn bury(
@@ -312,6 +331,7 @@ impl Catalog for SledCatalog {
         sid: RecordingSid,
         keep_ms: Option<i64>,
     ) -> Result<Deletion, StoreError> {
+        let epoch = self.kv.epoch();
         {
             let _order = write(&self.order);
             let old = match self.read_record(sid)? {
@@ -321,12 +341,15 @@ impl Catalog for SledCatalog {
             if old.record.stage == Stage::Live {
                 return Ok(Deletion::StillLive);
             }
+            if old.record.marks.held_ms.is_some() {
+                return Ok(Deletion::OnHold);
+            }
             let kept = keep_ms.map(|deleted_ms| old.deleted(deleted_ms));
             let mut changes = changes(&self.table, Some(&old), kept.as_ref())?;
             changes.put(key::of_sid(key::TOMBSTONE, sid), Value::default());
             self.table.apply(changes)?;
         }
-        self.commit()?;
+        self.kv.commit(epoch)?;
         Ok(Deletion::Deleted)
     }
 
@@ -412,6 +435,54 @@ impl Catalog for SledCatalog {
         self.sids(key::LIVE)
     }
 
+    fn amend(
+        &self,
+        sid: RecordingSid,
+        change: &mut dyn FnMut(&mut Marks),
+    ) -> Result<Option<Stored>, StoreError> {
+        let epoch = self.kv.epoch();
+        let new = {
+            let _order = write(&self.order);
+            let Some(old) = self.read_record(sid)? else {
+                return Ok(None);
+            };
+            let mut new = old.clone();
+            change(&mut new.record.marks);
+            if new != old {
+                self.table
+                    .apply(changes(&self.table, Some(&old), Some(&new))?)?;
+            }
+            new
+        };
+        self.kv.commit(epoch)?;
+        Ok(Some(new))
+    }
+
+    fn held(&self) -> Result<Vec<RecordingSid>, StoreError> {
+        self.sids(key::HELD)
+    }
+
+    fn damaged(&self) -> Result<Vec<RecordingSid>, StoreError> {
+        self.sids(key::DAMAGED)
+    }
+
+    fn owners(&self) -> Result<Vec<AccountSid>, StoreError> {
+        usage::accounts(&self.table)
+    }
+
+    fn usage(&self, account: AccountSid) -> Result<u64, StoreError> {
+        usage::of(&self.table, account)
+    }
+
+    fn oldest(
+        &self,
+        account: AccountSid,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        usage::oldest(&self.table, account, after, limit)
+    }
+
     fn buried(&self) -> Result<Vec<RecordingSid>, StoreError> {
         self.sids(key::TOMBSTONE)
     }
@@ -429,17 +500,19 @@ impl Catalog for SledCatalog {
     }
 
     fn put_account(&self, sid: AccountSid, bytes: &[u8]) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         let mut changes = Changes::default();
         changes.put(sid.as_bytes().to_vec(), bytes);
         self.accounts.apply(changes)?;
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn remove_account(&self, sid: AccountSid) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         let mut changes = Changes::default();
         changes.remove(sid.as_bytes().to_vec());
         self.accounts.apply(changes)?;
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn keys(&self) -> Result<Vec<(KeySid, Vec<u8>)>, StoreError> {
@@ -447,17 +520,19 @@ impl Catalog for SledCatalog {
     }
 
     fn put_key(&self, sid: KeySid, bytes: &[u8]) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         let mut changes = Changes::default();
         changes.put(sid.as_bytes().to_vec(), bytes);
         self.keys.apply(changes)?;
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn remove_key(&self, sid: KeySid) -> Result<(), StoreError> {
+        let epoch = self.kv.epoch();
         let mut changes = Changes::default();
         changes.remove(sid.as_bytes().to_vec());
         self.keys.apply(changes)?;
-        self.commit()
+        self.kv.commit(epoch)
     }
 
     fn outbox(&self) -> &Outbox {
@@ -465,11 +540,19 @@ impl Catalog for SledCatalog {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        self.kv.commit()
+        self.kv.commit(self.kv.epoch())
     }
 
     fn is_well(&self) -> bool {
         self.kv.is_well()
+    }
+
+    fn nudge(&self) -> Result<(), StoreError> {
+        self.kv.nudge()
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        self.kv.reopen()
     }
 }
 

@@ -10,14 +10,14 @@ use super::*;
 use crate::disk::Disk;
 use crate::harness::{T0, account, call, sid};
 use crate::kv::Kv;
+use crate::reserve::Reserve;
 use crate::stored::tests::sample;
 use crate::{Cursor, PageAt, Record, Stage, Which};
 
 fn open(dir: &TempDir) -> SledCatalog {
-    SledCatalog::open(Arc::new(
-        Kv::open(dir.path(), 16 << 20, Disk::default()).unwrap(),
-    ))
-    .unwrap()
+    let reserve = Arc::new(Reserve::open(dir.path()).unwrap());
+    let kv = Kv::open(dir.path(), 16 << 20, reserve, Disk::default()).unwrap();
+    SledCatalog::open(Arc::new(kv)).unwrap()
 }
 
 fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> Stored {

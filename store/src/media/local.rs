@@ -68,7 +68,7 @@ fn sync_parent(path: &Path) -> Result<(), StoreError> {
 impl Media for LocalMedia {
     fn adopt(&self, stored: &Stored, path: &Path) -> Result<(), StoreError> {
         let target = self.path(stored.record.sid);
-        self.spool.disk().pass();
+        self.spool.pass("move to media", path)?;
         fs::rename(path, &target).map_err(|e| StoreError::io("move to media", path, e))?;
         sync_parent(&target)?;
         self.spool.sync_names()
@@ -95,7 +95,7 @@ impl Media for LocalMedia {
 
     fn remove(&self, sid: RecordingSid, gone: Gone) -> Result<(), StoreError> {
         let path = self.path(sid);
-        self.spool.disk().pass();
+        self.spool.pass("remove", &path)?;
         if folder::remove(&path)? {
             sync_parent(&path)?;
         }

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 use super::sled::Chunks;
 
 /// A recording's WAV file as it is served: 44 bytes of header, then the data. It can be sent to
@@ -48,6 +50,14 @@ impl MediaReader {
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.length
+    }
+
+    /// Lets the system forget what it has of the file in memory: for who reads it once.
+    pub(crate) fn leave_cache(&self) {
+        if let Source::File(file) = &self.source {
+            // Advice; who does not take it keeps the pages.
+            let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
     }
 
     /// The open file whose first [`MediaReader::len`] bytes are what is served, where media are files;

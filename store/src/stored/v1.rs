@@ -105,6 +105,7 @@ impl From<Stored> for super::Stored {
             quality: Default::default(),
             rate_hz: SAMPLE_RATE,
             parties: Default::default(),
+            marks: Default::default(),
         };
         Self { record, token }
     }

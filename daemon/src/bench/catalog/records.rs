@@ -128,6 +128,7 @@ impl Records {
                 to: Some("+15557654321".to_owned()),
                 external_id: None,
             },
+            marks: Default::default(),
         }
     }
 }
