@@ -13,6 +13,8 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 use crate::auth::Gate;
 use crate::encode::Encoder;
 use crate::fault::Fault;
+use crate::places::Places;
+use crate::rates::Rates;
 use crate::settings::{Clock, Settings};
 
 /// The API's state, shared by all requests.
@@ -28,6 +30,9 @@ pub(crate) struct App {
     pub(crate) callbacks: Arc<Figures>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
+    pub(crate) rates: Rates,
+    /// Of connections.
+    pub(crate) places: Arc<Places>,
     pub(crate) encoder: Encoder,
     /// Who may read a recording for its peaks.
     pub(crate) peaks: Arc<Semaphore>,

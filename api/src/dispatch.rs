@@ -1,8 +1,8 @@
 //! A request of the Twilio API from its path to its handler: what is named, which method, who
 //! asks, within what time.
 //!
-//! `serve` routes everything here that is not beside the API. Order: path (404), method (405),
-//! credentials (401, 429, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
+//! `serve` routes everything here that is not beside the API. Order: path (404), method (405), the
+//! address's rate (429), credentials (401, 429, the account's rate, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,9 +26,13 @@ use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
 use crate::settings::MediaAuth;
 use crate::{account, answer, calls, control, link, recordings};
 
-/// The client's address, put into each request by `serve`.
+/// The client, put into each request by `serve`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// Whether it speaks TLS with us.
+    pub(crate) is_tls: bool,
+}
 
 /// What a resource does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) is_head: bool,
+    pub(crate) is_tls: bool,
 }
 
 impl Asked {
@@ -71,7 +76,10 @@ impl Asked {
         self.headers
             .get(header::HOST)
             .and_then(|host| Authority::try_from(host.as_bytes()).ok())
-            .map_or_else(String::new, |host| format!("http://{host}"))
+            .map_or_else(String::new, |host| {
+                let scheme = if self.is_tls { "https" } else { "http" };
+                format!("{scheme}://{host}")
+            })
     }
 
     /// What makes a recording's `media_url` a signed link, where `api.link_lifetime` says so.
@@ -116,11 +124,16 @@ async fn respond(
 ) -> Result<Response<Body>, Fault> {
     let mut query = Params::parse(request.uri().query().unwrap_or_default());
     let verb = verb(&target.resource, request.method(), query.as_mut().ok())?;
-    let peer = request
+    let Peer {
+        address: peer,
+        is_tls,
+    } = *request
         .extensions()
         .get::<Peer>()
-        .map(|peer| peer.0)
         .ok_or_else(Fault::internal)?;
+    if app.settings.limits.rate_media || !is_media(&target, verb) {
+        app.rates.of_address(peer, app.now_ms())?;
+    }
     let link = match (target.resource, query.as_mut()) {
         (
             Resource::Recording(sid) | Resource::CallRecording(_, RecordingRef::Sid(sid)),
@@ -146,6 +159,9 @@ async fn respond(
                     User::Key(sid) => store.authenticate_key(sid, secret),
                 },
             )?;
+        if app.settings.limits.rate_media || !is_media(&target, verb) {
+            app.rates.of_account(account, app.now_ms())?;
+        }
         if account != target.account {
             return Err(Fault::not_found(&path));
         }
@@ -158,6 +174,7 @@ async fn respond(
         path,
         headers: parts.headers,
         is_head: verb == Verb::Head,
+        is_tls,
     };
     match (verb, target.resource) {
         (Verb::Get | Verb::Head, _) => get(&asked, query).await,
@@ -221,6 +238,22 @@ pub(crate) fn is_public(media_auth: MediaAuth, target: &Target, verb: Verb) -> b
         Extension::Json | Extension::Csv | Extension::Html | Extension::Peaks => false,
     };
     media_auth == MediaAuth::Public && read && recording && representation
+}
+
+/// Whether it is sound that is asked for, or what it looks like: rates leave it out, since a player
+/// makes many requests and the disk and the network bound them.
+fn is_media(target: &Target, verb: Verb) -> bool {
+    let recording = matches!(
+        target.resource,
+        Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
+    );
+    let sound = match target.extension {
+        Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus | Extension::Peaks => {
+            true
+        }
+        Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => false,
+    };
+    matches!(verb, Verb::Get | Verb::Head) && recording && sound
 }
 
 /// What a resource does, for `Allow` and as verbs.

@@ -40,12 +40,15 @@ mod openapi;
 mod paging;
 mod params;
 mod path;
+mod places;
+mod rates;
 mod recording;
 mod recordings;
 mod serve;
 mod settings;
 mod sound;
 mod start;
+mod tls;
 mod twiml;
 mod wire;
 mod xml;
@@ -67,7 +70,10 @@ use auth::Gate;
 use encode::Encoder;
 pub use encode::Format as EncodedFormat;
 use encode::eager::{Eager, Ended};
+use places::Places;
+use rates::Rates;
 pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
+pub use tls::{Tls, TlsError};
 
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +142,9 @@ impl Api {
         let load = control.load();
         let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
         let eager = (!eager.is_empty()).then(|| eager_of(&store, eager));
+        let limits = &settings.limits;
+        let rates = Rates::new(limits.rate_of_address, limits.rate_of_account);
+        let places = Places::new(limits.connections, limits.connections_of_address);
         let dir = cache_dir.clone();
         let encoder = Encoder::new(workers, queue, cache_bytes, dir, load.clone(), eager).map_err(
             |source| ApiError::Cache {
@@ -153,6 +162,8 @@ impl Api {
                 callbacks,
                 clock,
                 gate: Gate::new(),
+                rates,
+                places: Arc::new(places),
                 encoder,
                 peaks: Arc::new(Semaphore::new(media::peaks::READERS)),
                 turns: Turns::default(),

@@ -25,6 +25,6 @@ mod value;
 pub use error::{ConfigError, Kind, Place, Problem};
 pub use load::{Flags, Loaded, load};
 pub use settings::{
-    AccountFile, Api, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log, LogFormat, Media,
-    MediaAuth, MediaKind, Rate, Record, Store,
+    AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log, LogFormat,
+    Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };

@@ -20,5 +20,6 @@ pub mod run;
 pub mod settings;
 pub mod socket;
 pub mod telemetry;
+mod tls;
 
 pub use run::run;

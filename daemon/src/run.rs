@@ -4,7 +4,7 @@
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
-//! 2. the API's port is bound;
+//! 2. the API's certificate is read and its port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks and the purge.
 //!
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reeld_api::Api;
+use reeld_api::{Api, Tls};
 use reeld_config::Config;
 use reeld_ingest::Switchboard;
 use reeld_model::Control;
@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 use crate::load::Watch;
 use crate::memory::Memory;
 use crate::recorder::Recorder;
-use crate::{clock, credentials, notify, purge, settings, socket};
+use crate::{clock, credentials, notify, purge, settings, socket, tls};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -63,6 +63,7 @@ pub(crate) async fn run_shown(
         }
     })
     .await?;
+    let tls = tls::load(config.api.tls.as_ref())?;
     let listener = TcpListener::bind(config.api.listen)
         .await
         .with_context(|| format!("api.listen {}", config.api.listen))?;
@@ -101,6 +102,7 @@ pub(crate) async fn run_shown(
         &store,
         control,
         listener,
+        tls,
         &switchboard,
         &recorder,
         shutdown,
@@ -133,6 +135,7 @@ async fn serve(
     store: &Store,
     control: Arc<dyn Control>,
     listener: TcpListener,
+    tls: Option<Tls>,
     switchboard: &Switchboard,
     recorder: &Recorder,
     shutdown: impl Future<Output = ()>,
@@ -141,7 +144,7 @@ async fn serve(
     let listen = listener.local_addr()?;
     let figures = Arc::new(reeld_callbacks::Figures::default());
     let api = Api::new(
-        settings::api(config, &config.data_dir),
+        settings::api(config, &config.data_dir, tls.clone()),
         store.clone(),
         control,
         Arc::clone(&figures),
@@ -174,6 +177,7 @@ async fn serve(
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
+    let reload = tokio::spawn(tls::reload_on_hangup(tls));
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
         move || switchboard.alive(STUCK) && writing()
@@ -185,6 +189,7 @@ async fn serve(
     shutdown.await;
     notify::stopping();
     tracing::info!("stopping: what is being recorded is finished");
+    reload.abort();
     watchdog.abort();
     // An aborted task is gone when it says so; it held the capture side.
     let _ = watchdog.await;
