@@ -10,6 +10,7 @@ use reeld_model::{Answer, CallView, Command, Control, Load, RecordingView, Refus
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
+use crate::audit::Trail;
 use crate::auth::Gate;
 use crate::encode::Encoder;
 use crate::fault::Fault;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) rates: Rates,
+    pub(crate) trail: Trail,
     /// Of connections.
     pub(crate) places: Arc<Places>,
     pub(crate) encoder: Encoder,

@@ -304,6 +304,13 @@ fn clients(app: &App) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "reeld_http_throttled_total{{by=\"{by}\"}} {count}");
     }
+    let _ = write!(
+        text,
+        "# HELP reeld_audit_dropped_total Entries of the audit trail that are in the log alone.\n\
+         # TYPE reeld_audit_dropped_total counter\n\
+         reeld_audit_dropped_total {}\n",
+        app.trail.dropped()
+    );
     text
 }
 

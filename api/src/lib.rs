@@ -17,6 +17,7 @@
 mod account;
 mod answer;
 mod app;
+mod audit;
 mod auth;
 mod call;
 mod callback;
@@ -66,6 +67,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use app::{App, Turns};
+use audit::Trail;
 use auth::Gate;
 use encode::Encoder;
 pub use encode::Format as EncodedFormat;
@@ -163,6 +165,7 @@ impl Api {
                 clock,
                 gate: Gate::new(),
                 rates,
+                trail: Trail::new(),
                 places: Arc::new(places),
                 encoder,
                 peaks: Arc::new(Semaphore::new(media::peaks::READERS)),

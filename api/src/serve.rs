@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -75,6 +76,11 @@ pub(crate) async fn run(
     let limits = app.settings.limits.clone();
     let router = router(Arc::clone(&app));
     let graceful = GracefulShutdown::new();
+    let (ending, ended) = watch::channel(false);
+    let trail = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.trail.write(app.store.clone(), ended).await }
+    });
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -114,7 +120,9 @@ pub(crate) async fn run(
         tracing::warn!("connections were still open at the end and were cut");
     }
     connections.shutdown().await;
-    Ok(())
+    ending.send_replace(true);
+    // What was noted is written before the store is closed.
+    trail.await.map_err(io::Error::other)
 }
 
 async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(Slot, TcpStream, IpAddr)> {

@@ -58,6 +58,7 @@ pub(crate) async fn run_shown(
                 ..settings::store(&config, &data_dir)
             };
             let store = Store::open(settings).with_context(|| data_dir.display().to_string())?;
+            settings::bound_audit(&store, &config);
             credentials::settle(&store, &config, &data_dir)?;
             anyhow::Ok(store)
         }
@@ -174,6 +175,7 @@ async fn serve(
     let purge = tokio::spawn(purge::run(
         store.clone(),
         config.store.deleted_metadata,
+        config.audit.keep,
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });

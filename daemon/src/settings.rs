@@ -8,7 +8,7 @@ use reeld_api::Tls;
 use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
 use reeld_model::Rules;
-use reeld_store::StoreConfig;
+use reeld_store::{Store, StoreConfig};
 
 /// The store's settings, for the data folder by the path that this process uses for it
 /// ([`crate::owner::enter`]).
@@ -135,6 +135,16 @@ pub fn api(config: &Config, data_dir: &Path, tls: Option<Tls>) -> reeld_api::Set
         callbacks: Allow::new(callbacks.allow.clone()),
         tls,
     }
+}
+
+/// How much of the audit trail a store keeps.
+pub fn bound_audit(store: &Store, config: &Config) {
+    let audit = config.audit;
+    store.bound_audit(if audit.keep.is_zero() {
+        0
+    } else {
+        audit.max_entries
+    });
 }
 
 /// The sender's settings.

@@ -122,6 +122,11 @@ impl Table {
             .map(|pair| pair.map_err(of_sled))
     }
 
+    /// The last key there is, with its value.
+    pub(crate) fn last(&self) -> Result<Option<(Value, Value)>, StoreError> {
+        self.0.last().map_err(of_sled)
+    }
+
     pub(crate) fn apply(&self, changes: Changes) -> Result<(), StoreError> {
         self.0.apply_batch(changes.0).map_err(of_sled)
     }

@@ -67,6 +67,7 @@ impl Callbacks {
             | Reply::Report { .. }
             | Reply::Recording(_)
             | Reply::Status(_)
+            | Reply::Audit { .. }
             | Reply::Imported(_)
             | Reply::Refused { .. } => bail!("the daemon answered something else than was asked"),
         }
