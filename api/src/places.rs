@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,7 +19,7 @@ use crate::rates::network;
 #[derive(Debug)]
 pub(crate) struct Places {
     all: Arc<Semaphore>,
-    most: usize,
+    open: AtomicUsize,
     most_of_one: usize,
     of_each: Mutex<HashMap<IpAddr, usize>>,
     refused: AtomicU64,
@@ -43,7 +43,7 @@ impl Places {
         let most = most.max(1);
         Self {
             all: Arc::new(Semaphore::new(most)),
-            most,
+            open: AtomicUsize::new(0),
             most_of_one: most_of_one.unwrap_or(most),
             of_each: Mutex::default(),
             refused: AtomicU64::new(0),
@@ -67,6 +67,7 @@ impl Places {
             return None;
         }
         *count += 1;
+        self.open.fetch_add(1, Ordering::Relaxed);
         Some(Place {
             places: Arc::clone(self),
             network,
@@ -74,9 +75,9 @@ impl Places {
         })
     }
 
-    /// Connections that are open.
+    /// Connections that are open: a slot that waits for its connection is none.
     pub(crate) fn open(&self) -> usize {
-        self.most.saturating_sub(self.all.available_permits())
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Connections that were closed since their address had too many.
@@ -91,6 +92,7 @@ impl Drop for Place {
         let mut of_each = of_each.unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = of_each.get_mut(&self.network) {
             *count -= 1;
+            self.places.open.fetch_sub(1, Ordering::Relaxed);
             if *count == 0 {
                 of_each.remove(&self.network);
             }
