@@ -10,9 +10,12 @@ use reeld_model::{Answer, CallView, Command, Control, Load, RecordingView, Refus
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
+use crate::audit::Trail;
 use crate::auth::Gate;
 use crate::encode::Encoder;
 use crate::fault::Fault;
+use crate::places::Places;
+use crate::rates::Rates;
 use crate::settings::{Clock, Settings};
 
 /// The API's state, shared by all requests.
@@ -28,6 +31,10 @@ pub(crate) struct App {
     pub(crate) callbacks: Arc<Figures>,
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
+    pub(crate) rates: Rates,
+    pub(crate) trail: Trail,
+    /// Of connections.
+    pub(crate) places: Arc<Places>,
     pub(crate) encoder: Encoder,
     /// Who may read a recording for its peaks.
     pub(crate) peaks: Arc<Semaphore>,

@@ -8,7 +8,7 @@
 //!
 //! Bounded: [`ADDRESSES`] entries, the least recently failed goes first.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,15 +19,16 @@ use reeld_model::{AccountSid, KeySid};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::fault::Fault;
+use crate::rates::{Bucket, Rate, network};
 
 /// Addresses remembered.
 const ADDRESSES: NonZeroUsize = NonZeroUsize::new(4_096).expect("4096 is not 0");
 
-/// Failures that an address may have at once.
-const BURST: f64 = 60.0;
-
-/// Failures a second that it gets back.
-const REFILL_PER_SECOND: f64 = 1.0;
+/// Failures that an address may have: at once, and a second.
+const FAILURES: Rate = Rate {
+    per_second: 1.0,
+    burst: 60.0,
+};
 
 /// How long a success speaks for an address.
 const TRUST_MS: i64 = 60 * 60 * 1_000;
@@ -48,8 +49,7 @@ struct Credentials {
 /// What is remembered of an address.
 #[derive(Debug, Clone, Copy)]
 struct Record {
-    failures_left: f64,
-    seen_ms: i64,
+    failures: Bucket,
     trusted_until_ms: i64,
 }
 
@@ -113,22 +113,21 @@ impl Gate {
     fn is_exhausted(&self, key: IpAddr, now_ms: i64) -> bool {
         let addresses = self.lock();
         addresses.peek(&key).is_some_and(|record| {
-            record.at(now_ms).failures_left < 1.0 && now_ms >= record.trusted_until_ms
+            record.failures.at(FAILURES, now_ms).is_empty() && now_ms >= record.trusted_until_ms
         })
     }
 
     fn trust(&self, key: IpAddr, now_ms: i64) {
         let mut addresses = self.lock();
         let record = addresses.get_or_insert_mut(key, || Record::new(now_ms));
-        *record = record.at(now_ms);
         record.trusted_until_ms = now_ms.saturating_add(TRUST_MS);
     }
 
     fn count_failure(&self, key: IpAddr, now_ms: i64) {
         let mut addresses = self.lock();
         let record = addresses.get_or_insert_mut(key, || Record::new(now_ms));
-        *record = record.at(now_ms);
-        record.failures_left = (record.failures_left - 1.0).max(0.0);
+        record.failures = record.failures.at(FAILURES, now_ms);
+        record.failures.take();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<IpAddr, Record>> {
@@ -142,36 +141,8 @@ impl Gate {
 impl Record {
     fn new(now_ms: i64) -> Self {
         Self {
-            failures_left: BURST,
-            seen_ms: now_ms,
+            failures: Bucket::new(FAILURES, now_ms),
             trusted_until_ms: i64::MIN,
-        }
-    }
-
-    /// The record with what has been earned back by `now_ms`.
-    fn at(self, now_ms: i64) -> Self {
-        let elapsed_ms = now_ms.saturating_sub(self.seen_ms).max(0);
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "only whether it is large matters"
-        )]
-        let earned = elapsed_ms as f64 / 1_000.0 * REFILL_PER_SECOND;
-        Self {
-            failures_left: (self.failures_left + earned).min(BURST),
-            seen_ms: now_ms,
-            ..self
-        }
-    }
-}
-
-/// Whom an address stands for: one IPv6 host has a whole /64 to draw from (RFC 4291 §2.5.1).
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        v4 @ IpAddr::V4(_) => v4,
-        IpAddr::V6(v6) => {
-            let mut octets = v6.octets();
-            octets[8..].fill(0);
-            IpAddr::V6(Ipv6Addr::from(octets))
         }
     }
 }

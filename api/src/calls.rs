@@ -6,10 +6,11 @@
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_model::{CallSid, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection};
-use reeld_store::{PageAt, Query, Record, Which};
+use reeld_store::{AuditAction, PageAt, Query, Record, Which};
 
 use crate::answer;
 use crate::app::Declined;
+use crate::audit::Deed;
 use crate::call::{EndedCall, ended_document, open_document};
 use crate::dispatch::Asked;
 use crate::document::Document;
@@ -72,6 +73,11 @@ pub(crate) async fn open(asked: &Asked, mut form: Params) -> Result<Response<Bod
         &open_document(&view, asked.app.now_ms()),
     )?;
     set_location(&mut response, asked, &Resource::Call(view.call));
+    response.extensions_mut().insert(Deed {
+        action: AuditAction::OpenCall,
+        recording: None,
+        call: Some(view.call),
+    });
     Ok(response)
 }
 
@@ -137,7 +143,17 @@ pub(crate) async fn update(
         }
         Err(declined) => return Err(declined.into()),
     };
-    respond(asked, StatusCode::OK, &document)
+    let mut response = respond(asked, StatusCode::OK, &document)?;
+    response.extensions_mut().insert(Deed {
+        action: if completes {
+            AuditAction::EndCall
+        } else {
+            AuditAction::UpdateCall
+        },
+        recording: None,
+        call: Some(call),
+    });
+    Ok(response)
 }
 
 /// What opening a call and starting a recording on one have in common.

@@ -18,10 +18,13 @@ use reeld_model::{
     Answer, Beep, CallSid, CallView, ChangeRecording, Command, EndedBy, LiveStatus, OpenCall,
     PauseBehavior, RecordingRef, RecordingSid, Refusal, StartRecording,
 };
-use reeld_store::{Action, Begun, Dialect, NewRecording, Parties, Record, Stage, Subscription};
+use reeld_store::{
+    Action, AuditAction, Begun, Dialect, NewRecording, Parties, Record, Stage, Subscription,
+};
 
 use crate::answer;
 use crate::app::{App, Declined};
+use crate::audit::Deed;
 use crate::calls::{call_parameters, random_bytes, set_location};
 use crate::dispatch::Asked;
 use crate::face::Version;
@@ -137,6 +140,11 @@ pub(crate) async fn start(
         &asked.zone(),
     )?;
     set_location(&mut response, asked, &view.resource());
+    response.extensions_mut().insert(Deed {
+        action: AuditAction::Start,
+        recording: Some(started.record.sid),
+        call: Some(call),
+    });
     Ok(response)
 }
 
@@ -361,12 +369,22 @@ pub(crate) async fn update(
             },
         }),
     };
-    answer::document(
+    let mut response = answer::document(
         StatusCode::OK,
         &view.document(asked.face()),
         asked.face(),
         &asked.zone(),
-    )
+    )?;
+    response.extensions_mut().insert(Deed {
+        action: match change {
+            ChangeRecording::Pause(_) => AuditAction::Pause,
+            ChangeRecording::Resume => AuditAction::Resume,
+            ChangeRecording::Stop(_) => AuditAction::Stop,
+        },
+        recording: Some(record.sid),
+        call: Some(call),
+    });
+    Ok(response)
 }
 
 /// A recording that capture holds no more, for which stopping is all that is still legal.

@@ -1,8 +1,8 @@
 //! A request of the Twilio API from its path to its handler: what is named, which method, who
 //! asks, within what time.
 //!
-//! `serve` routes everything here that is not beside the API. Order: path (404), method (405),
-//! credentials (401, 429, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
+//! `serve` routes everything here that is not beside the API. Order: path (404), method (405), the
+//! address's rate (429), credentials (401, 429, the account's rate, 404 for another's account) or a signed link (403, 429), parameters (400), then the handler.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::tz::TimeZone;
-use reeld_model::RecordingRef;
-use reeld_store::{Link, Record};
+use reeld_model::{AccountSid, RecordingRef};
+use reeld_store::{AuditAction, AuditEntry, Link, Record, Who};
 
 use crate::app::App;
+use crate::audit::{self, Deed};
 use crate::auth::User;
 use crate::document::Listing;
 use crate::face::{Face, Version};
@@ -26,9 +27,13 @@ use crate::path::{Annex, Extension, Resource, Target, face_of_stray, path_of};
 use crate::settings::MediaAuth;
 use crate::{account, answer, calls, control, link, recordings};
 
-/// The client's address, put into each request by `serve`.
+/// The client, put into each request by `serve`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// Whether it speaks TLS with us.
+    pub(crate) is_tls: bool,
+}
 
 /// What a resource does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) is_head: bool,
+    pub(crate) is_tls: bool,
 }
 
 impl Asked {
@@ -71,7 +77,10 @@ impl Asked {
         self.headers
             .get(header::HOST)
             .and_then(|host| Authority::try_from(host.as_bytes()).ok())
-            .map_or_else(String::new, |host| format!("http://{host}"))
+            .map_or_else(String::new, |host| {
+                let scheme = if self.is_tls { "https" } else { "http" };
+                format!("{scheme}://{host}")
+            })
     }
 
     /// What makes a recording's `media_url` a signed link, where `api.link_lifetime` says so.
@@ -91,7 +100,9 @@ pub(crate) async fn handle(app: Arc<App>, request: Request<Body>) -> Response<Bo
     };
     let limit = app.settings.limits.request;
     let method = request.method().clone();
-    let response = match tokio::time::timeout(limit, respond(app, target, path, request)).await {
+    let mut trace = Trace::default();
+    let responding = respond(Arc::clone(&app), target, path, request, &mut trace);
+    let mut response = match tokio::time::timeout(limit, responding).await {
         Ok(Ok(response)) => response,
         Ok(Err(fault)) => answer::fault(&fault, target.face().format),
         Err(_) => answer::fault(
@@ -105,7 +116,55 @@ pub(crate) async fn handle(app: Arc<App>, request: Request<Body>) -> Response<Bo
         status = response.status().as_u16(),
         "request"
     );
+    if let Some(entry) = trace.entry(&app, target.account, &mut response) {
+        app.trail.note(entry).await;
+    }
     response
+}
+
+/// What the audit trail is to have of a request, as far as it came.
+#[derive(Default)]
+struct Trace {
+    who: Option<Who>,
+    address: Option<IpAddr>,
+    deed: Option<Deed>,
+    form: &'static str,
+}
+
+impl Trace {
+    /// The entry of a request that was answered, if it is to have one: whoever has proven who he is or
+    /// shown a link; of others only what they were given, so that no stranger fills the trail.
+    fn entry(
+        self,
+        app: &App,
+        account: AccountSid,
+        response: &mut Response<Body>,
+    ) -> Option<AuditEntry> {
+        let said = response.extensions_mut().remove::<Deed>();
+        let (who, deed) = (self.who?, said.or(self.deed)?);
+        let status = response.status();
+        let is_given = status.is_success() || status == StatusCode::NOT_MODIFIED;
+        if who == Who::Public && !is_given {
+            return None;
+        }
+        let is_fetch = deed.action == AuditAction::Fetch;
+        Some(AuditEntry {
+            at_ms: app.now_ms(),
+            who,
+            address: self.address,
+            action: deed.action,
+            account: Some(account),
+            recording: deed.recording,
+            call: deed.call,
+            form: if is_fetch { self.form } else { "" }.to_owned(),
+            bytes: if is_fetch && is_given {
+                audit::bytes_of(response)
+            } else {
+                0
+            },
+            status: status.as_u16(),
+        })
+    }
 }
 
 async fn respond(
@@ -113,14 +172,20 @@ async fn respond(
     mut target: Target,
     path: String,
     request: Request<Body>,
+    trace: &mut Trace,
 ) -> Result<Response<Body>, Fault> {
     let mut query = Params::parse(request.uri().query().unwrap_or_default());
     let verb = verb(&target.resource, request.method(), query.as_mut().ok())?;
-    let peer = request
+    let Peer {
+        address: peer,
+        is_tls,
+    } = *request
         .extensions()
         .get::<Peer>()
-        .map(|peer| peer.0)
         .ok_or_else(Fault::internal)?;
+    if app.settings.limits.rate_media || !is_media(&target, verb) {
+        app.rates.of_address(peer, app.now_ms())?;
+    }
     let link = match (target.resource, query.as_mut()) {
         (
             Resource::Recording(sid) | Resource::CallRecording(_, RecordingRef::Sid(sid)),
@@ -130,25 +195,36 @@ async fn respond(
         }
         _ => None,
     };
+    trace.address = Some(peer);
+    trace.deed = Deed::of(&target, verb);
+    trace.form = audit::form_of(target.extension);
     // Who has credentials is judged by them.
     let link = link.filter(|_| !request.headers().contains_key(header::AUTHORIZATION));
     if let Some((sid, link)) = link {
-        link.check(&app, peer, target.account, sid, target.extension)?;
+        let expires_s = link.check(&app, peer, target.account, sid, target.extension)?;
+        trace.who = Some(Who::Link(expires_s));
     } else if !is_public(app.settings.media_auth, &target, verb) {
         let store = &app.store;
-        let account =
-            app.gate.admit(
-                request.headers(),
-                peer,
-                app.now_ms(),
-                |user, secret| match user {
-                    User::Account(sid) => store.authenticate(sid, secret).then_some(sid),
-                    User::Key(sid) => store.authenticate_key(sid, secret),
-                },
-            )?;
+        let check = |user, secret: &str| match user {
+            User::Account(sid) => {
+                trace.who = Some(Who::Account(sid));
+                store.authenticate(sid, secret).then_some(sid)
+            }
+            User::Key(sid) => {
+                trace.who = Some(Who::Key(sid));
+                store.authenticate_key(sid, secret)
+            }
+        };
+        let admitted = app.gate.admit(request.headers(), peer, app.now_ms(), check);
+        let account = admitted.inspect_err(|_| trace.who = None)?;
+        if app.settings.limits.rate_media || !is_media(&target, verb) {
+            app.rates.of_account(account, app.now_ms())?;
+        }
         if account != target.account {
             return Err(Fault::not_found(&path));
         }
+    } else {
+        trace.who = Some(Who::Public);
     }
     let query = query?;
     let (parts, body) = request.into_parts();
@@ -158,6 +234,7 @@ async fn respond(
         path,
         headers: parts.headers,
         is_head: verb == Verb::Head,
+        is_tls,
     };
     match (verb, target.resource) {
         (Verb::Get | Verb::Head, _) => get(&asked, query).await,
@@ -221,6 +298,22 @@ pub(crate) fn is_public(media_auth: MediaAuth, target: &Target, verb: Verb) -> b
         Extension::Json | Extension::Csv | Extension::Html | Extension::Peaks => false,
     };
     media_auth == MediaAuth::Public && read && recording && representation
+}
+
+/// Whether it is sound that is asked for, or what it looks like: rates leave it out, since a player
+/// makes many requests and the disk and the network bound them.
+fn is_media(target: &Target, verb: Verb) -> bool {
+    let recording = matches!(
+        target.resource,
+        Resource::Recording(_) | Resource::CallRecording(_, RecordingRef::Sid(_))
+    );
+    let sound = match target.extension {
+        Extension::None | Extension::Wav | Extension::Mp3 | Extension::Opus | Extension::Peaks => {
+            true
+        }
+        Extension::Xml | Extension::Json | Extension::Csv | Extension::Html => false,
+    };
+    matches!(verb, Verb::Get | Verb::Head) && recording && sound
 }
 
 /// What a resource does, for `Allow` and as verbs.

@@ -141,6 +141,19 @@ impl Fault {
         .retry_later()
     }
 
+    /// 429 for who is at the bound of a rate, and when there is room again.
+    pub(crate) fn too_many(who: &str, seconds: u64) -> Self {
+        let mut fault = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            Some(code::THROTTLED),
+            format!("Too many requests of {who}"),
+        );
+        fault
+            .headers
+            .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        fault
+    }
+
     /// 405, naming what the resource has.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
         let mut fault = Self::new(

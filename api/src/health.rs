@@ -22,6 +22,37 @@ use crate::fault::Fault;
 /// How long the disk may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What is beside the API. `serve` routes each and `openapi` describes each, so none is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beside {
+    Healthz,
+    Readyz,
+    Metrics,
+    Openapi,
+}
+
+impl Beside {
+    pub(crate) const ALL: [Self; 4] = [Self::Healthz, Self::Readyz, Self::Metrics, Self::Openapi];
+
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Healthz => "/healthz",
+            Self::Readyz => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Openapi => "/openapi.json",
+        }
+    }
+
+    pub(crate) const fn what(self) -> &'static str {
+        match self {
+            Self::Healthz => "Whether requests are answered",
+            Self::Readyz => "Whether a new recording can be taken",
+            Self::Metrics => "What was counted, in Prometheus' text format",
+            Self::Openapi => "This document",
+        }
+    }
+}
+
 /// `GET /healthz`: requests are answered.
 pub(crate) async fn alive() -> Response<Body> {
     std::future::ready(answer::text(StatusCode::OK, "ok\n".into())).await
@@ -61,6 +92,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
         app.now_ms(),
     ));
     text.push_str(&eager(app.encoder.eager()));
+    text.push_str(&clients(&app));
     let mut response = answer::text(StatusCode::OK, text);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -276,6 +308,35 @@ fn load(verdict: &Verdict) -> String {
     ] {
         metric(name, help, &value);
     }
+    text
+}
+
+/// Who is connected, and who was turned away.
+fn clients(app: &App) -> String {
+    let mut text = format!(
+        "# HELP reeld_http_connections Connections open.\n\
+         # TYPE reeld_http_connections gauge\n\
+         reeld_http_connections {}\n\
+         # HELP reeld_http_connections_refused_total Connections closed at once: their address had \
+         too many.\n\
+         # TYPE reeld_http_connections_refused_total counter\n\
+         reeld_http_connections_refused_total {}\n\
+         # HELP reeld_http_throttled_total Requests refused for their rate, by whose.\n\
+         # TYPE reeld_http_throttled_total counter\n",
+        app.places.open(),
+        app.places.refused()
+    );
+    for (by, count) in app.rates.refused() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "reeld_http_throttled_total{{by=\"{by}\"}} {count}");
+    }
+    let _ = write!(
+        text,
+        "# HELP reeld_audit_dropped_total Entries of the audit trail that are in the log alone.\n\
+         # TYPE reeld_audit_dropped_total counter\n\
+         reeld_audit_dropped_total {}\n",
+        app.trail.dropped()
+    );
     text
 }
 

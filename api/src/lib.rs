@@ -17,6 +17,7 @@
 mod account;
 mod answer;
 mod app;
+mod audit;
 mod auth;
 mod call;
 mod callback;
@@ -40,12 +41,15 @@ mod openapi;
 mod paging;
 mod params;
 mod path;
+mod places;
+mod rates;
 mod recording;
 mod recordings;
 mod serve;
 mod settings;
 mod sound;
 mod start;
+mod tls;
 mod twiml;
 mod wire;
 mod xml;
@@ -63,11 +67,15 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use app::{App, Turns};
+use audit::Trail;
 use auth::Gate;
 use encode::Encoder;
 pub use encode::Format as EncodedFormat;
 use encode::eager::{Eager, Ended};
+use places::Places;
+use rates::Rates;
 pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
+pub use tls::{Tls, TlsError};
 
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +144,9 @@ impl Api {
         let load = control.load();
         let workers = NonZeroUsize::new(workers).ok_or(ApiError::NoWorkers)?;
         let eager = (!eager.is_empty()).then(|| eager_of(&store, eager));
+        let limits = &settings.limits;
+        let rates = Rates::new(limits.rate_of_address, limits.rate_of_account);
+        let places = Places::new(limits.connections, limits.connections_of_address);
         let dir = cache_dir.clone();
         let encoder = Encoder::new(workers, queue, cache_bytes, dir, load.clone(), eager).map_err(
             |source| ApiError::Cache {
@@ -155,6 +166,9 @@ impl Api {
                 callbacks,
                 clock,
                 gate: Gate::new(),
+                rates,
+                trail: Trail::new(),
+                places: Arc::new(places),
                 encoder,
                 peaks: Arc::new(Semaphore::new(media::peaks::READERS)),
                 turns: Turns::default(),

@@ -95,7 +95,7 @@ pub(crate) fn take(
 }
 
 impl Presented {
-    /// Lets it in, or not.
+    /// Lets it in, or not; until when, in seconds since the Unix epoch.
     pub(crate) fn check(
         &self,
         app: &App,
@@ -103,7 +103,7 @@ impl Presented {
         account: AccountSid,
         sid: RecordingSid,
         extension: Extension,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         let reach = match extension {
             Extension::None
             | Extension::Wav
@@ -123,10 +123,9 @@ impl Presented {
             link.is_some_and(|link| app.store.check_link(&link, &self.signature))
         })?;
         let now_s = u64::try_from(now_ms.div_euclid(1_000)).unwrap_or(0);
-        if self.expires_s.is_none_or(|expires_s| expires_s <= now_s) {
-            return Err(Fault::forbidden("The link has expired"));
-        }
-        Ok(())
+        self.expires_s
+            .filter(|expires_s| *expires_s > now_s)
+            .ok_or_else(|| Fault::forbidden("The link has expired"))
     }
 }
 

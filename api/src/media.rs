@@ -8,7 +8,7 @@
 pub(crate) mod conditions;
 pub(crate) mod peaks;
 mod range;
-mod stream;
+pub(crate) mod stream;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};

@@ -22,6 +22,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::dispatch::{self, Verb};
 use crate::face::Version;
+use crate::health::Beside;
 use crate::media::peaks;
 use crate::params::{Known, Use};
 use crate::path::{Annex, Extension, Resource, path_of};
@@ -71,12 +72,8 @@ fn document(public_url: Option<&str>, media_auth: MediaAuth) -> Json {
             }
         }
     }
-    for (path, what) in [
-        ("/healthz", "Whether requests are answered"),
-        ("/readyz", "Whether a new recording can be taken"),
-        ("/metrics", "What was counted, in Prometheus' text format"),
-    ] {
-        paths.insert(path.into(), beside(path, what));
+    for one in Beside::ALL {
+        paths.insert(one.path().into(), beside(one));
     }
     let server = public_url.map_or("/", |url| url.trim_end_matches('/'));
     json!({
@@ -426,12 +423,12 @@ impl Place {
     }
 
     fn refusals(&self, verb: Verb) -> Vec<u16> {
-        let mut statuses = vec![400, 404, 503];
+        let mut statuses = vec![400, 404, 429, 503];
         if !self.is_public(verb) {
-            statuses.extend([401, 429]);
+            statuses.push(401);
         }
         if self.is_linked(verb) {
-            statuses.extend([403, 429]);
+            statuses.push(403);
         }
         match verb {
             Verb::Post => statuses.extend([413, 415]),
@@ -524,21 +521,29 @@ const fn refusal(status: u16) -> &'static str {
         413 => "The body is too large.",
         415 => "The body is no form.",
         416 => "The range lies outside the file.",
-        429 => "Too many failed authentications or wrong links.",
+        429 => "Too many requests, or failed authentications, or wrong links.",
         _ => "Something is full or not ready; Retry-After says when to come again.",
     }
 }
 
 /// A path beside the API.
-fn beside(path: &str, what: &str) -> Json {
-    let content = text("text/plain");
+fn beside(one: Beside) -> Json {
+    let content = match one {
+        Beside::Healthz | Beside::Readyz | Beside::Metrics => text("text/plain"),
+        Beside::Openapi => json!({ "application/json": { "schema": { "type": "object" } } }),
+    };
     let mut responses = json!({ "200": { "description": "So it is.", "content": content } });
-    if path == "/readyz" {
+    if one == Beside::Readyz {
         responses["503"] =
             json!({ "description": "What is wanting, a line each.", "content": content });
     }
+    let id: String = one
+        .path()
+        .chars()
+        .filter(char::is_ascii_alphabetic)
+        .collect();
     json!({ "get": {
-        "operationId": path.trim_start_matches('/'), "summary": what, "tags": ["daemon"],
+        "operationId": id, "summary": one.what(), "tags": ["daemon"],
         "security": [], "parameters": [], "responses": responses,
     } })
 }

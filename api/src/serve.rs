@@ -1,11 +1,12 @@
 //! The listener, the connections, and which part of the house answers a path.
 //!
-//! [`crate::Api::serve`] runs [`run`]. Each connection is a [`Mended`] stream under hyper, over a [`Filed`] socket, with
-//! the head, body, request, write and drain times of [`Limits`]. At most `connections` are open;
-//! further ones wait in the kernel's backlog.
+//! [`crate::Api::serve`] runs [`run`]. Each connection is a [`Mended`] stream under hyper, over a [`Filed`] socket or
+//! over TLS, with the head, body, request, write and drain times of [`Limits`]; a handshake has a head's time.
+//! At most `connections` are open (`places`); further ones wait in the kernel's backlog.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -28,7 +31,8 @@ use crate::app::App;
 use crate::dispatch::{self, Peer};
 use crate::face::Format;
 use crate::fault::{Fault, code};
-use crate::settings::Limits;
+use crate::health::Beside;
+use crate::places::{Places, Slot};
 use crate::wire::files::{Filed, Lane, Outgoing};
 use crate::wire::{Mended, REFUSED_METHOD};
 use crate::{answer, health, openapi};
@@ -43,14 +47,18 @@ fn router(app: Arc<App>) -> Router {
         move |request: Request<Body>| dispatch::handle(Arc::clone(&app), request)
     };
     let description = openapi::bytes(&app.settings);
-    Router::new()
-        .route("/healthz", get(health::alive).fallback(health::only_get))
-        .route("/readyz", get(health::ready).fallback(health::only_get))
-        .route(
-            "/openapi.json",
-            get(move || openapi::show(description)).fallback(health::only_get),
-        )
-        .route("/metrics", get(health::metrics).fallback(health::only_get))
+    let mut router = Router::new();
+    for one in Beside::ALL {
+        let description = description.clone();
+        let methods = match one {
+            Beside::Healthz => get(health::alive),
+            Beside::Readyz => get(health::ready),
+            Beside::Metrics => get(health::metrics),
+            Beside::Openapi => get(move || openapi::show(description)),
+        };
+        router = router.route(one.path(), methods.fallback(health::only_get));
+    }
+    router
         .fallback(api)
         .with_state(app)
         .layer(CatchPanicLayer::custom(|_| {
@@ -66,24 +74,36 @@ pub(crate) async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let limits = app.settings.limits.clone();
-    let router = router(app);
-    let slots = Arc::new(Semaphore::new(limits.connections.max(1)));
+    let router = router(Arc::clone(&app));
     let graceful = GracefulShutdown::new();
+    let (ending, ended) = watch::channel(false);
+    let trail = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.trail.write(app.store.clone(), ended).await }
+    });
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &app.places) => accepted,
         };
         while connections.try_join_next().is_some() {}
         match accepted {
-            Ok((slot, stream, peer)) => {
-                let connection = connection(stream, peer, router.clone(), &limits, &graceful);
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+            Ok((slot, stream, address)) => {
+                // Dropped, it is closed: its address has as many as it may.
+                if let Some(place) = app.places.give(slot, address) {
+                    let client = Client {
+                        app: Arc::clone(&app),
+                        address,
+                        router: router.clone(),
+                    };
+                    let connection = client.serve(stream, graceful.watcher());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
             }
             Err(error) => {
                 // A client that went away at once, or no descriptor left: the listener lives on.
@@ -100,61 +120,89 @@ pub(crate) async fn run(
         tracing::warn!("connections were still open at the end and were cut");
     }
     connections.shutdown().await;
-    Ok(())
+    ending.send_replace(true);
+    // What was noted is written before the store is closed.
+    trail.await.map_err(io::Error::other)
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(OwnedSemaphorePermit, TcpStream, Peer)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(Slot, TcpStream, IpAddr)> {
+    let slot = places.slot().await?;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((slot, stream, Peer(peer.ip())))
+    Ok((slot, stream, peer.ip()))
 }
 
-/// Serves one connection to its end.
-fn connection(
-    stream: TcpStream,
-    peer: Peer,
+/// Who is at the other end of a connection.
+struct Client {
+    app: Arc<App>,
+    address: IpAddr,
     router: Router,
-    limits: &Limits,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
-    let lane = Lane::default();
-    let stream = Filed::new(stream, lane.clone());
-    let stream = TokioIo::new(Mended::new(stream, limits.write_stall));
-    let service = service_fn(move |request| {
-        let (router, lane) = (router.clone(), lane.clone());
-        async move {
-            let response = answer_one(router, peer, request).await?;
-            Ok::<_, Infallible>(Outgoing::of(response, lane))
+}
+
+impl Client {
+    /// Serves its connection to its end.
+    async fn serve(self, stream: TcpStream, watcher: Watcher) {
+        let Some(tls) = &self.app.settings.tls else {
+            let lane = Lane::default();
+            let stream = Filed::new(stream, lane.clone());
+            return self.answer(stream, Some(lane), watcher).await;
+        };
+        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+        match tokio::time::timeout(self.app.settings.limits.head, handshake).await {
+            Ok(Ok(stream)) => self.answer(stream, None, watcher).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        // Clients that close their side after the request still get the answer.
-        .half_close(true)
-        .serve_connection(stream, service);
-    let connection = graceful.watch(connection);
-    async move {
-        if let Err(error) = connection.await {
+    }
+
+    /// Answers its requests. Where there is a lane, the kernel sends files; else it is TLS.
+    async fn answer(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        lane: Option<Lane>,
+        watcher: Watcher,
+    ) {
+        let limits = &self.app.settings.limits;
+        let stream = TokioIo::new(Mended::new(stream, limits.write_stall));
+        let peer = Peer {
+            address: self.address,
+            is_tls: lane.is_none(),
+        };
+        let (app, router) = (Arc::clone(&self.app), self.router);
+        let service = service_fn(move |request| {
+            let (app, router, lane) = (Arc::clone(&app), router.clone(), lane.clone());
+            async move {
+                let response = answer_one(&app, router, peer, request).await?;
+                Ok::<_, Infallible>(Outgoing::of(response, lane))
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head)
+            // Clients that close their side after the request still get the answer.
+            .half_close(true)
+            .serve_connection(stream, service);
+        if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }
     }
 }
 
 async fn answer_one(
+    app: &App,
     router: Router,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path();
     if request.method().as_str() == REFUSED_METHOD {
-        return Ok(refused(request.uri().path()));
+        return Ok(refused(path));
+    }
+    if app.settings.limits.rate_media
+        && Beside::ALL.iter().any(|one| one.path() == path)
+        && let Err(fault) = app.rates.of_address(peer.address, app.now_ms())
+    {
+        return Ok(answer::fault(&fault, Format::Xml));
     }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);

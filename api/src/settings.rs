@@ -12,6 +12,7 @@ use reeld_callbacks::Allow;
 use reeld_model::{Rules, Trim};
 
 use crate::EncodedFormat;
+use crate::tls::Tls;
 
 /// Reads the wall clock: milliseconds since the Unix epoch. Given in, so that tests can set it.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub record: RecordDefaults,
     /// `callbacks.allow`: where callbacks may go.
     pub callbacks: Allow,
+    /// `api.tls_cert` and `api.tls_key`; without it connections are plain.
+    pub tls: Option<Tls>,
 }
 
 /// Who may fetch audio and the 2008 `.xml`.
@@ -77,6 +80,14 @@ pub struct Encode {
 pub struct Limits {
     /// Connections open at once; further ones wait in the listener's backlog.
     pub connections: usize,
+    /// Of them, those of one address; `None`: all.
+    pub connections_of_address: Option<usize>,
+    /// Requests a second of one address; `None`: without a bound.
+    pub rate_of_address: Option<u32>,
+    /// Requests a second with one account's credentials; `None`: without a bound.
+    pub rate_of_account: Option<u32>,
+    /// Whether audio and what is beside the API count as requests.
+    pub rate_media: bool,
     /// Bytes of a request's body; more gets 413.
     pub body_bytes: usize,
     /// From a connection's or an answer's end to the end of the next head.
@@ -96,6 +107,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1_024,
+            connections_of_address: Some(512),
+            rate_of_address: Some(1_000),
+            rate_of_account: Some(1_000),
+            rate_media: false,
             body_bytes: 128 * 1024,
             head: Duration::from_secs(30),
             request: Duration::from_secs(30),

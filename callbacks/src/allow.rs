@@ -59,21 +59,24 @@ impl Allow {
     }
 }
 
-/// The IPv4 address that an IPv6 one carries, where it does: mapped (RFC 4291 §2.5.5), NAT64
-/// (RFC 6052) and 6to4 (RFC 3056) ones lead there.
+/// The IPv4 address that an IPv6 one carries, where it does: mapped and compatible (RFC 4291 §2.5.5),
+/// translated (RFC 2765 §2.1), NAT64 (RFC 6052, RFC 8215) and 6to4 (RFC 3056) ones lead there.
 fn within(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else {
         return address;
     };
-    let [a, b, c, .., y, z] = six.segments();
+    if six.is_unspecified() || six.is_loopback() {
+        return address;
+    }
+    let [a, b, c, d, e, f, y, z] = six.segments();
     let four = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
-    match (a, b) {
-        (0x2002, _) => four(b, c),
-        (0x64, 0xff9b) => four(y, z),
-        _ => six.to_ipv4_mapped().map_or(address, IpAddr::V4),
+    match [a, b, c, d, e, f] {
+        [0x2002, ..] => four(b, c),
+        [0x64, 0xff9b, ..] | [0, 0, 0, 0, 0, 0 | 0xffff] | [0, 0, 0, 0, 0xffff, 0] => four(y, z),
+        _ => address,
     }
 }
 
@@ -116,8 +119,16 @@ mod tests {
             "100.100.100.200",
             "fd00:ec2::254",
             "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
+            "2002:a9fe:a9fe::1",
             "0.0.0.0",
+            "::",
+            "::ffff:0.0.0.0",
             "224.0.0.1",
+            "ff02::1",
         ] {
             assert!(!has(&all, address), "{address}");
         }

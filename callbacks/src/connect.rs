@@ -217,6 +217,53 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_that_leads_inside_is_refused_whatever_it_answers() {
+        // The widest networks there are: what is not opened by them is not opened by accident.
+        let everything = ["0.0.0.0/0", "::/0"].map(|net| net.parse().unwrap());
+        let public = ["8.0.0.0/8", "2000::/3"].map(|net| net.parse().unwrap());
+        let (_, private, ..) = rig(&[&[PUBLIC]]).await;
+        let port = private.local_addr().unwrap().port();
+        let refused = async |allow: Vec<ipnet::IpNet>, address: IpAddr| {
+            let names: Names = Box::new(move |_, port| {
+                Box::pin(std::future::ready(Ok(vec![(address, port).into()])))
+            });
+            let connector = Connector::asking(Allow::new(allow), names);
+            let url = format!("http://receiver.example:{port}/cb")
+                .parse()
+                .unwrap();
+            let failure = connector.connect(&url).await.err();
+            let failure = failure.unwrap_or_else(|| panic!("{address} was connected to"));
+            assert_eq!(failure.kind, Kind::Refused, "{address}: {failure:?}");
+        };
+        for inside in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+        ] {
+            refused(public.to_vec(), inside.parse().unwrap()).await;
+        }
+        for never in [
+            "0.0.0.0",
+            "::",
+            "::ffff:0.0.0.0",
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "168.63.129.16",
+        ] {
+            refused(public.to_vec(), never.parse().unwrap()).await;
+            refused(everything.to_vec(), never.parse().unwrap()).await;
+        }
+        nobody_came(&private).await;
+    }
+
+    #[tokio::test]
     async fn of_a_names_addresses_only_those_allowed_are_connected_to() {
         let (public, private, connector, url) = rig(&[&[PRIVATE, PUBLIC]]).await;
         connector.connect(&url).await.map(drop).unwrap();

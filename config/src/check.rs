@@ -18,8 +18,8 @@ use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
 use crate::settings::{
-    AccountFile, Api, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log,
-    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store,
+    AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };
 use crate::value::{self, Reason};
 
@@ -162,6 +162,14 @@ impl Reader<'_> {
                 min_free: self.get("store", "min_free", |v| value::size(v, 0..=u64::MAX)),
                 cache: self.get("store", "cache", |v| value::size(v, MIB..=TIB)),
             },
+            audit: Audit {
+                keep: self.get("audit", "keep", |v| {
+                    value::duration(v, Duration::ZERO..=10 * YEAR)
+                }),
+                max_entries: self.get("audit", "max_entries", |v| {
+                    value::integer(v, 1_000..=100_000_000).map(u64::from)
+                }),
+            },
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -198,6 +206,9 @@ impl Reader<'_> {
             start_unknown_call: self.get("api", "start_unknown_call", value::boolean),
             timezone: self.get("api", "timezone", value::time_zone),
             max_connections: self.get("api", "max_connections", |v| value::count(v, 1..=100_000)),
+            max_connections_per_address: self.get("api", "max_connections_per_address", |v| {
+                value::count(v, 0..=100_000).map(|most| (most > 0).then_some(most))
+            }),
             max_body: self.get("api", "max_body", bytes(KIB, 16 * MIB)),
             header_timeout: self.get("api", "header_timeout", |v| {
                 value::duration(v, SECOND..=HOUR)
@@ -205,6 +216,38 @@ impl Reader<'_> {
             request_timeout: self.get("api", "request_timeout", |v| {
                 value::duration(v, SECOND..=HOUR)
             }),
+            write_timeout: self.get("api", "write_timeout", |v| {
+                value::duration(v, SECOND..=HOUR)
+            }),
+            rate_per_address: self.get("api", "rate_per_address", rate),
+            rate_per_account: self.get("api", "rate_per_account", rate),
+            rate_media: self.get("api", "rate_media", value::boolean),
+            tls: self.tls(),
+        }
+    }
+
+    /// Both files or none.
+    fn tls(&self) -> Option<TlsFiles> {
+        let file = |name| {
+            let path = self.get("api", name, value::optional_path)?;
+            Some(beside(&self.place("api", name), &path))
+        };
+        match (file("tls_cert"), file("tls_key")) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
+            (None, None) => None,
+            (cert, _) => {
+                let (has, lacks) = match cert {
+                    Some(_) => ("tls_cert", "tls_key"),
+                    None => ("tls_key", "tls_cert"),
+                };
+                self.problem(
+                    self.place("api", has),
+                    format!("api.{has}"),
+                    Kind::Value,
+                    format!("TLS needs api.{lacks} too"),
+                );
+                None
+            }
         }
     }
 
@@ -243,8 +286,6 @@ impl Reader<'_> {
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
         for (table, name, what) in [
-            ("api", "tls_cert", "TLS"),
-            ("api", "tls_key", "TLS"),
             ("sip", "listen", "the SIPREC recording server"),
             ("rtpengine", "ng", "the rtpengine control socket"),
         ] {
@@ -411,6 +452,11 @@ fn media_kind(value: &Value) -> Result<MediaKind, Reason> {
         // Perhaps a misspelt URL with a key in it, so it is not repeated.
         _ => Err(value::bad("expected \"local\" or \"sled\"")),
     }
+}
+
+/// Requests a second; 0 is no bound.
+fn rate(value: &Value) -> Result<Option<u32>, Reason> {
+    value::integer(value, 0..=1_000_000).map(|rate| (rate > 0).then_some(rate))
 }
 
 /// A size that counts memory of this process.

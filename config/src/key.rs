@@ -86,6 +86,10 @@ pub const TABLES: &[(&str, &str)] = &[
         "RecordingStatusCallback: where it may lead, and how long its receiver is tried. A receiver is first tried by Twilio's rules, which the URL's #fragment may change.",
     ),
     ("store", "Records and audio."),
+    (
+        "audit",
+        "Who fetched, deleted, started and stopped what: kept in the catalog (reeld audit), and logged as the target audit.",
+    ),
     ("sip", "SIPREC recording server."),
     ("rtpengine", "Taking calls from an rtpengine."),
     ("log", "Logs go to standard error."),
@@ -119,16 +123,26 @@ keys! {
         "The time zone of days and dates under 2008-08-01. 2010-04-01 is UTC always.";
     "api" . "max_connections": Integer = "1024", "connections, 1 to 100000",
         "Connections served at once; more wait in the kernel's backlog.";
+    "api" . "max_connections_per_address": Integer = "512", "connections, 0 to 100000",
+        "Of them, those of one address (of IPv6, of one /64); more are closed at once. 0 is no bound of its own. Behind a proxy all clients have the proxy's address.";
     "api" . "max_body": Text = r#""256KiB""#, "size, 1KiB to 16MiB",
         "The largest request body; more is answered with 413.";
     "api" . "header_timeout": Text = r#""30s""#, "duration, 1s to 1h",
-        "How long a connection may take to send the head of a request, or stay silent between two.";
+        "How long a connection may take over its TLS handshake, to send the head of a request, or stay silent between two.";
     "api" . "request_timeout": Text = r#""30s""#, "duration, 1s to 1h",
-        "How long a request may take until its answer begins; sending media may take as long as it makes progress.";
+        "How long a request may take until its answer begins, its body included; sending media may take as long as it makes progress.";
+    "api" . "write_timeout": Text = r#""60s""#, "duration, 1s to 1h",
+        "How long a client may take no byte of an answer before its connection is closed.";
+    "api" . "rate_per_address": Integer = "1000", "requests a second, 0 to 1000000",
+        "Requests that one address (of IPv6, one /64) may make, ten times as many at once; more are answered with 429 and Retry-After. 0 is no bound. Behind a proxy all clients have the proxy's address.";
+    "api" . "rate_per_account": Integer = "1000", "requests a second, 0 to 1000000",
+        "Requests that may be made with one account's credentials and keys, ten times as many at once. 0 is no bound.";
+    "api" . "rate_media": Bool = "false", "boolean",
+        "Whether requests for audio and peaks, and those of /healthz, /readyz, /metrics and /openapi.json, are counted and bounded too.";
     "api" . "tls_cert": Text = r#""""#, "path, or empty",
-        "Not built yet: TLS. Put a TLS proxy in front.";
+        "The PEM file of the API's certificate, the authorities' between it and the root behind it. With it and api.tls_key api.listen speaks TLS alone. Both are read again on SIGHUP.";
     "api" . "tls_key": Text = r#""""#, "path, or empty",
-        "Not built yet: TLS.";
+        "The PEM file of the certificate's key, which nobody else should be able to read.";
 
     "media" . "address": Text = r#""127.0.0.1""#, "IP address",
         "Where RTP is received.";
@@ -213,6 +227,11 @@ keys! {
         "New recordings are refused with less free disk than this. The default is lowered to a tenth of a disk smaller than 10GiB.";
     "store" . "cache": Text = r#""16MiB""#, "size, 1MiB to 1TiB",
         "Memory that the catalog may use as its cache.";
+
+    "audit" . "keep": Text = r#""90days""#, "duration, 0s to 3650days",
+        "How long an entry of the audit trail is kept. 0s keeps none; the log has them all the same.";
+    "audit" . "max_entries": Integer = "1000000", "entries, 1000 to 100000000",
+        "Entries that are kept at most; the oldest go first. A million take about 200 MB.";
 
     "sip" . "listen": Text = r#""""#, "address:port, or empty",
         "Not built yet: the SIPREC recording server.";

@@ -34,6 +34,8 @@ pub struct Config {
     pub callbacks: Callbacks,
     /// `[store]`.
     pub store: Store,
+    /// `[audit]`.
+    pub audit: Audit,
     /// `[log]`.
     pub log: Log,
     /// `[[accounts]]`.
@@ -57,12 +59,42 @@ pub struct Api {
     pub timezone: TimeZone,
     /// Connections at once.
     pub max_connections: usize,
+    /// Of them, those of one address.
+    pub max_connections_per_address: Option<usize>,
     /// Bytes of a request's body.
     pub max_body: usize,
     /// Until the head of a request is there.
     pub header_timeout: Duration,
     /// Until an answer begins.
     pub request_timeout: Duration,
+    /// Without a byte taken of an answer.
+    pub write_timeout: Duration,
+    /// Requests a second of one address.
+    pub rate_per_address: Option<u32>,
+    /// Requests a second with one account's credentials.
+    pub rate_per_account: Option<u32>,
+    /// Whether audio and what is beside the API count too.
+    pub rate_media: bool,
+    /// Certificate and key, where the API speaks TLS.
+    pub tls: Option<TlsFiles>,
+}
+
+/// `api.tls_cert` and `api.tls_key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate's PEM file, with those between it and the root.
+    pub cert: PathBuf,
+    /// The key's PEM file.
+    pub key: PathBuf,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// How long an entry is kept; zero keeps none.
+    pub keep: Duration,
+    /// Entries kept at most.
+    pub max_entries: u64,
 }
 
 /// `api.media_auth`.

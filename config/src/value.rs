@@ -44,6 +44,12 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, Reason> {
     }
 }
 
+/// A path, or nothing for `""`.
+pub(crate) fn optional_path(value: &Value) -> Result<Option<PathBuf>, Reason> {
+    let text = text(value, "a path")?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
 pub(crate) fn boolean(value: &Value) -> Result<bool, Reason> {
     let Value::Bool(bool) = value else {
         return Err(bad(format!(

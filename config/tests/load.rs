@@ -385,10 +385,20 @@ fn a_key_that_is_there_twice_is_named() {
 }
 
 #[test]
+fn tls_needs_both_files() {
+    for (text, key, lacks) in [
+        ("[api]\ntls_cert = 'x.pem'", "api.tls_cert", "api.tls_key"),
+        ("[api]\ntls_key = 'x.pem'", "api.tls_key", "api.tls_cert"),
+    ] {
+        let (line, named, kind, reason) = problem(text);
+        assert_eq!((line, named.as_str(), kind), (2, key, Kind::Value));
+        assert!(reason.contains(lacks), "{reason}");
+    }
+}
+
+#[test]
 fn what_is_not_built_is_refused_as_that() {
     for (text, key) in [
-        ("[api]\ntls_cert = 'x.pem'", "api.tls_cert"),
-        ("[api]\ntls_key = 'x.pem'", "api.tls_key"),
         (
             "[store]\ncatalog = 'postgres://u:hunter2@h/db'",
             "store.catalog",

@@ -5,6 +5,7 @@
 //! line on standard error, 2 for bad usage (clap's).
 
 mod account;
+mod audit;
 mod callbacks;
 mod check_config;
 mod hold;
@@ -58,6 +59,8 @@ enum Command {
     /// Measures, beside a baseline in the same run
     #[command(subcommand)]
     Bench(crate::bench::Bench),
+    /// Shows who fetched, deleted, started and stopped what
+    Audit(audit::Audit),
     /// Says whether a daemon has the data folder, and how it is
     Status(status::Status),
 }
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Hold(hold) => hold.run(),
         Command::Link(link) => link.run(),
         Command::Callbacks(callbacks) => callbacks.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Bench(bench) => bench.run(),
         Command::Status(status) => status.run(),
     };

@@ -23,5 +23,6 @@ mod scrub;
 pub mod settings;
 pub mod socket;
 pub mod telemetry;
+mod tls;
 
 pub use run::run;

@@ -1,4 +1,5 @@
-//! The purge of deleted recordings' records whose time is over (`store.deleted_metadata`).
+//! The purge of deleted recordings' records whose time is over (`store.deleted_metadata`), and of the
+//! audit trail (`audit.keep`).
 //!
 //! Called by `run`, beside the servers; calls the store, which has the order and the durability.
 //! Bounded: a few records at a time with a pause after them, so that nobody waits for a purge of
@@ -22,20 +23,49 @@ const PAUSE: Duration = Duration::from_millis(50);
 const SELDOM: Duration = Duration::from_secs(60);
 const OFTEN: Duration = Duration::from_secs(1);
 
-/// Purges until `shutdown` resolves. `kept` is how long records are kept.
-pub(crate) async fn run(store: Store, kept: Duration, shutdown: impl Future<Output = ()>) {
-    let period = if kept.is_zero() {
-        SELDOM
-    } else {
-        kept.clamp(OFTEN, SELDOM)
-    };
+/// Purges until `shutdown` resolves. `kept` is how long records are kept, `audit` entries of the audit
+/// trail.
+pub(crate) async fn run(
+    store: Store,
+    kept: Duration,
+    audit: Duration,
+    shutdown: impl Future<Output = ()>,
+) {
+    let period = [kept, audit]
+        .into_iter()
+        .filter(|kept| !kept.is_zero())
+        .min()
+        .map_or(SELDOM, |kept| kept.clamp(OFTEN, SELDOM));
     let mut shutdown = pin!(shutdown);
     loop {
         let over = purge(&store).await;
-        let pause = if over == BATCH { PAUSE } else { period };
+        let trailing = purge_audit(&store, audit).await;
+        let pause = if over == BATCH || trailing > 0 {
+            PAUSE
+        } else {
+            period
+        };
         tokio::select! {
             () = &mut shutdown => return,
             () = time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Takes what is over out of the audit trail, some of it; how much.
+async fn purge_audit(store: &Store, kept: Duration) -> u64 {
+    let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+    let before_ms = clock::unix_ms().saturating_sub(kept_ms);
+    let store = store.clone();
+    match tokio::task::spawn_blocking(move || store.purge_audit(before_ms)).await {
+        Ok(Ok(purged)) => purged,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the audit trail could not be purged");
+            0
+        }
+        Err(error) => {
+            tracing::error!(%error, "the audit trail's purge died");
+            0
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
-//! 2. the API's port is bound;
+//! 2. the API's certificate is read and its port is bound;
 //! 3. what an earlier daemon left in the spool is finished;
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reeld_api::Api;
+use reeld_api::{Api, Tls};
 use reeld_config::Config;
 use reeld_ingest::Switchboard;
 use reeld_model::Control;
@@ -30,7 +30,7 @@ use crate::load::Watch;
 use crate::memory::Memory;
 use crate::recorder::Recorder;
 use crate::scrub::Scrubber;
-use crate::{clock, credentials, mend, notify, purge, retain, settings, socket};
+use crate::{clock, credentials, mend, notify, purge, retain, settings, socket, tls};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -60,11 +60,13 @@ pub(crate) async fn run_shown(
                 ..settings::store(&config, &data_dir)
             };
             let store = Store::open(settings).with_context(|| data_dir.display().to_string())?;
+            settings::bound_audit(&store, &config);
             credentials::settle(&store, &config, &data_dir)?;
             anyhow::Ok(store)
         }
     })
     .await?;
+    let tls = tls::load(config.api.tls.as_ref())?;
     let listener = TcpListener::bind(config.api.listen)
         .await
         .with_context(|| format!("api.listen {}", config.api.listen))?;
@@ -103,6 +105,7 @@ pub(crate) async fn run_shown(
         &store,
         control,
         listener,
+        tls,
         &switchboard,
         &recorder,
         shutdown,
@@ -135,6 +138,7 @@ async fn serve(
     store: &Store,
     control: Arc<dyn Control>,
     listener: TcpListener,
+    tls: Option<Tls>,
     switchboard: &Switchboard,
     recorder: &Recorder,
     shutdown: impl Future<Output = ()>,
@@ -150,7 +154,7 @@ async fn serve(
         load.clone(),
     )?;
     let api = Api::new(
-        settings::api(config, &config.data_dir),
+        settings::api(config, &config.data_dir, tls.clone()),
         store.clone(),
         control,
         Arc::clone(&figures),
@@ -180,6 +184,7 @@ async fn serve(
     let purge = tokio::spawn(purge::run(
         store.clone(),
         config.store.deleted_metadata,
+        config.audit.keep,
         until_ended(ended.clone()),
     ));
     let mend = tokio::spawn(mend::run(
@@ -201,6 +206,7 @@ async fn serve(
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
+    let reload = tokio::spawn(tls::reload_on_hangup(tls));
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
         move || switchboard.alive(STUCK) && writing()
@@ -212,6 +218,7 @@ async fn serve(
     shutdown.await;
     notify::stopping();
     tracing::info!("stopping: what is being recorded is finished");
+    reload.abort();
     watchdog.abort();
     // An aborted task is gone when it says so; it held the capture side.
     let _ = watchdog.await;

@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
+use reeld_api::Tls;
 use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
 use reeld_model::Rules;
-use reeld_store::{Limits, Retention, StoreConfig};
+use reeld_store::{Limits, Retention, Store, StoreConfig};
 
 /// The store's settings, for the data folder by the path that this process uses for it
 /// ([`crate::owner::enter`]).
@@ -95,7 +96,7 @@ pub fn capture(config: &Config) -> reeld_capture::Settings {
 
 /// The API's settings; finished MP3s are cached below `data_dir`.
 #[must_use]
-pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
+pub fn api(config: &Config, data_dir: &Path, tls: Option<Tls>) -> reeld_api::Settings {
     let Config {
         api,
         record,
@@ -114,9 +115,14 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
         timezone: api.timezone.clone(),
         limits: reeld_api::Limits {
             connections: api.max_connections,
+            connections_of_address: api.max_connections_per_address,
+            rate_of_address: api.rate_per_address,
+            rate_of_account: api.rate_per_account,
+            rate_media: api.rate_media,
             body_bytes: api.max_body,
             head: api.header_timeout,
             request: api.request_timeout,
+            write_stall: api.write_timeout,
             ..reeld_api::Limits::default()
         },
         encode: reeld_api::Encode {
@@ -142,7 +148,18 @@ pub fn api(config: &Config, data_dir: &Path) -> reeld_api::Settings {
             trim: record.trim,
         },
         callbacks: Allow::new(callbacks.allow.clone()),
+        tls,
     }
+}
+
+/// How much of the audit trail a store keeps.
+pub fn bound_audit(store: &Store, config: &Config) {
+    let audit = config.audit;
+    store.bound_audit(if audit.keep.is_zero() {
+        0
+    } else {
+        audit.max_entries
+    });
 }
 
 /// The sender's settings.

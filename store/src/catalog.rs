@@ -16,6 +16,7 @@ mod key;
 mod list;
 mod outbox;
 pub(crate) mod sled;
+mod trail;
 mod usage;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::{
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
+pub(crate) use trail::Trail;
 
 /// What [`Catalog::insert`] came to.
 #[derive(Debug, PartialEq)]
@@ -184,6 +186,9 @@ pub(crate) trait Catalog: Send + Sync {
 
     /// The events that somebody is still to be told of.
     fn outbox(&self) -> &Outbox;
+
+    /// Who did what.
+    fn trail(&self) -> &Trail;
 
     /// Makes all that was changed before this call durable.
     fn commit(&self) -> Result<(), StoreError>;

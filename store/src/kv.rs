@@ -247,6 +247,11 @@ impl Table {
             .chain(pairs.map(|pair| pair.map_err(of_sled)))
     }
 
+    /// The last key there is, with its value.
+    pub(crate) fn last(&self) -> Result<Option<(Value, Value)>, StoreError> {
+        self.tree()?.last().map_err(of_sled)
+    }
+
     pub(crate) fn apply(&self, changes: Changes) -> Result<(), StoreError> {
         self.0.reserve.release_below(LITTLE_ROOM);
         let applied = self.tree()?.apply_batch(changes.0);

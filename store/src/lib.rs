@@ -18,6 +18,7 @@
 
 mod accounts;
 mod api_keys;
+mod audit;
 mod catalog;
 mod disk;
 mod error;
@@ -56,6 +57,7 @@ mod harness;
 
 pub use accounts::Account;
 pub use api_keys::ApiKey;
+pub use audit::{AuditAction, AuditEntry, AuditQuery, Who};
 pub use disk::{Disk, DiskFault, Stall};
 pub use error::StoreError;
 pub use events::{

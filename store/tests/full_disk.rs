@@ -189,10 +189,6 @@ fn engine_child() {
         }
     }
     assert!(store.finish(take, end()).is_err());
-    println!(
-        "refused {refused}, the end: {ended:?}, {:?}",
-        store.health()
-    );
     assert!(refused > 0, "the engine never met the full disk");
     assert!(!store.health().writable);
     // What there is can be read.

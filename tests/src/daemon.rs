@@ -21,6 +21,8 @@ use crate::client::Client;
 use crate::patience::wait_for;
 use crate::peer::{self, Finished};
 use crate::port_block::PortBlock;
+use crate::script::Law;
+use crate::tape::Tape;
 
 /// From the start of the process to `/readyz`: recovery of all a test left is within it.
 const READY_BOUND: Duration = Duration::from_secs(60);
@@ -31,6 +33,9 @@ const COMMAND_BOUND: Duration = Duration::from_secs(120);
 
 /// The data folder's name in the test's own folder.
 pub(crate) const DATA: &str = "data";
+
+/// In place of a path that is asked for: the daemon speaks TLS, so its log is waited for.
+pub(crate) const TLS: &str = "";
 
 /// A running daemon. Dropping it stops it.
 #[derive(Debug)]
@@ -57,7 +62,8 @@ impl Daemon {
         let config = folder.path().join("reeld.toml");
         fs::write(&config, text).expect("the temporary folder can be written");
         let log = folder.path().join("stderr.log");
-        let base = format!("http://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
+        let scheme = if path == TLS { "https" } else { "http" };
+        let base = format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
         let child = serve(&config, &log, &environment);
         let mut daemon = Self {
             data_dir: folder.path().join(DATA),
@@ -180,6 +186,32 @@ impl Daemon {
         peer::finish("reeld", command, &[], COMMAND_BOUND)
     }
 
+    /// Imports so many seconds of noise as a recording, with these arguments; its Sid.
+    ///
+    /// # Panics
+    /// When it is not imported.
+    #[must_use]
+    #[track_caller]
+    pub fn import_noise(&self, seed: u64, seconds: usize, args: &[&str]) -> String {
+        let path = self.folder().join(format!("noise-{seed}.wav"));
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: 8_000,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(&path, spec).expect("the folder can be written");
+        for sample in Tape::noise(Law::Mu, seed, seconds * 8_000).samples() {
+            wav.write_sample(sample).expect("the folder can be written");
+        }
+        wav.finalize().expect("the folder can be written");
+        let path = path.display().to_string();
+        let args = [&["import", &*path], args].concat();
+        let printed = self.command(&args).success().text();
+        let sid = printed.split_whitespace().next();
+        sid.unwrap_or_else(|| panic!("{printed}")).to_owned()
+    }
+
     /// Every file of its data, as it is now.
     #[must_use]
     pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
@@ -234,6 +266,9 @@ impl Daemon {
                     "reeld ended ({status}) before it was ready:\n{}",
                     self.log()
                 );
+            }
+            if path == TLS {
+                return self.log().contains("calls are taken").then_some(());
             }
             let reply = http.get(&url).send().ok()?;
             (reply.status().as_u16() == 200).then_some(())

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::daemon::{DATA, Daemon};
+use crate::authority::Files;
+use crate::daemon::{DATA, Daemon, TLS};
 use crate::port_block::PortBlock;
 
 /// `store.media`.
@@ -144,6 +145,18 @@ impl Setup {
     #[must_use]
     pub fn start_unready(self) -> Daemon {
         self.start_until("/healthz")
+    }
+
+    /// Starts it with this certificate and waits until it takes calls. Its client speaks https, and
+    /// trusts nobody: [`crate::Client::curl`] with `--cacert`, or [`crate::Authority::connect`].
+    ///
+    /// # Panics
+    /// When it ends or is not ready in time.
+    #[must_use]
+    pub fn start_tls(self, files: &Files) -> Daemon {
+        self.set("api.tls_cert", files.cert.display().to_string())
+            .set("api.tls_key", files.key.display().to_string())
+            .start_until(TLS)
     }
 
     fn start_until(self, path: &str) -> Daemon {

@@ -88,7 +88,7 @@ const BAD: &[(&str, usize, &str, &[&str])] = &[
         "[api]\ntls_cert = \"/tmp/c.pem\"\n",
         2,
         "api.tls_cert",
-        &["not built"],
+        &["api.tls_key"],
     ),
     (
         "[[accounts]]\nsid = \"AC1\"\nauth_token_file = \"t\"\n",

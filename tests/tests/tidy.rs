@@ -149,6 +149,53 @@ fn what_documents_point_at_exists() {
     report(&findings);
 }
 
+/// The tests that a threat's row names, in its last cell.
+fn tests_of(row: &str) -> Vec<&str> {
+    let last = row.trim().trim_end_matches('|').rsplit('|').next();
+    let named = last.into_iter().flat_map(spans);
+    named.filter(|span| span.contains(".rs::")).collect()
+}
+
+/// Whether the function is there as a test.
+fn is_test(text: &str, function: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let name = format!("fn {function}(");
+    lines.iter().enumerate().any(|(at, line)| {
+        let before = &lines[at.saturating_sub(3)..at];
+        let is_marked = |line: &&str| matches!(*line, "#[test]" | "#[tokio::test]");
+        line.contains(&name) && before.iter().any(is_marked)
+    })
+}
+
+#[test]
+fn each_threat_names_tests_that_are_there() {
+    let root = root();
+    let text = fs::read_to_string(root.join("SECURITY.md")).expect("it is there");
+    let threats = text.split("\n## Threats\n").nth(1).expect("it has threats");
+    let threats = threats.split("\n## ").next().unwrap_or_default();
+    let rows: Vec<&str> = threats
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .filter(|line| !line.starts_with("| threat |"))
+        .collect();
+    assert!(rows.len() > 25, "only {} threats were found", rows.len());
+    let mut findings = Vec::new();
+    for row in rows {
+        let tests = tests_of(row);
+        if tests.is_empty() {
+            findings.push(format!("no test shows it: {row}"));
+        }
+        for test in tests {
+            let (path, function) = test.split_once("::").unwrap_or((test, ""));
+            let text = fs::read_to_string(root.join(path)).unwrap_or_default();
+            if !is_test(&text, function) {
+                findings.push(format!("`{test}` is no test"));
+            }
+        }
+    }
+    report(&findings);
+}
+
 #[test]
 fn rust_files_say_what_they_are_and_are_short_and_done() {
     let mut findings = Vec::new();
@@ -179,6 +226,11 @@ fn what_is_wrong_is_seen() {
     assert_eq!(links(lines[0].1).collect::<Vec<_>>(), ["c.md"]);
     assert_eq!(links(lines[1].1).count(), 0);
     assert_eq!(spans(lines[1].1).collect::<Vec<_>>(), ["g/h.rs", "i"]);
+
+    let row = "| a `x/y.rs::no` | b | `c/d.rs::e`, [f](g.md), `h.rs` |";
+    assert_eq!(tests_of(row), ["c/d.rs::e"]);
+    let text = "#[test]\nfn a() {}\nfn c() {\n1\n}\nfn b() {}\n";
+    assert!(is_test(text, "a") && !is_test(text, "b") && !is_test(text, "d"));
 
     let root = root();
     let wrong = |span| wrong_path(&root, span);

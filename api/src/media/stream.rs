@@ -1,10 +1,12 @@
 //! Bodies of audio: a task reads a piece when the client has taken the one before.
 //!
-//! Called by `media`. Bounded: [`PIECE_BYTES`] being read and one piece waiting, a response. Files
+//! Called by `media`, and by `wire::files` over TLS. Bounded: [`PIECE_BYTES`] being read and one piece waiting, a response. Files
 //! are read on tokio's blocking threads; waiting for an encoder takes none. Where a task fails, the
 //! connection ends before the announced length, so that no client takes a part for the whole.
 
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -13,6 +15,7 @@ use http_body_util::channel::{Channel, Sender};
 use super::range::Span;
 use crate::encode::Source;
 use crate::sound::Sound;
+use crate::wire::files::FileSpan;
 
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -23,6 +26,16 @@ pub(super) fn of_sound(sound: Sound, span: Span) -> Body {
     let (mut feed, channel) = Channel::new(1);
     tokio::spawn(async move {
         let outcome = feed_sound(&mut feed, sound, span).await;
+        end(feed, outcome);
+    });
+    Body::new(channel)
+}
+
+/// A stretch of a file, for who cannot have it sent by the kernel.
+pub(crate) fn of_file(span: FileSpan) -> Body {
+    let (mut feed, channel) = Channel::new(1);
+    tokio::spawn(async move {
+        let outcome = feed_file(&mut feed, span).await;
         end(feed, outcome);
     });
     Body::new(channel)
@@ -58,6 +71,27 @@ async fn feed_sound(feed: &mut Feed, mut sound: Sound, span: Span) -> io::Result
         at += count as u64;
         if feed.send_data(bytes?).await.is_err() {
             // The client has gone.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn feed_file(feed: &mut Feed, span: FileSpan) -> io::Result<()> {
+    let FileSpan { file, start, end } = span;
+    let mut at = start;
+    while at < end {
+        let count = piece(end - at);
+        let file = Arc::clone(&file);
+        let bytes = tokio::task::spawn_blocking(move || {
+            let mut bytes = vec![0; count];
+            file.read_exact_at(&mut bytes, at)?;
+            io::Result::Ok(Bytes::from(bytes))
+        })
+        .await
+        .map_err(io::Error::other)??;
+        at += count as u64;
+        if feed.send_data(bytes).await.is_err() {
             return Ok(());
         }
     }

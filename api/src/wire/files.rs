@@ -1,5 +1,6 @@
 //! Files sent by the kernel, beneath hyper: sendfile(2) instead of reading and writing.
 //!
+//! Of plain connections alone: over TLS a file's bytes are read and written like any others.
 //! `serve` puts [`Outgoing`] around each response's body and [`Filed`] around each socket; `media` names
 //! the file ([`FileSpan`]). Hyper writes a body's bytes, so a stretch of a file goes through it as a
 //! [`Piece`] that is as long as the stretch, but whose bytes are [`BLANK`]: no byte of it is ever read.
@@ -30,6 +31,8 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+
+use crate::media::stream;
 
 /// The longest stretch: what is looked for in memory, and may be sent, at once.
 const STRETCH_BYTES: usize = 1 << 20;
@@ -155,12 +158,14 @@ pub(crate) struct FileBody {
 }
 
 impl Outgoing {
-    /// The response as its connection sends it; its [`FileSpan`], if it has one, is its body.
-    pub(crate) fn of(mut response: Response<Body>, lane: Lane) -> Response<Self> {
+    /// The response as its connection sends it; its [`FileSpan`], if it has one, is its body. Without a
+    /// lane, where bytes are encrypted on their way, it is read as any other body.
+    pub(crate) fn of(mut response: Response<Body>, lane: Option<Lane>) -> Response<Self> {
         let span = response.extensions_mut().remove::<FileSpan>();
-        response.map(|body| match span {
-            None => Self::Plain(body),
-            Some(FileSpan { file, start, end }) => Self::File(FileBody {
+        response.map(|body| match (span, lane) {
+            (None, _) => Self::Plain(body),
+            (Some(span), None) => Self::Plain(stream::of_file(span)),
+            (Some(FileSpan { file, start, end }), Some(lane)) => Self::File(FileBody {
                 lane,
                 file,
                 at: start,
@@ -419,7 +424,7 @@ mod tests {
         };
         let mut response = Response::new(Body::empty());
         response.extensions_mut().insert(span);
-        let mut body = Outgoing::of(response, lane.clone()).into_body();
+        let mut body = Outgoing::of(response, Some(lane.clone())).into_body();
         let reading = tokio::spawn(async move {
             let mut all = Vec::new();
             client.read_to_end(&mut all).await.map(|_| all)

@@ -96,6 +96,7 @@ impl House {
                 trim: Trim::TrimSilence,
             },
             callbacks: reeld_callbacks::Allow::default(),
+            tls: None,
         };
         change(&mut settings);
         let runtime = tokio::runtime::Builder::new_multi_thread()

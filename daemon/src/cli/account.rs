@@ -158,6 +158,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         | Reply::Report { .. }
         | Reply::Recording(_)
         | Reply::Status(_)
+        | Reply::Audit { .. }
         | Reply::Imported(_)
         | Reply::Callbacks { .. }
         | Reply::Holds { .. }

@@ -68,6 +68,7 @@ impl Callbacks {
             | Reply::Recording(_)
             | Reply::Holds { .. }
             | Reply::Status(_)
+            | Reply::Audit { .. }
             | Reply::Imported(_)
             | Reply::Refused { .. } => bail!("the daemon answered something else than was asked"),
         }

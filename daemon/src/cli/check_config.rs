@@ -7,9 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use reeld_api::Tls;
 use reeld_capture::{BLOCK_AGE, USUAL_HOLD};
-use reeld_config::{Config, ConfigError, Flags, MediaKind, load};
+use reeld_config::{Config, ConfigError, Flags, MediaKind, TlsFiles, load};
 use reeld_ingest::TICK;
+
+use crate::clock;
 
 /// What the writer's queue and the scheduler may add on a busy machine.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -26,6 +29,20 @@ impl CheckConfig {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     writeln!(stderr(), "warning: {warning}")?;
+                }
+                let api = &loaded.config.api;
+                if let Some(TlsFiles { cert, key }) = &api.tls {
+                    match Tls::load(cert, key) {
+                        Ok(tls) => {
+                            for warning in tls.warnings(clock::unix_ms()) {
+                                writeln!(stderr(), "warning: {warning}")?;
+                            }
+                        }
+                        Err(error) => {
+                            writeln!(stderr(), "api.tls_cert, api.tls_key: {error}")?;
+                            return Ok(ExitCode::FAILURE);
+                        }
+                    }
                 }
                 write!(stdout(), "ok\n{}", costs(&loaded.config))?;
                 Ok(ExitCode::SUCCESS)

@@ -43,7 +43,8 @@ impl Link {
             bail!("the daemon answered something else than was asked");
         };
         let base = config.api.public_url;
-        let base = base.unwrap_or_else(|| format!("http://{}", config.api.listen));
+        let scheme = config.api.tls.map_or("http", |_| "https");
+        let base = base.unwrap_or_else(|| format!("{scheme}://{}", config.api.listen));
         writeln!(stdout(), "{base}{path}")?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,6 @@
 //! `reeld serve`: the daemon in the foreground.
 
+use std::io::{IsTerminal as _, stderr};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -34,10 +35,14 @@ impl Serve {
         runtime.block_on(async {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            // Elsewhere it says that the certificate is to be read again.
+            let is_of_terminal = stderr().is_terminal() && loaded.config.api.tls.is_none();
             crate::run(loaded.config, async {
                 tokio::select! {
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
+                    _ = hangup.recv(), if is_of_terminal => {}
                 }
             })
             .await

@@ -68,7 +68,10 @@ pub fn reach(config: &Config, may_make: bool) -> anyhow::Result<Reached> {
             none => none.insert(owner::enter(&config.data_dir)?),
         };
         match Store::open(settings::store(config, folder)) {
-            Ok(store) => return Ok(Reached::Folder(store)),
+            Ok(store) => {
+                settings::bound_audit(&store, config);
+                return Ok(Reached::Folder(store));
+            }
             Err(StoreError::Held { by }) if Instant::now() >= until => {
                 bail!("{named} is held by {by}, which does not answer on its local socket")
             }
@@ -110,7 +113,10 @@ impl Reached {
     pub fn ask(self, request: Request, progress: &mut dyn FnMut(Reply)) -> anyhow::Result<Reply> {
         let reply = match self {
             Self::Daemon(stream) => over(stream, &request, progress)?,
-            Self::Folder(store) => work::carry_out(&store, request, progress),
+            Self::Folder(store) => {
+                let uid = nix::unistd::getuid().as_raw();
+                work::carry_out(&store, uid, request, progress)
+            }
         };
         if let Reply::Refused { reason } = reply {
             bail!(reason);
@@ -163,6 +169,7 @@ impl Reached {
                     | Reply::Report { .. }
                     | Reply::Recording(_)
                     | Reply::Status(_)
+                    | Reply::Audit { .. }
                     | Reply::Callbacks { .. }
                     | Reply::Key { .. }
                     | Reply::Keys { .. }

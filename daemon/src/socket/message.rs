@@ -5,7 +5,8 @@ use std::fmt;
 
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 use reeld_store::{
-    Account, ApiKey, DeadEvent, Event, Finding, Health, Hold, VerifyProgress, VerifyReport,
+    Account, ApiKey, AuditEntry, AuditQuery, DeadEvent, Event, Finding, Health, Hold,
+    VerifyProgress, VerifyReport,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -86,6 +87,8 @@ pub enum Request {
     CallbacksRetry,
     /// How the daemon is.
     Status,
+    /// Entries of the audit trail.
+    Audit(AuditQuery),
     /// Imports the open file that comes beside this line.
     Import(Job),
 }
@@ -168,6 +171,11 @@ pub enum Reply {
         /// Recordings that have some waiting.
         waiting: usize,
     },
+    /// Entries of the audit trail, the newest first.
+    Audit {
+        /// Those asked for.
+        entries: Vec<AuditEntry>,
+    },
     /// What came of an import.
     Imported(Done),
     /// It was not done, and why.
@@ -213,6 +221,9 @@ pub struct HoldLine {
     /// Since when, milliseconds since the Unix epoch.
     pub since_ms: i64,
 }
+
+/// Entries of the audit trail that are shown at once.
+pub const MOST_AUDIT: usize = 10_000;
 
 /// Callbacks that are shown at once.
 pub const MOST_CALLBACKS: usize = 1_000;

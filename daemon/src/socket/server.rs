@@ -216,7 +216,7 @@ async fn answer(mut stream: UnixStream, shared: &Arc<Shared>) -> anyhow::Result<
     let (progress, mut lines) = mpsc::channel(PROGRESS_QUEUE);
     let store = shared.store.clone();
     let mut work = tokio::task::spawn_blocking(move || {
-        work::carry_out(&store, request, &mut |line| {
+        work::carry_out(&store, peer, request, &mut |line| {
             // A full queue is a slow client, who gets the next line instead.
             let _ = progress.try_send(line);
         })

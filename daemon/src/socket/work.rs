@@ -3,15 +3,69 @@
 
 use reeld_api::link;
 use reeld_model::RecordingSid;
-use reeld_store::{Link, Reach, Store, StoreError};
+use reeld_store::{AuditAction, AuditEntry, AuditQuery, Link, Reach, Store, StoreError, Who};
 
-use super::message::{CallbackLine, MOST_CALLBACKS, Reply, Request, Token};
+use super::message::{CallbackLine, MOST_AUDIT, MOST_CALLBACKS, Reply, Request, Token};
 use crate::clock;
 
-/// Carries a request out. `progress` hears what comes before the final reply, which is returned.
-pub fn carry_out(store: &Store, request: Request, progress: &mut dyn FnMut(Reply)) -> Reply {
-    try_out(store, request, progress).unwrap_or_else(|error| Reply::Refused {
+/// Carries a request of the user `uid` out. `progress` hears what comes before the final reply, which
+/// is returned.
+pub fn carry_out(
+    store: &Store,
+    uid: u32,
+    request: Request,
+    progress: &mut dyn FnMut(Reply),
+) -> Reply {
+    let asked = request.clone();
+    let reply = try_out(store, request, progress).unwrap_or_else(|error| Reply::Refused {
         reason: error.to_string(),
+    });
+    if let Some(entry) = audited(uid, &asked, &reply)
+        && let Err(error) = store.audit(&[entry])
+    {
+        // It is done all the same, and the log has who asked.
+        tracing::error!(%error, "the audit trail lacks a local command");
+    }
+    reply
+}
+
+/// What the audit trail is to have of a command that was carried out.
+fn audited(uid: u32, request: &Request, reply: &Reply) -> Option<AuditEntry> {
+    let (action, account, recording, form) = match (request, reply) {
+        (Request::AccountAdd { .. }, Reply::Token { sid, .. }) => {
+            (AuditAction::AddAccount, Some(*sid), None, String::new())
+        }
+        (Request::AccountRemove { sid }, Reply::Removed) => {
+            (AuditAction::RemoveAccount, Some(*sid), None, String::new())
+        }
+        (Request::AccountRotate { sid }, Reply::Token { .. }) => {
+            (AuditAction::RotateAccount, Some(*sid), None, String::new())
+        }
+        (Request::KeyAdd { account, .. }, Reply::Key { sid, .. }) => {
+            (AuditAction::AddKey, Some(*account), None, sid.to_string())
+        }
+        (Request::KeyRemove { sid }, Reply::Removed) => {
+            (AuditAction::RemoveKey, None, None, sid.to_string())
+        }
+        (Request::Link { sid, format, .. }, Reply::Link { .. }) => (
+            AuditAction::MakeLink,
+            None,
+            Some(*sid),
+            format.clone().unwrap_or_default(),
+        ),
+        _ => return None,
+    };
+    Some(AuditEntry {
+        at_ms: clock::unix_ms(),
+        who: Who::Local(uid),
+        address: None,
+        action,
+        account,
+        recording,
+        call: None,
+        form,
+        bytes: 0,
+        status: 0,
     })
 }
 
@@ -111,6 +165,12 @@ fn try_out(
         }
         Request::CallbacksRetry => Reply::Retried {
             waiting: store.retry_events(clock::unix_ms())?,
+        },
+        Request::Audit(query) => Reply::Audit {
+            entries: store.audited(&AuditQuery {
+                limit: query.limit.min(MOST_AUDIT),
+                ..query
+            })?,
         },
         Request::Status => Reply::Status(store.health().into()),
         Request::Import(_) => Reply::Refused {

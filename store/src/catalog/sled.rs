@@ -19,7 +19,7 @@ use reeld_model::{AccountSid, KeySid, RecordingSid};
 use super::change::{self, changes};
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, Told, check, count, list, outbox, usage};
+use super::{Catalog, Insert, Met, Outbox, Told, Trail, check, count, list, outbox, usage};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
@@ -39,6 +39,7 @@ pub(crate) struct SledCatalog {
     table: Table,
     order: RwLock<()>,
     outbox: Outbox,
+    trail: Trail,
 }
 
 impl SledCatalog {
@@ -59,6 +60,7 @@ impl SledCatalog {
         let table = kv.table(&table_name(generation))?;
         usage::settle(&table)?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
+        let trail = Trail::open(Arc::clone(&kv))?;
         Ok(Self {
             kv,
             meta,
@@ -68,6 +70,7 @@ impl SledCatalog {
             table,
             order: RwLock::default(),
             outbox,
+            trail,
         })
     }
 
@@ -537,6 +540,10 @@ impl Catalog for SledCatalog {
 
     fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     fn commit(&self) -> Result<(), StoreError> {
