@@ -243,21 +243,20 @@ fn no_part_of_a_tls_key_is_in_the_log() {
         .filter(|line| !line.starts_with("-----"))
         .collect();
     let pid = i32::try_from(daemon.pid()).expect("pids are small");
-    let mut signals = 0;
     // Read well, and then damaged in several ways.
-    for damaged in [
+    let forms = [
         pem.clone(),
         pem[..80].to_owned(),
         pem.replace("-----END", "-----NOT"),
         pem.replace('\n', " "),
-    ] {
+    ];
+    for (signals, damaged) in (1..).zip(forms) {
         fs::write(&files.key, damaged).expect("it is ours");
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(pid),
             nix::sys::signal::Signal::SIGHUP,
         )
         .expect("our own child can be signalled");
-        signals += 1;
         wait_for("a line for the signal", BOUND, || {
             (daemon.log().matches("SIGHUP: ").count() >= signals).then_some(())
         });
