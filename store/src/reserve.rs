@@ -103,6 +103,16 @@ impl Reserve {
         }
     }
 
+    /// What of the free room is not for new recordings: the reserve's, where it was given back and cannot be
+    /// allocated again yet.
+    pub(crate) fn owed(&self) -> u64 {
+        if self.lets_takes_grow() {
+            0
+        } else {
+            RESERVE_BYTES
+        }
+    }
+
     /// Whether takes may grow.
     pub(crate) fn lets_takes_grow(&self) -> bool {
         if self.is_released.load(Ordering::Relaxed) {
@@ -127,6 +137,7 @@ mod tests {
         assert_eq!(length(), 0);
         assert!(!reserve.release());
         // There is room here, so that takes go on at once.
+        assert_eq!(reserve.owed(), 0);
         assert!(reserve.lets_takes_grow());
         assert_eq!(length(), RESERVE_BYTES);
         assert!(reserve.release());

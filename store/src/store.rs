@@ -220,7 +220,7 @@ impl Store {
             }
         });
         Health {
-            free_bytes: room.free_bytes,
+            free_bytes: room.free_bytes.saturating_sub(inner.reserve.owed()),
             min_free_bytes: inner.config.min_free_bytes,
             writable: !room.is_read_only && inner.catalog.is_well(),
             failing: inner.trouble.get(),
@@ -262,6 +262,7 @@ impl Inner {
         if let Some(what) = self.trouble.get() {
             return Err(StoreError::Failing { what });
         }
+        self.reserve.fill();
         let min_free = self.config.min_free_bytes;
         let Room {
             free_bytes: free,
@@ -272,10 +273,10 @@ impl Inner {
                 path: self.config.data_dir.clone(),
             });
         }
+        let free = free.saturating_sub(self.reserve.owed());
         if free < min_free {
             return Err(StoreError::NoSpace { free, min_free });
         }
-        self.reserve.fill();
         Ok(())
     }
 }
