@@ -8,6 +8,8 @@
 #   make bench    the measurements of docs/ref/performance.md, held to their bounds; 45 minutes, on a quiet machine
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
+#   make deb      the Debian package, target/debian/reeld_*.deb; the same bytes each time
+#   make package  the package installed, upgraded, removed and purged in a Debian of its own; as root
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
@@ -17,6 +19,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 120
 NIGHTLY ?= nightly
+CARGO_DEB ?= 3.8.0
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
@@ -37,7 +40,7 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check soak nightly bench scores voice install build-tools test-tools release fmt clippy doc \
+.PHONY: run test check soak nightly bench scores voice deb package install build-tools test-tools release fmt clippy doc \
 	deny exposure
 
 run: build-tools
@@ -121,12 +124,27 @@ target/sdk-%/installed: tests/sdk/%.txt
 # An existing configuration is the operator's: it stays as it is.
 install: release
 	install -D -m 755 target/release/reeld '$(DESTDIR)$(PREFIX)/bin/reeld'
-	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/lib/sysusers.d'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' '$(DESTDIR)$(PREFIX)/lib/sysusers.d' \
+		'$(DESTDIR)$(PREFIX)/lib/sysctl.d'
 	sed 's|/usr/local/bin/reeld|$(PREFIX)/bin/reeld|' systemd/reeld.service \
 		> '$(DESTDIR)$(PREFIX)/lib/systemd/system/reeld.service'
 	install -m 644 systemd/reeld.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/reeld.conf'
+	install -m 644 systemd/reeld.sysctl '$(DESTDIR)$(PREFIX)/lib/sysctl.d/60-reeld.conf'
 	test -e '$(DESTDIR)/etc/reeld/reeld.toml' || \
 		install -D -m 644 systemd/reeld.toml '$(DESTDIR)/etc/reeld/reeld.toml'
+
+# Times within the package are the commit's, so that the same source gives the same bytes.
+deb:
+	@command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb@$(CARGO_DEB)
+	rm -rf target/deb
+	$(MAKE) install DESTDIR=target/deb PREFIX=/usr
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) deb -p reeld --no-build $(DEB_ARGS)
+
+# An older package, made of the same files, is upgraded to the one that make deb makes.
+package: deb
+	@.ci/need debootstrap
+	$(MAKE) deb DEB_ARGS='--deb-revision 2'
+	tests/package/run target/debian/reeld_*-1_*.deb target/debian/reeld_*-2_*.deb
 
 build-tools:
 	@.ci/need $(BUILD_PACKAGES)

@@ -25,6 +25,10 @@ use crate::clock::stamp_nanos;
 /// Datagrams that the first call of a drain reads: a track at 20 ms packets has 5 a tick.
 pub(crate) const FEW: usize = 8;
 
+/// Datagrams that a call reads where a drain goes up to an instant, so that it goes beyond it by less than
+/// the 100 ms of a reorder window that two ticks leave: three packets.
+pub(crate) const FEWER: usize = 4;
+
 /// Datagrams that further calls read.
 pub(crate) const MANY: usize = 64;
 

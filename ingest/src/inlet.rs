@@ -14,13 +14,13 @@ use nix::sys::socket::{setsockopt, sockopt};
 use reeld_model::Mono;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::batch::{Batch, Datagram, FEW, MANY};
+use crate::batch::{Batch, Datagram, FEW, FEWER, MANY};
 use crate::clock::{Offset, monotonic};
 
 /// Batches of a socket until an instant: more than the largest receive buffer that the configuration
 /// takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it or more). The
 /// instant ends such a drain long before.
-const ROUNDS_UNTIL: usize = 24_000;
+const ROUNDS_UNTIL: usize = 48_000;
 
 /// What draining needs beside the socket: a thread's buffer and its clocks.
 pub(crate) struct Reader {
@@ -172,16 +172,17 @@ impl Inlet {
                 last = Some(arrival);
                 each(datagram.from, arrival, datagram.bytes);
             };
-            // A track has a few packets a tick; a socket that has more is behind. What is read until an
-            // instant goes beyond it by less than the reorder window.
-            let full = if rounds == 0 || matches!(reach, Reach::Until(_)) {
-                batch
+            let full = match (reach, rounds) {
+                (Reach::Until(_), _) => batch
+                    .receive::<FEWER>(&self.socket, take)
+                    .map(|count| count == FEWER),
+                // A track has a few packets a tick; a socket that has more is behind.
+                (Reach::Rounds(_), 0) => batch
                     .receive::<FEW>(&self.socket, take)
-                    .map(|count| count == FEW)
-            } else {
-                batch
+                    .map(|count| count == FEW),
+                (Reach::Rounds(_), _) => batch
                     .receive::<MANY>(&self.socket, take)
-                    .map(|count| count == MANY)
+                    .map(|count| count == MANY),
             };
             rounds += 1;
             match (full, last) {

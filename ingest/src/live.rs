@@ -93,9 +93,10 @@ impl LiveCall {
         self.transmit();
     }
 
-    /// Where the thread is late by ticks: takes in what came in each of them, up to the last.
+    /// Where the thread is late: takes in what came in each tick, up to the last. What is left to be read
+    /// at once is shorter than the reorder window by what a thread may be held up for meanwhile.
     fn read_in_steps(&mut self, reader: &mut Reader, now: Mono, which: Sockets) {
-        while self.read + 2 * TICK < now {
+        while self.read + TICK + TICK / 2 < now {
             self.read = self.read + TICK;
             let is_empty = self.drain(reader, Reach::Until(self.read), which);
             self.call.handle_tick(self.read);

@@ -58,7 +58,12 @@ fn encoders_are_nice_and_in_the_batch_class_and_nobody_else_is() {
     let own = read(&fs::read_to_string("/proc/self/stat").expect("this process has one"));
     assert!(own.nice < 19, "the test itself runs at nice 19");
     for thread in others {
-        assert_eq!((thread.nice, thread.class), (own.nice, OTHER), "{thread:?}");
+        // Reading files again for their checksum stands back as well.
+        let nice = match thread.name.as_str() {
+            "reeld-scrub" => 19,
+            _ => own.nice,
+        };
+        assert_eq!((thread.nice, thread.class), (nice, OTHER), "{thread:?}");
     }
     for name in ["reeld-media-", "reeld-write-", "reeld-finish-"] {
         let is_there = threads.iter().any(|thread| thread.name.starts_with(name));
