@@ -67,6 +67,10 @@ fn router(app: Arc<App>) -> Router {
         }))
 }
 
+/// A client that takes so little that in so many times `Limits::write_stall` no write can go on is as good as
+/// one that takes nothing.
+const SILENCES: u32 = 10;
+
 /// Serves until `shutdown`, then lets open requests end for `Limits::drain`.
 pub(crate) async fn run(
     app: Arc<App>,
@@ -132,6 +136,14 @@ async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(Slot, Tc
     Ok((slot, stream, peer.ip()))
 }
 
+/// Has the kernel end a connection whose client takes nothing for so long (TCP_USER_TIMEOUT, tcp(7)): it
+/// alone sees each byte that is taken. Whether a write can go on tells too little, since a third of a send
+/// buffer of megabytes has to be free for that.
+fn bound_silence(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?)
+}
+
 /// Who is at the other end of a connection.
 struct Client {
     app: Arc<App>,
@@ -142,6 +154,10 @@ struct Client {
 impl Client {
     /// Serves its connection to its end.
     async fn serve(self, stream: TcpStream, watcher: Watcher) {
+        if let Err(error) = bound_silence(&stream, self.app.settings.limits.write_stall) {
+            tracing::debug!(%error, "a connection closed as it was opened");
+            return;
+        }
         let Some(tls) = &self.app.settings.tls else {
             let lane = Lane::default();
             let stream = Filed::new(stream, lane.clone());
@@ -163,7 +179,7 @@ impl Client {
         watcher: Watcher,
     ) {
         let limits = &self.app.settings.limits;
-        let stream = TokioIo::new(Mended::new(stream, limits.write_stall));
+        let stream = TokioIo::new(Mended::new(stream, SILENCES * limits.write_stall));
         let peer = Peer {
             address: self.address,
             is_tls: lane.is_none(),
