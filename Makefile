@@ -140,11 +140,13 @@ deb:
 	$(MAKE) install DESTDIR=target/deb PREFIX=/usr
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) deb -p reeld --no-build $(DEB_ARGS)
 
-# An older package, made of the same files, is upgraded to the one that make deb makes.
+# The package as it is, upgraded to one of the same files with a later revision. cargo-deb keeps one at a time.
 package: deb
 	@.ci/need debootstrap
+	mv target/debian/reeld_*.deb target/older.deb
 	$(MAKE) deb DEB_ARGS='--deb-revision 2'
-	tests/package/run target/debian/reeld_*-1_*.deb target/debian/reeld_*-2_*.deb
+	mv target/debian/reeld_*.deb target/newer.deb
+	tests/package/run target/older.deb target/newer.deb
 
 build-tools:
 	@.ci/need $(BUILD_PACKAGES)
