@@ -2,6 +2,7 @@
 //!
 //! [`run()`] is the whole daemon; `bin/reeld.rs` reaches it through [`cli`], tests by themselves.
 
+mod aside;
 pub mod bench;
 pub mod caller;
 pub mod cli;

@@ -26,11 +26,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::load::Watch;
+use crate::aside::Aside;
 use crate::memory::Memory;
 use crate::recorder::Recorder;
-use crate::scrub::Scrubber;
-use crate::{clock, credentials, mend, notify, purge, retain, settings, socket, tls};
+use crate::{clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket, tls};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -83,7 +82,7 @@ pub(crate) async fn run_shown(
     let started = Switchboard::start(capture, |_| recorder.sink())
         .map_err(anyhow::Error::from)
         .and_then(|switchboard| {
-            let watch = Watch::start(switchboard.clone(), memory, recorder.waits())?;
+            let watch = load::watch(switchboard.clone(), memory, recorder.waits())?;
             Ok((switchboard, watch))
         });
     let (switchboard, watch) = match started {
@@ -147,7 +146,7 @@ async fn serve(
     let listen = listener.local_addr()?;
     let figures = Arc::new(reeld_callbacks::Figures::default());
     let load = control.load();
-    let scrubber = Scrubber::start(
+    let scrubber = scrub::start(
         store.clone(),
         config.store.scrub,
         config.store.scrub_every,
@@ -243,7 +242,7 @@ struct Servers {
     purge: JoinHandle<()>,
     mend: JoinHandle<()>,
     retain: JoinHandle<()>,
-    scrubber: Scrubber,
+    scrubber: Option<Aside>,
 }
 
 impl Servers {

@@ -4,14 +4,13 @@
 //! priority, since that is a thread's for good. It stands still while the load is such that encoders
 //! wait. How far it is is written down every minute and at the end.
 
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use reeld_model::{Load, Step};
 use reeld_store::{Scrub, Store, StoreError};
 
+use crate::aside::Aside;
 use crate::clock;
 
 /// Steps a second: a step is a fraction of what a second may read, so that no reader waits long.
@@ -23,64 +22,44 @@ const SAVE: Duration = Duration::from_secs(60);
 /// The lowest priority that there is.
 const NICENESS: i32 = 19;
 
-/// The thread. Dropped, it ends.
-pub(crate) struct Scrubber {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Scrubber {
-    /// Starts it; with `bytes` of 0 there is none.
-    ///
-    /// # Errors
-    /// Where the system gives no thread.
-    pub(crate) fn start(
-        store: Store,
-        bytes: u64,
-        every: Duration,
-        load: Load,
-    ) -> anyhow::Result<Self> {
-        if bytes == 0 {
-            return Ok(Self {
-                stop: None,
-                thread: None,
-            });
-        }
-        let (stop, stopped) = channel::<()>();
-        let work = move || {
-            if let Err(error) = rustix::process::nice(NICENESS) {
-                tracing::warn!(%error, "the scrub runs at full priority");
-            }
-            let mut saved = Instant::now();
-            let mut scrub = None;
-            let pause = Duration::from_secs(1) / STEPS;
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
-                if load.verdict().step > Step::Free {
-                    continue;
-                }
-                if let Err(error) = step(&store, &mut scrub, every, bytes, &mut saved) {
-                    tracing::error!(%error, "the scrub cannot go on now");
-                    // From where it was written down last, once it can.
-                    scrub = None;
-                    if let Ok(()) | Err(RecvTimeoutError::Disconnected) = stopped.recv_timeout(SAVE)
-                    {
-                        break;
-                    }
-                }
-            }
-            if let Some(Err(error)) = scrub.as_ref().map(Scrub::save) {
-                tracing::warn!(%error, "the scrub's place is not kept");
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("reeld-scrub".to_owned())
-            .spawn(work)
-            .context("cannot start the thread reeld-scrub")?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+/// Starts it; with `bytes` of 0 there is none.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub(crate) fn start(
+    store: Store,
+    bytes: u64,
+    every: Duration,
+    load: Load,
+) -> anyhow::Result<Option<Aside>> {
+    if bytes == 0 {
+        return Ok(None);
     }
+    let scrubber = Aside::start("reeld-scrub", move |stopped| {
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            tracing::warn!(%error, "the scrub runs at full priority");
+        }
+        let mut saved = Instant::now();
+        let mut scrub = None;
+        let pause = Duration::from_secs(1) / STEPS;
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
+            if load.verdict().step > Step::Free {
+                continue;
+            }
+            if let Err(error) = step(&store, &mut scrub, every, bytes, &mut saved) {
+                tracing::error!(%error, "the scrub cannot go on now");
+                // From where it was written down last, once it can.
+                scrub = None;
+                if let Ok(()) | Err(RecvTimeoutError::Disconnected) = stopped.recv_timeout(SAVE) {
+                    break;
+                }
+            }
+        }
+        if let Some(Err(error)) = scrub.as_ref().map(Scrub::save) {
+            tracing::warn!(%error, "the scrub's place is not kept");
+        }
+    })?;
+    Ok(Some(scrubber))
 }
 
 /// One step; what it finds the store has logged and marked.
@@ -107,17 +86,4 @@ fn step(
         *saved = Instant::now();
     }
     Ok(())
-}
-
-impl Drop for Scrubber {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("the scrub panicked");
-        }
-    }
 }

@@ -302,10 +302,9 @@ impl Lane {
     /// Sends a turn's packets each of these streams from the thread's socket.
     fn send_batch(&mut self, batch: &[usize], bundles: &[Bundle]) {
         let streams = &self.streams;
-        let slices: Vec<[IoSlice<'_>; 1]> = batch
+        let slices: Vec<[IoSlice<'_>; 1]> = bundles
             .iter()
-            .zip(bundles)
-            .map(|(_, bundle)| [IoSlice::new(&bundle.bytes)])
+            .map(|bundle| [IoSlice::new(&bundle.bytes)])
             .collect();
         let mut controls: Vec<_> = batch
             .iter()
