@@ -210,7 +210,7 @@ pub(super) fn plan(calls: &[Call], bundle: NonZero<usize>) -> Plan {
         from: LOOPBACK,
         threads: NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN),
         bundle,
-        ahead: true,
+        ahead: calls.len() >= BUNDLED as usize,
     }
 }
 
