@@ -11,6 +11,7 @@ use reeld_codec::g711::Law;
 use reeld_codec::{beep, g711, g722, l16, opus};
 use reeld_model::time::samples_in;
 use reeld_model::{Beep, Mono, Track};
+use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
 
@@ -142,7 +143,7 @@ impl Tone {
 
 /// The RTP stream that a call's beeps go out as: one after another, with the silence between them in
 /// their stamps.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Stream {
     ssrc: u32,
     sequence: u16,

@@ -10,6 +10,7 @@
 use std::sync::LazyLock;
 
 use crossbeam_queue::ArrayQueue;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Blocks that wait to be used at most: those of 512 calls, 16 MiB.
 const SPARE: usize = 512;
@@ -48,7 +49,10 @@ impl Block {
 
     /// The next `count` samples of a block of `whole`, to be written over: what is there means nothing.
     pub(crate) fn next(&mut self, count: usize, whole: usize) -> &mut [i16] {
-        if self.samples.len() < whole {
+        if self.samples.len() < whole && self.filled > 0 {
+            // Of a call that was taken over: there is no more of it than was filled.
+            self.samples.resize(whole, 0);
+        } else if self.samples.len() < whole {
             let spare = WAITING.pop().filter(|spare| spare.capacity() >= whole);
             self.samples = spare.unwrap_or_else(|| vec![0; whole]);
             self.samples.resize(whole, 0);
@@ -63,6 +67,21 @@ impl Block {
         let mut samples = std::mem::take(&mut self.samples);
         samples.truncate(std::mem::take(&mut self.filled));
         samples
+    }
+}
+
+/// What was filled; the rest means nothing.
+impl Serialize for Block {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.samples[..self.filled].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Block {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let samples = Vec::deserialize(deserializer)?;
+        let filled = samples.len();
+        Ok(Self { samples, filled })
     }
 }
 

@@ -31,6 +31,9 @@ use crate::track::{Content, TrackState};
 
 use beep::Beeps;
 
+pub use kept::{Given, KeepError};
+use serde::{Deserialize, Serialize};
+
 /// How long after a trusted BYE no RTP may come for it to be believed (contract.md, "Control").
 const BYE_DOUBT: Duration = Duration::from_secs(2);
 
@@ -60,9 +63,11 @@ enum Of {
 }
 
 /// An open call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
     open: OpenCall,
+    /// Those of the process that has the call.
+    #[serde(skip, default = "Settings::nobodys")]
     settings: Arc<Settings>,
     opened_at_ms: i64,
     tracks: [Option<TrackState>; 2],
@@ -70,6 +75,7 @@ pub struct Call {
     /// Whether the timeline's rate is decided: nothing is placed before.
     has_rate: bool,
     /// The samples of the packet that is being taken.
+    #[serde(skip)]
     scratch: Vec<i16>,
     /// When a packet of a source that is heard last came, on each track.
     last_sound: [Option<Mono>; 2],
@@ -557,6 +563,7 @@ fn report(tracks: &[Option<TrackState>; 2]) -> Report {
 }
 
 mod beep;
+mod kept;
 mod keys;
 mod offer;
 mod place;

@@ -16,6 +16,7 @@ use reeld_codec::g711::Law;
 use reeld_codec::opus;
 use reeld_codec::resample::Resampler;
 use reeld_codec::{g711, g722, l16};
+use serde::{Deserialize, Serialize};
 
 use crate::payload::Payload;
 
@@ -33,12 +34,15 @@ const MOST_RECOVERED: u32 = 2_880;
 /// Opus durations are multiples of this, in units of its clock: 2.5 ms.
 const OPUS_STEP: u32 = 120;
 
-/// The decoders of one track.
-#[derive(Debug)]
+/// The decoders of one track. Where a call is handed over, its decoders begin anew: what the next packet
+/// leans on is some milliseconds of sound for those that have a memory, nothing for G.711 and L16.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Decoders {
     rate_hz: u32,
+    #[serde(skip)]
     streams: Vec<Stream>,
     /// A packet's samples at their own rate.
+    #[serde(skip)]
     natural: Vec<i16>,
 }
 

@@ -8,6 +8,8 @@
 //! drift, and corrects nothing; a sender whose clock is ours is never corrected, so that its sound
 //! stays exact.
 
+use serde::{Deserialize, Serialize};
+
 /// A stretch over which the least lateness is taken, in milliseconds.
 const STRETCH_MS: i64 = 4_000;
 
@@ -43,7 +45,7 @@ const SHARE: i64 = 2;
 const SETTLED: u32 = 2;
 
 /// The drift of one segment. Times are samples of the timeline; `rate_hz` makes them milliseconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Drift {
     rate_hz: i64,
     /// Where the running stretch began.

@@ -4,6 +4,8 @@
 //! by its time stamp (RFC 4733 §2.2, all packets of an event carry the stamp of its beginning), so
 //! the first packet of a new stamp is the key, and its updates and the three end packets are not.
 
+use serde::{Deserialize, Serialize};
+
 /// The keys, by event code (RFC 4733 §3.2).
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
@@ -23,7 +25,7 @@ pub(crate) struct Event {
 }
 
 /// The events of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Events {
     /// Stamp and code of the last event.
     last: Option<(u32, u8)>,

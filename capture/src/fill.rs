@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use reeld_codec::comfort::Noise;
 use reeld_codec::conceal;
 use reeld_model::{MediaPlace, Track};
+use serde::{Deserialize, Serialize};
 
 use crate::mix::Mixer;
 
@@ -33,7 +34,7 @@ const BEFORE_MS: i64 = 50;
 const AFTER_MS: i64 = 20;
 
 /// Why no sound is in a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Gap {
     /// Packets are missing.
     Lost,
@@ -41,7 +42,7 @@ pub(crate) enum Gap {
     Quiet,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Span {
     from: MediaPlace,
     to: MediaPlace,
@@ -49,17 +50,18 @@ struct Span {
 }
 
 /// The gaps of one track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Fill {
     spans: VecDeque<Span>,
     /// What a loss is concealed from and with; nothing until the first one.
+    #[serde(skip)]
     room: Vec<i16>,
     /// Comfort noise, oldest first; only the last may have no end yet.
     noise: VecDeque<Run>,
 }
 
 /// Comfort noise of one level.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Run {
     /// Where it goes on.
     from: MediaPlace,
@@ -69,7 +71,7 @@ struct Run {
 }
 
 /// Samples that were made up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Made {
     pub(crate) concealed: u64,
     pub(crate) filled: u64,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use reeld_model::time::time_of;
 use reeld_model::{EndedBy, Mono, RecordingSid};
+use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
 use crate::output::Output;
@@ -31,7 +32,7 @@ const FIRST_SHARES: u8 = 16;
 pub const USUAL_HOLD: Duration = Duration::from_millis(500);
 
 /// What the frames of a recording obey.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct FrameRules {
     /// Frames a second.
     pub(crate) rate_hz: u32,
@@ -44,7 +45,7 @@ pub(crate) struct FrameRules {
 }
 
 /// The frames of a file that is being recorded.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Frames {
     recording: RecordingSid,
     channels: usize,
@@ -109,6 +110,12 @@ impl Frames {
     /// Frames of the file so far.
     pub(crate) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Frames that have come out, and of these how many the file keeps if it ends with them.
+    pub(crate) fn given(&self) -> (u64, u64) {
+        let given = self.total - (self.block.len() / self.channels) as u64;
+        (given, self.keep().min(given))
     }
 
     /// The number that the next frame has in the file, leading silence that is trimmed not counted.

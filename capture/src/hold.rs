@@ -7,6 +7,7 @@
 //! 5 ms of the path's minimum delay.
 
 use reeld_model::MediaPlace;
+use serde::{Deserialize, Serialize};
 
 /// Packets that tell the minimum delay.
 const ENOUGH: u32 = 25;
@@ -43,7 +44,7 @@ const WINDOW_MS: i64 = 200;
 const NEAR_MS: i64 = 5;
 
 /// Why packets are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// They begin a segment, placed by the arrival of the first.
     Fresh {
@@ -65,7 +66,7 @@ pub(crate) enum Kind {
 }
 
 /// Packets that are held.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Hold {
     kind: Kind,
     /// The first one's place for now, those that it has overtaken included.

@@ -6,13 +6,14 @@
 
 use reeld_codec::dtmf;
 use reeld_model::MediaPlace;
+use serde::{Deserialize, Serialize};
 
 /// Of a gap, what ends a key: 100 ms, in parts of a second; and its samples at the highest rate.
 const PAUSE: usize = 10;
 const LONGEST_PAUSE: usize = 48_000 / PAUSE;
 
 /// Listens to one track.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Detector {
     keys: dtmf::Detector,
     /// Samples of a gap that end a key.

@@ -8,6 +8,7 @@
 //! was written at or above `written_end`.
 
 use reeld_model::{Channels, MediaPlace, Track, TrackSelection};
+use serde::{Deserialize, Serialize};
 
 use crate::window::Window;
 
@@ -19,7 +20,7 @@ const HISTORY_MS: i64 = 64;
 const BEFORE_MS: i64 = 1_000;
 
 /// Both tracks on one timeline.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Mixer {
     base: MediaPlace,
     written_end: MediaPlace,

@@ -11,6 +11,7 @@
 //! for those that wait, and for no others.
 
 use reeld_model::Mono;
+use serde::{Deserialize, Serialize};
 
 use crate::packet::RtpPacket;
 
@@ -18,7 +19,7 @@ use crate::packet::RtpPacket;
 const MOST: usize = 64;
 
 /// The order of one track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Order {
     /// Sequence number of the newest packet that went on.
     newest: Option<u16>,
@@ -27,7 +28,7 @@ pub(crate) struct Order {
 }
 
 /// A packet that waits.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     pub(crate) arrival: Mono,
     sequence: u16,

@@ -4,6 +4,7 @@
 //! [`crate::segment`]'s to say.
 
 use reeld_codec::{level, warp};
+use serde::{Deserialize, Serialize};
 
 use crate::decode::MAX_SAMPLES;
 
@@ -14,7 +15,7 @@ const SILENT_STEP_MS: i64 = 5;
 const VOICED_EVERY: i64 = 500;
 
 /// What one track is behind or ahead by.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Pace {
     /// Samples by which what follows belongs later.
     owed: i64,

@@ -7,6 +7,7 @@
 //! on one port).
 
 use rtp_rs::RtpReader;
+use serde::{Deserialize, Serialize};
 
 /// What a datagram on a media port is.
 pub(crate) enum Datagram<'a> {
@@ -66,7 +67,7 @@ pub(crate) fn says_bye(datagram: &[u8], ssrc: u32) -> bool {
 }
 
 /// What a sender report says (RFC 3550 §6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SenderReport {
     pub(crate) ssrc: u32,
     /// The sender's NTP time in 32.32 fixed point.

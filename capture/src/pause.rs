@@ -5,6 +5,7 @@
 //! sound lies, not when it arrived.
 
 use reeld_model::{MediaPlace, PauseBehavior};
+use serde::{Deserialize, Serialize};
 
 /// Spans that may be unsettled at once. A pause is a request to the API and the window is 200 ms, so
 /// more are not in earnest: the oldest two become one then, and what lay between them is left out.
@@ -19,7 +20,7 @@ pub(crate) enum Stretch {
     Paused(PauseBehavior),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Span {
     from: MediaPlace,
     until: Option<MediaPlace>,
@@ -27,7 +28,7 @@ struct Span {
 }
 
 /// The spans, oldest first, that do not overlap; only the last may be open.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Pauses(Vec<Span>);
 
 impl Pauses {

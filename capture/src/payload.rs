@@ -10,12 +10,15 @@ use std::sync::{Arc, LazyLock};
 
 use reeld_codec::g711::Law;
 use reeld_codec::{g722, opus};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_big_array::BigArray;
 
 /// Letters of a codec's name that are kept.
 const MOST_LETTERS: usize = 32;
 
 /// What a payload type stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Payload {
     /// ITU-T G.711 at 8 kHz, one byte a sample.
     G711(Law),
@@ -102,9 +105,46 @@ impl Payload {
     }
 }
 
+/// A codec's name in SDP: one of [`Payload::name`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name(&'static str);
+
+impl Name {
+    pub(crate) const fn of(payload: Payload) -> Self {
+        Self(payload.name())
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let l16 = Payload::L16 {
+            rate_hz: 8_000,
+            channels: 1,
+        };
+        let (mu, a) = (Payload::G711(Law::Mu), Payload::G711(Law::A));
+        let sound = [mu, a, Payload::G722, l16, Payload::Opus];
+        let mut known = sound.into_iter().map(Self::of);
+        known
+            .find(|known| known.0 == name)
+            .ok_or_else(|| D::Error::custom(format!("no codec is called {name:?}")))
+    }
+}
+
 /// Which payload type is what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PayloadMap {
+    #[serde(with = "BigArray")]
     known: [Option<Payload>; 128],
     /// What an offer calls types that cannot be decoded.
     foreign: Vec<(u8, Box<str>)>,
@@ -114,6 +154,27 @@ pub(crate) struct PayloadMap {
     preferred: Option<u8>,
     /// What an offer says that types are captured at, in Hz, where that is less than they could be.
     captured: Vec<(u8, u32)>,
+}
+
+/// How a track's map is kept where its call is handed over: of tracks that nothing was offered for it is one
+/// map for all.
+pub(crate) mod kept {
+    use super::{Arc, Deserialize, Deserializer, PayloadMap, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        map: &Arc<PayloadMap>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let offered = (**map != *PayloadMap::usual()).then_some(&**map);
+        offered.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<PayloadMap>, D::Error> {
+        let offered = Option::<PayloadMap>::deserialize(deserializer)?;
+        Ok(offered.map_or_else(PayloadMap::usual, Arc::new))
+    }
 }
 
 impl Default for PayloadMap {

@@ -16,7 +16,9 @@ use reeld_model::{
     ChangeRecording, ConcealedRange, EndedBy, LiveStatus, MediaPlace, Mono, RecordingView, Refusal,
     StartRecording, Summary, Track, TrackQuality, TrackStats, Trim,
 };
+use serde::{Deserialize, Serialize};
 
+use crate::call::Given;
 use crate::frames::{FrameRules, Frames};
 use crate::mix::Mixer;
 use crate::output::Output;
@@ -31,7 +33,7 @@ const MOST_DIGITS: usize = 256;
 const MOST_JUDGED: usize = 960;
 
 /// A recording that runs.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Recording {
     start: StartRecording,
     /// Frames a second: the call's.
@@ -59,7 +61,7 @@ pub(crate) struct Recording {
     longest_gap: [i64; 2],
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Running {
     frames: Frames,
     /// The first place that is not taken yet.
@@ -364,6 +366,18 @@ impl Recording {
             }),
         });
         view
+    }
+
+    /// What has come out of it.
+    pub(crate) fn given(&self) -> Given {
+        let frames = self.running.as_ref().map(|running| &running.frames);
+        let (frames, keep_frames) = frames.map_or((0, 0), Frames::given);
+        Given {
+            recording: self.start.sid,
+            channels: self.start.channels,
+            frames,
+            keep_frames,
+        }
     }
 
     pub(crate) fn view(&self) -> RecordingView {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use reeld_model::SourceRule;
 use sdp_types::{Attribute, Connection, Media, Origin, Session};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::payload::{Payload, PayloadMap};
 
@@ -24,7 +27,7 @@ pub(crate) struct Line {
 }
 
 /// Which way sound goes, as the offerer says (RFC 8866 §6.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) enum Direction {
     /// Both; also where nothing is said.
     #[default]
@@ -126,6 +129,22 @@ impl Offer {
             text.clear();
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// Kept as its text.
+impl Serialize for Offer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = Vec::new();
+        self.session.write(&mut text).map_err(S::Error::custom)?;
+        String::from_utf8_lossy(&text).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Offer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::read(&text).map_err(D::Error::custom)
     }
 }
 

@@ -27,6 +27,7 @@ use reeld_model::MediaPlace;
 use crate::drift::Drift;
 use crate::hold::{Hold, Kind};
 use recent::Recent;
+use serde::{Deserialize, Serialize};
 use squeezed::ALIKE;
 use turns::Turns;
 
@@ -67,7 +68,7 @@ const RECENT_MS: i64 = 4_000;
 const MOST_AHEAD: i64 = 4;
 
 /// What ties stamps to places.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Clock {
     /// Place of the stamp 0 of the extended stamps.
     origin: i64,
@@ -80,7 +81,7 @@ struct Clock {
 }
 
 /// One segment of a track, and what is known of the one before it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Segment {
     /// Samples of the timeline and units of the stamp in a second.
     rate_hz: i64,
@@ -122,7 +123,7 @@ pub(crate) struct Segment {
 }
 
 /// What is known of a sender from the segments before.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// What to add to its NTP clock for a place.
     pub(crate) ntp_offset: Option<i64>,
@@ -172,7 +173,7 @@ enum Course {
 }
 
 /// What has been placed from `from` on belongs `by` samples later (earlier if negative).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Move {
     pub(crate) from: MediaPlace,
     pub(crate) by: i64,

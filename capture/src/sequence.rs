@@ -2,6 +2,8 @@
 //!
 //! Called by [`crate::track`]. RFC 3550 §A.1 and §A.3.
 
+use serde::{Deserialize, Serialize};
+
 /// How many numbers back a duplicate is still recognised: 20 s of 20 ms packets.
 const SEEN: i64 = 64 * WORDS as i64;
 
@@ -20,7 +22,7 @@ pub(crate) enum Arrival {
 }
 
 /// The sequence numbers of one SSRC.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sequence {
     /// The lowest number so far, extended.
     lowest: i64,

@@ -1,6 +1,7 @@
 //! What a call needs of the configuration.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -26,6 +27,23 @@ pub struct Settings {
     pub rate: Rate,
     /// The address that callers are told to send to: `media.advertise`, else `media.address`.
     pub advertise: IpAddr,
+}
+
+impl Settings {
+    /// What a call has until it is told whose it is.
+    pub(crate) fn nobodys() -> Arc<Self> {
+        Arc::new(Self {
+            reorder_window: Duration::ZERO,
+            first_packet: Duration::MAX,
+            inactivity: Duration::MAX,
+            max_length: Duration::MAX,
+            allow: Vec::new(),
+            conceal: false,
+            dtmf: Dtmf::Silence,
+            rate: Rate::Narrow,
+            advertise: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        })
+    }
 }
 
 /// What stands in the file in place of an RFC 4733 event.

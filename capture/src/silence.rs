@@ -16,6 +16,7 @@ use reeld_codec::octaves::{self, OCTAVES, PARTS};
 use reeld_codec::tonal;
 
 use self::floor::Floor;
+use serde::{Deserialize, Serialize};
 
 mod floor;
 
@@ -86,7 +87,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges frame after frame.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Judge {
     listeners: [Listener; CHANNELS],
     /// Samples of silence received since the last voice, or since the start.
@@ -98,7 +99,7 @@ pub(crate) struct Judge {
 }
 
 /// What is known of one channel.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Listener {
     floor: Floor,
     /// The octaves' energies of the last frames.

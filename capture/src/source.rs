@@ -23,6 +23,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{Mono, SourceRule};
+use serde::{Deserialize, Serialize};
 
 use crate::packet::RtpPacket;
 
@@ -74,14 +75,14 @@ pub(crate) enum Admission {
 }
 
 /// A packet that waits for its source to be trusted.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Held {
     pub(crate) arrival: Mono,
     pub(crate) datagram: Box<[u8]>,
 }
 
 /// The lock of one track.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Source {
     rule: Option<SourceRule>,
     heard: Option<Heard>,
@@ -95,7 +96,7 @@ pub(crate) struct Source {
 }
 
 /// Who is heard.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Heard {
     pub(crate) address: SocketAddr,
     pub(crate) ssrc: u32,
@@ -104,7 +105,7 @@ pub(crate) struct Heard {
     timestamp: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Candidate {
     address: SocketAddr,
     ssrc: u32,

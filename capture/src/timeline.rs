@@ -13,6 +13,7 @@ use std::time::Duration;
 use reeld_codec::dtmf;
 use reeld_model::time::{samples_in, time_of};
 use reeld_model::{EndedBy, MediaPlace, Mono, RecordingView, Track, TrackStats};
+use serde::{Deserialize, Serialize};
 
 use crate::fill::{Fill, Gap, Made};
 use crate::mix::Mixer;
@@ -24,7 +25,7 @@ use crate::segment::Move;
 const NOISY_STEP_MS: i64 = 250;
 
 /// What ties instants to places.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Scale {
     /// The instant of place 0.
     origin: Mono,
@@ -33,7 +34,7 @@ pub(crate) struct Scale {
 }
 
 /// The timeline of an open call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Timeline {
     scale: Scale,
     pub(crate) mixer: Mixer,
@@ -42,6 +43,7 @@ pub(crate) struct Timeline {
     made: [Made; 2],
     conceals: bool,
     pub(crate) recordings: Vec<Recording>,
+    #[serde(skip)]
     pub(crate) out: VecDeque<Output>,
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use reeld_model::quality::MOST_NAMES;
 use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
+use serde::{Deserialize, Serialize};
 
 use crate::decode::Decoders;
 use crate::event::{Event, Events};
@@ -17,7 +18,7 @@ use crate::fill::Gap;
 use crate::order::Order;
 use crate::pace::Pace;
 use crate::packet::{RtpPacket, SenderReport};
-use crate::payload::{Payload, PayloadMap};
+use crate::payload::{Name, Payload, PayloadMap};
 use crate::segment::{self, Known, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
@@ -33,12 +34,13 @@ const ROUNDING: i64 = 2;
 const NOWHERE: MediaPlace = MediaPlace(i64::MIN);
 
 /// A track of an open call.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct TrackState {
     /// The RTP port.
     pub(crate) port: u16,
     pub(crate) source: Source,
     /// Shared by all tracks that nothing was offered for.
+    #[serde(with = "crate::payload::kept")]
     pub(crate) payloads: Arc<PayloadMap>,
     /// What waits for packets that it has overtaken.
     pub(crate) order: Order,
@@ -47,8 +49,8 @@ pub(crate) struct TrackState {
     rate_hz: u32,
     /// The codec of the last packet of sound, by its SDP name; and all so far, in the order of their
     /// coming.
-    codec: Option<&'static str>,
-    codecs: Vec<&'static str>,
+    codec: Option<Name>,
+    codecs: Vec<Name>,
     /// The payload type of the last packet of sound.
     sound_type: Option<u8>,
     counts: TrackStats,
@@ -77,7 +79,7 @@ pub(crate) struct TrackState {
 }
 
 /// The stream of one SSRC.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Stream {
     sequence: Sequence,
     segment: Option<Segment>,
@@ -236,7 +238,7 @@ impl TrackState {
 
     /// The codec of the last packet of sound, by its SDP name.
     pub(crate) fn codec(&self) -> Option<&'static str> {
-        self.codec
+        self.codec.map(Name::as_str)
     }
 
     /// The payload type of the last packet of sound, also where that cannot be decoded.
@@ -256,7 +258,11 @@ impl TrackState {
                 / 16
                 / u64::from(self.rate_hz),
             drift_ppb: self.known().drift_ppb,
-            codecs: self.codecs.iter().map(|name| (*name).to_owned()).collect(),
+            codecs: self
+                .codecs
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
             undecodable: named.take(MOST_NAMES).collect(),
             sources: sources.map(ToString::to_string).collect(),
             ..TrackQuality::default()
@@ -374,10 +380,11 @@ impl TrackState {
             }
             Some(payload) => {
                 self.sound_type = Some(packet.payload_type);
-                if self.codec != Some(payload.name()) {
-                    self.codec = Some(payload.name());
-                    if !self.codecs.contains(&payload.name()) {
-                        self.codecs.push(payload.name());
+                let name = Name::of(payload);
+                if self.codec != Some(name) {
+                    self.codec = Some(name);
+                    if !self.codecs.contains(&name) {
+                        self.codecs.push(name);
                     }
                 }
                 if order != Arrival::Newest && self.decoders.needs_order(payload) {

@@ -13,6 +13,7 @@
 //! further, and is made small again when it is not needed large.
 
 use reeld_model::{MediaPlace, SAMPLE_RATE};
+use serde::{Deserialize, Serialize};
 
 /// Samples of a new ring at 8 kHz: 512 ms, room for the default reorder window and a tick.
 const FIRST: usize = 4_096;
@@ -24,7 +25,7 @@ const MOST: usize = 65_536;
 const CELL: usize = 64;
 
 /// One track's ring.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Window {
     samples: Box<[i16]>,
     covered: Box<[bool]>,

@@ -9,6 +9,9 @@
 //!
 //! RFC 3389 §3.1 (level), §3.2 (spectrum).
 
+use serde::{Deserialize, Serialize};
+use serde_big_array::BigArray;
+
 /// Reflection coefficients used at most; RFC 3389 leaves their number open, and 10 to 12 are usual.
 const MOST_POLES: usize = 32;
 
@@ -19,13 +22,14 @@ const MOST_REFLECTION: f64 = 0.97;
 const FULL_SCALE: f64 = 32_768.0;
 
 /// The noise of one stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Noise {
     /// The deviation of the excitation.
     excitation: f64,
     reflections: [f64; MOST_POLES],
     poles: usize,
     /// The lattice's backward errors of the last sample.
+    #[serde(with = "BigArray")]
     lattice: [f64; MOST_POLES + 1],
     state: u64,
 }

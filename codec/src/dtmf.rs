@@ -13,6 +13,8 @@
 
 use std::f64::consts::TAU;
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(test)]
 mod tests;
 
@@ -57,7 +59,7 @@ const ZERO_DBM0: f64 = 32_768.0 * 32_768.0 / 2.0 * 0.481_948;
 const LEAST: f64 = ZERO_DBM0 * 0.000_251;
 
 /// Finds the keys in one stream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Detector {
     /// Twice the cosine of each frequency's step.
     turns: [f64; 8],
@@ -73,7 +75,7 @@ pub struct Detector {
 }
 
 /// One block in the making.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Goertzel {
     /// The last two states of each frequency.
     states: [[f64; 2]; 8],

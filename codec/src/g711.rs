@@ -10,11 +10,13 @@
 //!
 //! <https://www.itu.int/rec/T-REC-G.711>
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(test)]
 mod tests;
 
 /// The companding law of a G.711 stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Law {
     /// µ-law: RTP's PCMU, payload type 0 (RFC 3551 §4.5.14).
     Mu,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -101,7 +102,7 @@ pub enum Command {
 }
 
 /// A call as it is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenCall {
     /// Whose call.
     pub account: AccountSid,
@@ -139,7 +140,7 @@ impl OpenCall {
 }
 
 /// `RemoteAddress`: the one source that tracks listen to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRule {
     /// The sender's address.
     pub address: IpAddr,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Channels, RecordingSid, TrackQuality, TrackSelection, TrackStats};
 
 /// What capture needs to know to start a recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartRecording {
     /// The recording's name, made by the API.
     pub sid: RecordingSid,
@@ -39,7 +39,7 @@ impl StartRecording {
 }
 
 /// `PlayBeep`: from what the RTP stream of a beep starts, which is random (RFC 3550 §5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beep {
     /// Its SSRC.
     pub ssrc: u32,
@@ -50,7 +50,7 @@ pub struct Beep {
 }
 
 /// When a recording ends by itself: the `<Record>` verb's parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rules {
     /// End after this much *received* silence; `None` is off. It never fires where no RTP came
     /// (twilio.md §3).

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 pub const SAMPLE_RATE: u32 = 8_000;
 
 /// An instant of the machine's monotonic clock, in nanoseconds since an arbitrary start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Mono(pub u64);
 
 impl Mono {

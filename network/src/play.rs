@@ -98,6 +98,15 @@ pub fn play_with(scenario: &Scenario, stamps: &mut dyn Stamps, tape: Option<&mut
     Player::new(scenario, stamps, tape).run()
 }
 
+/// As [`play_with`] onto a tape, the call being handed from one process to the next after each `ticks` ticks.
+#[must_use]
+pub fn play_handed_over(scenario: &Scenario, ticks: u64, tape: &mut Tape) -> Verdict {
+    let mut stamps = True;
+    let mut player = Player::new(scenario, &mut stamps, Some(tape));
+    player.handed_over = Some(ticks);
+    player.run()
+}
+
 /// What the judge says of the file that an all-knowing recorder would make of the packets that came
 /// by the stop: each where the truth puts it, and so many frames later on each track. Without those
 /// that is nothing, or the judge is wrong.
@@ -160,6 +169,8 @@ struct Player<'a> {
     summary: Option<Summary>,
     ticks: u64,
     ideal: Option<[i64; 2]>,
+    /// Ticks after which another process has the call, again and again.
+    handed_over: Option<u64>,
 }
 
 fn sid() -> RecordingSid {
@@ -234,6 +245,7 @@ impl<'a> Player<'a> {
             summary: None,
             ticks: 0,
             ideal: None,
+            handed_over: None,
         }
     }
 
@@ -340,6 +352,14 @@ impl<'a> Player<'a> {
             self.drain(now, self.ticks.is_multiple_of(RTCP_EVERY));
             self.call.handle_tick(mono(now));
             self.outputs();
+            if self
+                .handed_over
+                .is_some_and(|ticks| self.ticks.is_multiple_of(ticks))
+            {
+                let kept = self.call.keep().expect("a call can be kept");
+                let settings = Arc::new(settings());
+                self.call = Call::take_up(&kept, settings).expect("it was kept so");
+            }
         }
     }
 

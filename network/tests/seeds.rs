@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use reeld_network::play::{Tape, True, play_ideal, play_with};
+use reeld_network::play::{Tape, True, play_handed_over, play_ideal, play_with};
 use reeld_network::{Rule, Scenario, play, seeds};
 
 #[test]
@@ -24,6 +24,19 @@ fn a_seed_plays_the_same_twice() {
         (tape.file, verdict.stats, verdict.checked)
     };
     assert!(play(0) == play(1));
+}
+
+#[test]
+fn a_call_that_goes_from_process_to_process_is_the_same_call() {
+    for seed in 0..30 {
+        let scenario = Scenario::of(seed, 60);
+        let (mut one, mut many) = (Tape::default(), Tape::default());
+        let of_one = play_with(&scenario, &mut True, Some(&mut one));
+        let of_many = play_handed_over(&scenario, 5 + 7 * seed, &mut many);
+        assert!(one.file == many.file, "seed {seed}");
+        assert_eq!(of_one.stats, of_many.stats, "seed {seed}");
+        assert_eq!(of_one.summary, of_many.summary, "seed {seed}");
+    }
 }
 
 #[test]

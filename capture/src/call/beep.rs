@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reeld_model::{Beep, Mono, Refusal, StartRecording, Track};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Call;
 use crate::beep::{FRAME, FRAMES, Stream, Tone, Transmit};
@@ -56,6 +57,57 @@ struct Sounding {
     begun: Mono,
     /// The next frame.
     frame: u32,
+}
+
+/// A call's beeps as they are kept: one that sounds begins again, since its encoder is not kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    wanted: Option<Beep>,
+    fading: Option<Mono>,
+    stream: Option<Stream>,
+    direction: Direction,
+    sends: bool,
+}
+
+impl Serialize for Beeps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sounding = match &self.state {
+            State::Sounding(sounding) => Some(sounding),
+            State::Silent | State::Waiting(_) | State::Fading(_) => None,
+        };
+        let kept = Kept {
+            wanted: match &self.state {
+                State::Waiting(seed) => Some(*seed),
+                State::Sounding(sounding) => Some(sounding.seed),
+                State::Silent | State::Fading(_) => None,
+            },
+            fading: match &self.state {
+                State::Fading(until) => Some(*until),
+                State::Silent | State::Waiting(_) | State::Sounding(_) => None,
+            },
+            stream: sounding.map(|sounding| sounding.stream).or(self.stream),
+            direction: self.direction,
+            sends: self.sends,
+        };
+        kept.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Beeps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let kept = Kept::deserialize(deserializer)?;
+        Ok(Self {
+            state: match (kept.wanted, kept.fading) {
+                (Some(seed), _) => State::Waiting(seed),
+                (None, Some(until)) => State::Fading(until),
+                (None, None) => State::Silent,
+            },
+            stream: kept.stream,
+            out: VecDeque::new(),
+            direction: kept.direction,
+            sends: kept.sends,
+        })
+    }
 }
 
 impl Sounding {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use reeld_model::{EndedBy, MediaPlace, Mono, Track};
+use serde::{Deserialize, Serialize};
 
 use super::Call;
 use crate::event::Event;
@@ -15,7 +16,7 @@ use crate::settings::Dtmf;
 const SAME_KEY: Duration = Duration::from_secs(1);
 
 /// How a key came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum By {
     /// As an event.
     Event,
@@ -24,7 +25,7 @@ pub(super) enum By {
 }
 
 /// A key that was pressed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Pressed {
     key: char,
     by: By,

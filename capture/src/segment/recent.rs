@@ -2,8 +2,10 @@
 //!
 //! Called by [`crate::segment`] with each packet's lateness.
 
+use serde::{Deserialize, Serialize};
+
 /// The least lateness of the last 25 to 50 packets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Recent {
     before: i64,
     least: i64,

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Turns that are remembered: at one each 62 ms, those of the last two seconds.
 const MOST: usize = 32;
 
 /// One turn. Stamps are extended ones, in units of the clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Turn {
     /// Stamps before this are of the time before it.
     low: i64,
@@ -23,7 +25,7 @@ struct Turn {
 }
 
 /// The last turns of a segment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Turns(VecDeque<Turn>);
 
 impl Turns {

@@ -7,6 +7,7 @@
 //! switched on is learnt after 3.2 to 3.8 s, and no sound is a background before.
 
 use reeld_codec::octaves::OCTAVES;
+use serde::{Deserialize, Serialize};
 
 /// Frames of a span, and spans that are remembered: 10 × 320 ms.
 const SPAN: usize = 16;
@@ -20,7 +21,7 @@ const TAKE: f32 = 0.25;
 const LOWEST: f32 = 1_073.741_8;
 
 /// The floor of one channel.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Floor {
     smooth: [f32; OCTAVES],
     /// The least of each finished span, oldest overwritten, and of the one that runs.

@@ -1,0 +1,68 @@
+//! A call between two processes: all that it knows as bytes, and a call made of these again.
+//!
+//! Called by `ingest` where a daemon hands its calls to the next one. A call that was taken up goes on to the
+//! sample, but for decoders with a memory, which begin anew (`crate::decode`), and a beep that sounds, which
+//! begins again.
+//!
+//! The bytes are MessagePack with the fields' names, so that a daemon takes up what the version before it left:
+//! what it does not know is passed over, what is new needs `#[serde(default)]`. A test reads what an
+//! earlier version wrote.
+
+use std::sync::Arc;
+
+use reeld_model::{Channels, RecordingSid};
+
+use super::Call;
+use crate::settings::Settings;
+
+/// A call that cannot be kept, or made again of what was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// It cannot be written.
+    #[error("a call cannot be kept: {0}")]
+    Encode(#[from] rmp_serde::encode::Error),
+    /// It cannot be read.
+    #[error("a call cannot be taken up: {0}")]
+    Decode(#[from] rmp_serde::decode::Error),
+}
+
+/// What has come out of a recording that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// Which one.
+    pub recording: RecordingSid,
+    /// How its tracks lie in the file.
+    pub channels: Channels,
+    /// Frames that came out as sound and silence.
+    pub frames: u64,
+    /// Of these, how many the file keeps if it ends with them.
+    pub keep_frames: u64,
+}
+
+impl Call {
+    /// All that the call knows. Its outputs have been drained.
+    ///
+    /// # Errors
+    /// [`KeepError::Encode`].
+    pub fn keep(&self) -> Result<Vec<u8>, KeepError> {
+        Ok(rmp_serde::to_vec_named(self)?)
+    }
+
+    /// The call that was kept as these bytes, with this process's `settings`. Instants in it are of this
+    /// machine's CLOCK_MONOTONIC since it was booted.
+    ///
+    /// # Errors
+    /// [`KeepError::Decode`].
+    pub fn take_up(kept: &[u8], settings: Arc<Settings>) -> Result<Self, KeepError> {
+        let mut call: Self = rmp_serde::from_slice(kept)?;
+        call.settings = settings;
+        Ok(call)
+    }
+
+    /// What has come out of each recording that runs.
+    #[must_use]
+    pub fn given(&self) -> Vec<Given> {
+        let recordings = self.timeline.recordings.iter();
+        recordings.map(|recording| recording.given()).collect()
+    }
+}
