@@ -31,7 +31,7 @@ use crate::track::{Content, TrackState};
 
 use beep::Beeps;
 
-pub use kept::{Given, KeepError};
+pub use kept::{Given, KeepError, Kept};
 use serde::{Deserialize, Serialize};
 
 /// How long after a trusted BYE no RTP may come for it to be believed (contract.md, "Control").

@@ -118,6 +118,15 @@ impl Frames {
         (given, self.keep().min(given))
     }
 
+    /// When the first frame of the file was, if anything has come out.
+    pub(crate) fn started(&self) -> Option<Mono> {
+        self.started.then(|| self.first_at())
+    }
+
+    fn first_at(&self) -> Mono {
+        self.begun_at + time_of(self.lead_trimmed, self.rules.rate_hz)
+    }
+
     /// The number that the next frame has in the file, leading silence that is trimmed not counted.
     pub(crate) fn next_frame(&self) -> u64 {
         self.taken.saturating_sub(self.lead_trimmed)
@@ -350,10 +359,9 @@ impl Frames {
     fn state_start(&mut self, out: &mut VecDeque<Output>) {
         if !self.started {
             self.started = true;
-            let lead = time_of(self.lead_trimmed, self.rules.rate_hz);
             out.push_back(Output::Started {
                 recording: self.recording,
-                at: self.begun_at + lead,
+                at: self.first_at(),
                 rate_hz: self.rules.rate_hz,
             });
         }

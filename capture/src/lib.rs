@@ -48,7 +48,7 @@ mod window;
 
 pub use beep::Transmit;
 pub use block::recycle;
-pub use call::{Call, Given, KeepError, Port};
+pub use call::{Call, Given, KeepError, Kept, Port};
 pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;
 pub use settings::{Dtmf, Rate, Settings};

@@ -370,13 +370,15 @@ impl Recording {
 
     /// What has come out of it.
     pub(crate) fn given(&self) -> Given {
-        let frames = self.running.as_ref().map(|running| &running.frames);
-        let (frames, keep_frames) = frames.map_or((0, 0), Frames::given);
+        let running = self.running.as_ref().map(|running| &running.frames);
+        let (frames, keep_frames) = running.map_or((0, 0), Frames::given);
         Given {
             recording: self.start.sid,
             channels: self.start.channels,
             frames,
             keep_frames,
+            rate_hz: self.rate_hz,
+            started: running.and_then(Frames::started),
         }
     }
 

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use reeld_model::Mono;
@@ -16,6 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::batch::{Batch, Datagram, FEW, FEWER, MANY};
 use crate::clock::{Offset, monotonic};
+use crate::handover::HandedInlet;
 
 /// Batches of a socket until an instant: more than the largest receive buffer that the configuration
 /// takes can hold (64 MiB, which the kernel doubles; a datagram takes 768 bytes of it or more). The
@@ -138,6 +140,38 @@ impl Inlet {
             failed: false,
             failed_to_send: false,
         })
+    }
+
+    /// A socket that another process has bound to `port` and set up.
+    ///
+    /// # Errors
+    /// What the kernel says; `InvalidData` where it is no socket of that port.
+    pub(crate) fn taken_up(socket: OwnedFd, port: u16, known: HandedInlet) -> io::Result<Self> {
+        let inlet = Self {
+            socket: Socket::from(socket),
+            dropped: known.dropped,
+            emptied: known.emptied,
+            failed: false,
+            failed_to_send: false,
+        };
+        // What it is bound to says that it is a socket.
+        inlet.socket.local_addr()?;
+        if inlet.port() == port && inlet.socket.r#type()? == Type::DGRAM {
+            return Ok(inlet);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("it is of port {}", inlet.port()),
+        ))
+    }
+
+    /// The socket, and what is known of it.
+    pub(crate) fn hand_over(self) -> (OwnedFd, HandedInlet) {
+        let known = HandedInlet {
+            dropped: self.dropped,
+            emptied: self.emptied,
+        };
+        (self.socket.into(), known)
     }
 
     /// The receive buffer that the kernel granted, in bytes as they were asked for: it doubles

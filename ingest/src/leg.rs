@@ -4,11 +4,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 
 use reeld_capture::{Call, Port};
 use reeld_model::{Refusal, Track};
 
 use crate::clock::monotonic;
+use crate::handover::HandedLeg;
 use crate::inlet::{Drained, Inlet, Reach, Reader};
 use crate::ports::{Lease, SharedPorts, lock};
 
@@ -73,6 +75,24 @@ impl Leg {
                 }
             }
         }
+    }
+
+    /// A track's sockets that came from another process.
+    pub(crate) fn taken_up(binding: &Binding, (port, rtp, rtcp): (u16, Inlet, Inlet)) -> Self {
+        let lease = Lease::hold(&binding.ports, port);
+        Self { rtp, rtcp, lease }
+    }
+
+    /// Gives its sockets away, RTP and RTCP.
+    pub(crate) fn hand_over(self) -> ([OwnedFd; 2], HandedLeg) {
+        let port = self.port();
+        let Self {
+            rtp,
+            rtcp,
+            lease: _,
+        } = self;
+        let ((rtp_socket, rtp), (rtcp_socket, rtcp)) = (rtp.hand_over(), rtcp.hand_over());
+        ([rtp_socket, rtcp_socket], HandedLeg { port, rtp, rtcp })
     }
 
     /// The even port.

@@ -26,6 +26,7 @@ mod backlog;
 mod batch;
 mod clock;
 mod descriptors;
+mod handover;
 mod inlet;
 mod leg;
 mod live;
@@ -49,6 +50,7 @@ use reeld_capture::{Dtmf, Rate};
 pub use admission::Outside;
 pub use backlog::Queued;
 pub use clock::monotonic;
+pub use handover::{HandedCall, TakenCall};
 pub use switchboard::Switchboard;
 
 /// How often a media thread reads its sockets: five packets of a track, so that a system call, and what
@@ -121,6 +123,9 @@ pub enum IngestError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A call that another process had open cannot be taken up.
+    #[error("a call cannot be taken up: {0}")]
+    Handover(String),
     /// A media thread could not be started.
     #[error("media thread {index} did not start: {source}")]
     Thread {

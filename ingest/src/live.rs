@@ -12,12 +12,13 @@
 
 use reeld_capture::{Call, Output, Transmit};
 use reeld_model::{
-    Answer, CallView, Channels, Mono, OpenCall, RecordingSid, Refusal, StartRecording, Track,
-    TrackStats,
+    Answer, CallView, Channels, EndedBy, Mono, OpenCall, RecordingSid, Refusal, StartRecording,
+    Track, TrackStats,
 };
 
 use crate::TICK;
 use crate::clock::{monotonic, unix_ms};
+use crate::handover::{HandedCall, TakenCall};
 use crate::inlet::{Reach, Reader};
 use crate::leg::{Leg, Sockets};
 use crate::outbox::Outbox;
@@ -67,6 +68,45 @@ impl LiveCall {
             read: now,
             running: Vec::new(),
         })
+    }
+
+    /// A call that another process had open.
+    pub(crate) fn take_up(taken: TakenCall, shared: &Shared) -> Self {
+        let seats = taken.recordings.iter().map(|given| Running {
+            sid: given.recording,
+            channels: given.channels,
+            _seat: shared.quota.take_anyway(),
+        });
+        let running = seats.collect();
+        let leg = |leg: Option<_>| leg.map(|leg| Leg::taken_up(&shared.binding, leg));
+        Self {
+            call: taken.kept.into_call(shared.call_settings.clone()),
+            legs: taken.legs.map(leg),
+            read: taken.read,
+            running,
+        }
+    }
+
+    /// Keeps the call for another process, and ends it here: its recordings' outputs go on to their end, as if
+    /// the daemon stopped, and the other process takes that end back. `None` where it cannot be kept; the log
+    /// has it.
+    pub(crate) fn hand_over(mut self, outbox: &mut Outbox) -> Option<HandedCall> {
+        let mut sockets = Vec::new();
+        let legs = std::mem::take(&mut self.legs).map(|leg| {
+            let (pair, known) = leg?.hand_over();
+            sockets.extend(pair);
+            Some(known)
+        });
+        let handed = HandedCall::new(&self.call, legs, self.read);
+        self.call.complete(monotonic(), EndedBy::Shutdown);
+        self.collect(outbox);
+        match handed {
+            Ok(handed) => Some(handed.with(sockets)),
+            Err(error) => {
+                tracing::error!(%error, "a call ends with this process");
+                None
+            }
+        }
     }
 
     /// The call's ports are told to its caller: they will rest when it is over.

@@ -71,6 +71,13 @@ impl Ports {
         format!("{}-{}", self.range.start(), self.range.end())
     }
 
+    /// Whether a pair is of the range.
+    fn has(&self, rtp: u16) -> bool {
+        rtp.is_multiple_of(2)
+            && self.range.contains(&rtp)
+            && self.range.contains(&rtp.saturating_add(1))
+    }
+
     fn take(&mut self, now: Mono) -> Option<u16> {
         self.free(now);
         self.free.pop_front()
@@ -105,6 +112,17 @@ impl Lease {
         })
     }
 
+    /// Holds the pair of `rtp`, whose sockets came from another process: it was told, and it need not be of
+    /// the range, which may be another one by now.
+    pub(crate) fn hold(ports: &SharedPorts, rtp: u16) -> Self {
+        lock(ports).free.retain(|free| *free != rtp);
+        Self {
+            rtp,
+            rests: true,
+            ports: Arc::clone(ports),
+        }
+    }
+
     /// The even port; RTCP is on the next one.
     pub(crate) const fn rtp(&self) -> u16 {
         self.rtp
@@ -126,6 +144,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut ports = lock(&self.ports);
+        if !ports.has(self.rtp) {
+            return;
+        }
         if self.rests {
             ports.rest(self.rtp, monotonic());
         } else {
@@ -184,6 +205,18 @@ mod tests {
             assert!(Lease::take(&ports, monotonic()).is_none());
             assert_eq!(lock(&ports).elsewhere(), 1);
         }
+    }
+
+    #[test]
+    fn a_pair_that_came_from_another_process_is_given_to_nobody_else_and_comes_back_where_it_is_of_the_range()
+     {
+        let ports = shared(20_000..=20_003);
+        let held = Lease::hold(&ports, 20_000);
+        let foreign = Lease::hold(&ports, 30_000);
+        assert_eq!(lock(&ports).free, [20_002]);
+        drop((held, foreign));
+        assert_eq!(lock(&ports).free(monotonic() + REST), 2);
+        assert_eq!(lock(&ports).free, [20_002, 20_000]);
     }
 
     proptest! {

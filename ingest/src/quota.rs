@@ -31,6 +31,14 @@ impl Quota {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Room for one that runs already, whether there is any or not.
+    pub(crate) fn take_anyway(self: &Arc<Self>) -> Seat {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Seat {
+            quota: Arc::clone(self),
+        }
+    }
+
     /// Room for one more, if there is any.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Seat> {
         self.taken

@@ -4,7 +4,7 @@
 //! Nothing here is touched for a packet; progress is written once a tick.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reeld_model::{Gauges, Load, Mono, Readings, TrackStats};
@@ -13,6 +13,7 @@ use crate::TICK;
 use crate::admission::{Judge, Outside};
 use crate::backlog::Backlog;
 use crate::clock::monotonic;
+use crate::handover::HandedCall;
 use crate::leg::Binding;
 use crate::ports::lock;
 use crate::quota::Quota;
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) call_settings: Arc<reeld_capture::Settings>,
     /// Whether the daemon is stopping.
     pub(crate) stopping: Arc<AtomicBool>,
+    /// Whether calls that are open at the stop are kept for another process, and those that were.
+    pub(crate) handing_over: AtomicBool,
+    handed: Mutex<Vec<HandedCall>>,
     /// One for each media thread.
     pub(crate) threads: Vec<Progress>,
     overrun_frames: AtomicU64,
@@ -58,6 +62,8 @@ impl Shared {
             judge: Mutex::default(),
             call_settings: Arc::new(call_settings),
             stopping: Arc::default(),
+            handing_over: AtomicBool::new(false),
+            handed: Mutex::default(),
             threads: (0..threads).map(|_| Progress::new()).collect(),
             overrun_frames: AtomicU64::new(0),
         }
@@ -65,7 +71,17 @@ impl Shared {
 
     /// Whether the daemon is stopping.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether calls that are open at the stop are kept for another process.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.handing_over.load(Ordering::Relaxed)
+    }
+
+    /// The calls that were kept.
+    pub(crate) fn handed(&self) -> MutexGuard<'_, Vec<HandedCall>> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Frames became silence for want of room.

@@ -4,6 +4,7 @@
 //! that has a call (`routes`) and puts the request into that thread's queue. It never blocks on a
 //! thread's work: a full queue is an answer.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +18,10 @@ use crate::admission::Outside;
 use crate::backlog::Backlog;
 use crate::clock::monotonic;
 use crate::descriptors;
+use crate::handover::{HandedCall, TakenCall};
 use crate::inlet::{Inlet, media_socket};
 use crate::leg::Binding;
+use crate::live::LiveCall;
 use crate::ports::Ports;
 use crate::promise::Promise;
 use crate::quota::Quota;
@@ -30,6 +33,9 @@ use crate::{IngestError, Settings, Sink};
 /// Requests that wait for one thread at most. Served in some 50 µs each, a full queue is done
 /// within a tick.
 const QUEUE: usize = 1_024;
+
+/// A media thread's calls.
+type Calls = HashMap<CallKey, Box<LiveCall>>;
 
 /// All media threads. Clones are the same switchboard; when the last one is gone without
 /// [`Switchboard::shutdown`], the threads end their recordings and stop by themselves.
@@ -54,6 +60,18 @@ impl Switchboard {
     /// [`IngestError`]; nothing runs then.
     pub fn start(
         settings: Settings,
+        sink: impl FnMut(usize) -> Box<dyn Sink>,
+    ) -> Result<Self, IngestError> {
+        Self::start_with(settings, Vec::new(), sink)
+    }
+
+    /// As [`Switchboard::start`], with the calls that another process had open.
+    ///
+    /// # Errors
+    /// [`IngestError`]; nothing runs then.
+    pub fn start_with(
+        settings: Settings,
+        taken: Vec<TakenCall>,
         mut sink: impl FnMut(usize) -> Box<dyn Sink>,
     ) -> Result<Self, IngestError> {
         let Settings {
@@ -94,16 +112,18 @@ impl Switchboard {
         let backlog = Backlog::new(settings.backlog_bytes);
         let shared = Shared::new(binding, quota, backlog, call_settings, threads);
         let shared = Arc::new(shared);
+        let mut calls = distribute(taken, &shared, threads)?.into_iter();
         let mut queues = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
         for index in 0..threads {
             let (queue, jobs) = sync_channel(QUEUE);
             let (shared, sink) = (Arc::clone(&shared), sink(index));
+            let calls = calls.next().unwrap_or_default();
             // Made in the thread: the thread owns it outright. A failure here drops the queues,
             // which stops the threads that run already.
             let handle = std::thread::Builder::new()
                 .name(format!("reeld-media-{index}"))
-                .spawn(move || thread::run(index, shared, sink, jobs))
+                .spawn(move || thread::run(index, shared, sink, jobs, calls))
                 .map_err(|source| IngestError::Thread { index, source })?;
             queues.push(queue);
             handles.push(handle);
@@ -123,7 +143,23 @@ impl Switchboard {
     /// room again for some seconds) and waits for the threads. Requests from now on get
     /// [`Refusal::ShuttingDown`]. Blocks; a second call waits for the first.
     pub fn shutdown(&self) {
-        self.inner.shared.stopping.store(true, Ordering::Relaxed);
+        self.end();
+    }
+
+    /// As [`Switchboard::shutdown`], the calls that are open being kept for another process first.
+    /// Their recordings end here as they do there, and the other process takes that back.
+    #[must_use]
+    pub fn hand_over(&self) -> Vec<HandedCall> {
+        self.inner
+            .shared
+            .handing_over
+            .store(true, Ordering::Relaxed);
+        self.end();
+        std::mem::take(&mut *self.inner.shared.handed())
+    }
+
+    fn end(&self) {
+        self.inner.shared.stopping.store(true, Ordering::Release);
         let mut threads = self
             .inner
             .threads
@@ -186,6 +222,26 @@ impl Control for Switchboard {
     fn load(&self) -> Load {
         self.inner.shared.load.clone()
     }
+}
+
+/// Calls that another process had open, for each thread.
+fn distribute(
+    taken: Vec<TakenCall>,
+    shared: &Arc<Shared>,
+    threads: usize,
+) -> Result<Vec<Calls>, IngestError> {
+    let mut all: Vec<Calls> = (0..threads).map(|_| HashMap::new()).collect();
+    for call in taken {
+        let key = call.kept.key();
+        // Every thread is there: none has begun.
+        let Ok((thread, ticket)) = shared.routes.admit(key, true) else {
+            return Err(IngestError::Handover("there is no thread".to_owned()));
+        };
+        shared.routes.opened(key);
+        drop(ticket);
+        all[thread].insert(key, Box::new(LiveCall::take_up(call, shared)));
+    }
+    Ok(all)
 }
 
 /// The call that a command is for, and whether the command opens it if need be.

@@ -58,7 +58,13 @@ struct MediaThread {
 
 /// Runs thread number `index` until the daemon stops or nobody can send jobs any more; by then every
 /// recording has ended and the sink has it all.
-pub(crate) fn run(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>, jobs: Receiver<Job>) {
+pub(crate) fn run(
+    index: usize,
+    shared: Arc<Shared>,
+    sink: Box<dyn Sink>,
+    jobs: Receiver<Job>,
+    taken: HashMap<CallKey, Box<LiveCall>>,
+) {
     // Made first, so dropped last: when a panic is made known, what the thread held is free.
     let _obituary = Obituary {
         index,
@@ -67,7 +73,7 @@ pub(crate) fn run(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>, jobs: 
     let jobs = jobs;
     MediaThread {
         index,
-        calls: HashMap::new(),
+        calls: taken,
         reader: Reader::new(),
         outbox: Outbox::new(sink, Arc::clone(&shared)),
         ended: TrackStats::default(),
@@ -80,6 +86,7 @@ pub(crate) fn run(index: usize, shared: Arc<Shared>, sink: Box<dyn Sink>, jobs: 
 
 impl MediaThread {
     fn work(mut self, jobs: &Receiver<Job>) {
+        self.progress().set_calls(self.calls.len());
         let mut due = monotonic() + TICK;
         while !self.shared.is_stopping() {
             let wake = self.beep_due.map_or(due, |beep| beep.min(due));
@@ -283,7 +290,8 @@ impl MediaThread {
         self.progress().tick(monotonic());
     }
 
-    /// The daemon stops: what has come is taken in, every recording ends, the sink gets it all.
+    /// The daemon stops: what has come is taken in, every recording ends, the sink gets it all. Calls that are
+    /// handed over are kept just before they end.
     fn finish(&mut self) {
         let Self {
             calls,
@@ -295,10 +303,18 @@ impl MediaThread {
         } = self;
         for (key, mut live) in calls.drain() {
             live.catch_up(reader);
-            live.call.complete(monotonic(), EndedBy::Shutdown);
             live.collect(outbox);
             ended.add(&live.totals());
             shared.routes.closed(key);
+            if live.call.is_over() {
+                continue;
+            }
+            if shared.hands_over() {
+                shared.handed().extend(live.hand_over(outbox));
+            } else {
+                live.call.complete(monotonic(), EndedBy::Shutdown);
+                live.collect(outbox);
+            }
         }
         self.outbox.finish();
         self.progress().set_calls(0);

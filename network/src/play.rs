@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reeld_capture::{Call, Dtmf, Output, Port, Rate, Settings};
+use reeld_capture::{Call, Dtmf, Kept, Output, Port, Rate, Settings};
 use reeld_codec::g711::{self, Law};
 use reeld_model::{
     AccountSid, CallSid, ChangeRecording, Channels, EndedBy, Mono, OpenCall, RecordingRef,
@@ -358,7 +358,8 @@ impl<'a> Player<'a> {
             {
                 let kept = self.call.keep().expect("a call can be kept");
                 let settings = Arc::new(settings());
-                self.call = Call::take_up(&kept, settings).expect("it was kept so");
+                let kept = Kept::read(&kept).expect("it was kept so");
+                self.call = kept.into_call(settings);
             }
         }
     }

@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use reeld_model::{Channels, RecordingSid};
+use reeld_model::{AccountSid, CallSid, Channels, Mono, RecordingSid};
+use serde::{Deserialize, Serialize};
 
 use super::Call;
 use crate::settings::Settings;
@@ -26,8 +27,35 @@ pub enum KeepError {
     Decode(#[from] rmp_serde::decode::Error),
 }
 
+/// A call that was kept, and has no settings yet. Instants in it are of this machine's CLOCK_MONOTONIC since
+/// it was booted.
+#[derive(Debug)]
+pub struct Kept(Call);
+
+impl Kept {
+    /// Reads what [`Call::keep`] wrote.
+    ///
+    /// # Errors
+    /// [`KeepError::Decode`].
+    pub fn read(bytes: &[u8]) -> Result<Self, KeepError> {
+        Ok(Self(rmp_serde::from_slice(bytes)?))
+    }
+
+    /// Whose call it is, and which one.
+    #[must_use]
+    pub fn key(&self) -> (AccountSid, CallSid) {
+        (self.0.open.account, self.0.open.call)
+    }
+
+    /// The call, with this process's `settings`.
+    #[must_use]
+    pub fn into_call(self, settings: Arc<Settings>) -> Call {
+        Call { settings, ..self.0 }
+    }
+}
+
 /// What has come out of a recording that runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     /// Which one.
     pub recording: RecordingSid,
@@ -37,6 +65,10 @@ pub struct Given {
     pub frames: u64,
     /// Of these, how many the file keeps if it ends with them.
     pub keep_frames: u64,
+    /// Frames a second.
+    pub rate_hz: u32,
+    /// When its first frame was, if anything has come out.
+    pub started: Option<Mono>,
 }
 
 impl Call {
@@ -46,17 +78,6 @@ impl Call {
     /// [`KeepError::Encode`].
     pub fn keep(&self) -> Result<Vec<u8>, KeepError> {
         Ok(rmp_serde::to_vec_named(self)?)
-    }
-
-    /// The call that was kept as these bytes, with this process's `settings`. Instants in it are of this
-    /// machine's CLOCK_MONOTONIC since it was booted.
-    ///
-    /// # Errors
-    /// [`KeepError::Decode`].
-    pub fn take_up(kept: &[u8], settings: Arc<Settings>) -> Result<Self, KeepError> {
-        let mut call: Self = rmp_serde::from_slice(kept)?;
-        call.settings = settings;
-        Ok(call)
     }
 
     /// What has come out of each recording that runs.

@@ -7,5 +7,6 @@
 
 mod control;
 mod ends;
+mod handover;
 mod rig;
 mod sound;
