@@ -170,7 +170,11 @@ impl Inner {
         let inserted = self.catalog.insert(&begun, told);
         if let Ok(Insert::New) = inserted {
             let record = begun.record.clone();
-            owner.offer(Waiting { file, begun });
+            owner.offer(Waiting {
+                file,
+                begun,
+                resumed: None,
+            });
             return Ok(Begun::New(record));
         }
         // What cannot be removed now is B3, which the next start removes.
@@ -185,6 +189,17 @@ impl Inner {
 
     /// [`Store::finish`]; it can be repeated with the same take.
     pub(crate) fn finish(&self, take: &mut Take, end: &End) -> Result<Record, StoreError> {
+        let stored = Self::ended(take, end)?;
+        if stored.record.frames == 0 {
+            return self.make_absent(stored);
+        }
+        self.seal(take, &stored)?;
+        self.complete(&stored)?;
+        Ok(stored.record)
+    }
+
+    /// The record of a take that ends so; still live where it has no frame.
+    pub(crate) fn ended(take: &mut Take, end: &End) -> Result<Stored, StoreError> {
         let Stored { mut record, token } = take.begun.clone();
         let End {
             summary:
@@ -219,7 +234,7 @@ impl Inner {
         record.tracks = tracks;
         record.updated_ms = ended_ms;
         if record.frames == 0 {
-            return self.make_absent(Stored { record, token });
+            return Ok(Stored { record, token });
         }
         record.stage = Stage::Completed;
         record.started_ms = started_ms;
@@ -227,10 +242,7 @@ impl Inner {
             Some(checksum) => checksum,
             None => seal::read_checksum(&mut take.file, &take.path, &record)?,
         });
-        let stored = Stored { record, token };
-        self.seal(take, &stored)?;
-        self.complete(&stored)?;
-        Ok(stored.record)
+        Ok(Stored { record, token })
     }
 
     /// Finish, step 1; where the disk is full, once more with the reserve.

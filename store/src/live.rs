@@ -27,6 +27,15 @@ enum Phase {
 pub(crate) struct Waiting {
     pub(crate) file: File,
     pub(crate) begun: Stored,
+    /// What the take has already, where another process began it.
+    pub(crate) resumed: Option<Resumed>,
+}
+
+/// Of a take that goes on: frames that are in it, and of these how many it keeps if it ends with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    pub(crate) frames: u64,
+    pub(crate) keep_frames: u64,
 }
 
 /// The right to a recording's files; whoever drops it leaves them to recovery.

@@ -6,6 +6,7 @@
 //!
 //! | found | then |
 //! | --- | --- |
+//! | a take, parked (P1) | it is cut to what it keeps and becomes media as its trailer says |
 //! | a take, sealed and whole (F1) | it becomes media as its trailer says |
 //! | a take, not sealed (B4, F0) | it is cut to whole frames (trimmed: to its last sound), sealed, `recovered`; empty: absent |
 //! | a take of which no record says anything, without sound (B2, B3) | removed: nobody was told of it |
@@ -159,9 +160,15 @@ impl Inner {
         if let Some(sealed) = seal::trailer(&file, sid).map_err(io)?
             && seal::read_checksum(&mut file, &path, &sealed.record).ok() == sealed.record.blake3
         {
-            // Sealed, but perhaps only in memory when the process died.
-            file.sync_data()
-                .map_err(|e| StoreError::io("sync", &path, e))?;
+            let whole = seal::served_bytes(&sealed.record) + sealed.frame().len() as u64;
+            if file.metadata().map_err(io)?.len() == whole {
+                // Sealed, but perhaps only in memory when the process died.
+                file.sync_data()
+                    .map_err(|e| StoreError::io("sync", &path, e))?;
+            } else {
+                // Parked, and nobody went on with it: what it does not keep goes.
+                seal::seal(&mut file, &path, &sealed)?;
+            }
             self.complete(&sealed)?;
             recovery.recovered.push(sealed.record);
             return Ok(());

@@ -39,6 +39,23 @@ pub(crate) fn served_bytes(record: &Record) -> u64 {
     HEAD_BYTES + record.data_bytes()
 }
 
+/// As [`seal`], but all that the take has up to `data_end` stays in it, behind the record's data and before
+/// its frame: the take may be gone on with.
+pub(crate) fn park(
+    file: &File,
+    path: &Path,
+    stored: &Stored,
+    data_end: u64,
+) -> Result<(), StoreError> {
+    let record = &stored.record;
+    let head = header(record.channels, record.rate_hz, record.data_bytes());
+    file.write_all_at(&head, 0)
+        .and_then(|()| file.set_len(data_end))
+        .and_then(|()| file.write_all_at(&stored.frame(), data_end))
+        .and_then(|()| file.sync_data())
+        .map_err(|e| StoreError::io("park", path, e))
+}
+
 /// Makes `file`, whose data are the record's and perhaps more, the record's finished file, durable.
 pub(crate) fn seal(file: &mut File, path: &Path, stored: &Stored) -> Result<(), StoreError> {
     let record = &stored.record;

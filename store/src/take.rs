@@ -43,7 +43,8 @@ pub struct Take {
     disk: Disk,
     frames: u64,
     keep_frames: u64,
-    all: Hasher,
+    /// `None` where the take was resumed: what was there before was not read again.
+    all: Option<Hasher>,
     /// The hasher as it was at `keep_frames`, where that is not the end; `None` where it is not
     /// known because `keep_frames` came to lie within an earlier block.
     kept: Option<Hasher>,
@@ -80,7 +81,11 @@ impl std::fmt::Debug for Take {
 impl Take {
     pub(crate) fn new(
         owner: Owner,
-        Waiting { file, begun }: Waiting,
+        Waiting {
+            file,
+            begun,
+            resumed,
+        }: Waiting,
         path: PathBuf,
         (reserve, trouble): (Arc<Reserve>, Arc<Trouble>),
         disk: Disk,
@@ -93,9 +98,9 @@ impl Take {
             reserve,
             trouble,
             disk,
-            frames: 0,
-            keep_frames: 0,
-            all: Hasher::new(),
+            frames: resumed.map_or(0, |resumed| resumed.frames),
+            keep_frames: resumed.map_or(0, |resumed| resumed.keep_frames),
+            all: resumed.is_none().then(Hasher::new),
             kept: None,
             failed: None,
             #[cfg(test)]
@@ -113,6 +118,12 @@ impl Take {
     #[must_use]
     pub const fn channels(&self) -> Channels {
         self.begun.record.channels
+    }
+
+    /// The wall-clock time of its first frame, milliseconds since the Unix epoch, where it was resumed.
+    #[must_use]
+    pub const fn started_ms(&self) -> Option<i64> {
+        self.begun.record.started_ms
     }
 
     /// Frames a second.
@@ -242,17 +253,20 @@ impl Take {
         let before = self.frames;
         self.frames += bytes.len() as u64 / self.frame_bytes();
         let keep = keep_frames.clamp(self.keep_frames, self.frames);
-        if keep < before {
-            if keep != self.keep_frames {
-                self.kept = None;
+        let frame_bytes = self.frame_bytes();
+        if let Some(all) = &mut self.all {
+            if keep < before {
+                if keep != self.keep_frames {
+                    self.kept = None;
+                }
+                all.update(bytes);
+            } else {
+                let cut =
+                    usize::try_from((keep - before) * frame_bytes).expect("it lies within a slice");
+                all.update(&bytes[..cut]);
+                self.kept = Some(all.clone());
+                all.update(&bytes[cut..]);
             }
-            self.all.update(bytes);
-        } else {
-            let cut = usize::try_from((keep - before) * self.frame_bytes())
-                .expect("it lies within a slice");
-            self.all.update(&bytes[..cut]);
-            self.kept = Some(self.all.clone());
-            self.all.update(&bytes[cut..]);
         }
         self.keep_frames = keep;
     }
@@ -288,7 +302,7 @@ impl Take {
     /// BLAKE3 of the samples that the file keeps; `None` where only reading them can tell.
     pub(crate) fn checksum(&self) -> Option<[u8; 32]> {
         let hasher = if self.keep_frames == self.frames {
-            Some(&self.all)
+            self.all.as_ref()
         } else {
             self.kept.as_ref()
         };
@@ -299,7 +313,7 @@ impl Take {
         seal::frame_bytes(self.begun.record.channels)
     }
 
-    fn data_end(&self) -> u64 {
+    pub(crate) fn data_end(&self) -> u64 {
         seal::HEAD_BYTES + self.frames * self.frame_bytes()
     }
 
