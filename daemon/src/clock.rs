@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use reeld_model::Mono;
+
 /// CLOCK_MONOTONIC in nanoseconds, as `ingest` stamps arrivals.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
@@ -15,4 +17,11 @@ pub fn unix_ms() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The wall clock at an instant that has been, in milliseconds since the Unix epoch, as far as it was not set since.
+#[must_use]
+pub fn unix_ms_of(at: Mono) -> i64 {
+    let ago = monotonic_ns().saturating_sub(at.0) / 1_000_000;
+    unix_ms() - i64::try_from(ago).unwrap_or(0)
 }

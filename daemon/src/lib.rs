@@ -10,6 +10,7 @@ pub mod clock;
 pub mod credentials;
 pub mod customer;
 pub mod demo;
+mod handover;
 pub mod import;
 mod load;
 mod memory;

@@ -87,6 +87,8 @@ struct Shared {
     /// Whether anything was appended since the last sync.
     dirty: AtomicBool,
     stopping: AtomicBool,
+    /// Whether recordings that the daemon's stop ends go on in the next one.
+    parking: AtomicBool,
     /// When each thread began the step that it is in; 0 while it waits for work.
     busy_since: Vec<AtomicU64>,
     /// Since when what each writer is at has waited; 0 while it waits for work.
@@ -111,6 +113,7 @@ impl Recorder {
             ended: OnceLock::new(),
             dirty: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            parking: AtomicBool::new(false),
             busy_since: (0..steps).map(|_| AtomicU64::new(0)).collect(),
             oldest: (0..WRITERS).map(|_| AtomicU64::new(0)).collect(),
             syncing_since: AtomicU64::new(0),
@@ -192,6 +195,11 @@ impl Recorder {
                 ..Outside::default()
             }
         }
+    }
+
+    /// From now on recordings that the daemon's stop ends are parked for the next one.
+    pub(crate) fn park(&self) {
+        self.shared.parking.store(true, Ordering::Release);
     }
 
     /// Waits until all that was put into the sinks is written and finished. The media threads, which

@@ -5,14 +5,18 @@
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
 //! 2. the API's certificate is read and its port is bound;
-//! 3. what an earlier daemon left in the spool is finished;
+//! 3. calls that the daemon before handed over are made ours (`handover`), and what else it left in the spool is
+//!    finished;
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
 //!
 //! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
-//! does the API stop, so that who waits for an answer gets it.
+//! does the API stop, so that who waits for an answer gets it. Where a supervisor keeps descriptors for the next
+//! daemon, calls are handed over instead, and their recordings parked.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::aside::Aside;
+use crate::handover::{self, Leaving, Passed};
 use crate::memory::Memory;
 use crate::recorder::Recorder;
 use crate::{clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket, tls};
@@ -51,6 +56,8 @@ pub(crate) async fn run_shown(
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<()> {
     let data_dir = config.data_dir.clone();
+    let mut passed = Passed::take();
+    let calls = passed.calls();
     let store = blocking({
         let (config, data_dir) = (config.clone(), data_dir.clone());
         move || {
@@ -66,20 +73,23 @@ pub(crate) async fn run_shown(
     })
     .await?;
     let tls = tls::load(config.api.tls.as_ref())?;
-    let listener = TcpListener::bind(config.api.listen)
-        .await
-        .with_context(|| format!("api.listen {}", config.api.listen))?;
+    let (listener, is_activated) = listen(config.api.listen, &mut passed).await?;
     let listen = listener.local_addr()?;
-    blocking({
+    let leaving = Leaving::new((!is_activated).then(|| listener.as_fd()));
+    let calls = blocking({
         let store = store.clone();
-        move || recover(&store)
+        move || {
+            handover::resume(&store, &calls);
+            recover(&store)?;
+            Ok(calls)
+        }
     })
     .await?;
 
     let recorder = Recorder::start(store.clone(), config.capture.fsync)?;
     let memory = Memory::here();
     let capture = settings::ingest(&config, memory.most());
-    let started = Switchboard::start(capture, |_| recorder.sink())
+    let started = Switchboard::start_with(capture, calls, |_| recorder.sink())
         .map_err(anyhow::Error::from)
         .and_then(|switchboard| {
             let watch = load::watch(switchboard.clone(), memory, recorder.waits())?;
@@ -112,19 +122,40 @@ pub(crate) async fn run_shown(
     )
     .await;
 
+    let hands_over = served.is_ok() && notify::keeps_descriptors().await;
     let ended = blocking(move || {
         // It holds the capture side too.
         drop(watch);
-        switchboard.shutdown();
+        let given = if hands_over {
+            recorder.park();
+            leaving.give(switchboard.hand_over())
+        } else {
+            switchboard.shutdown();
+            Ok(())
+        };
         // The recorder ends when the last sink is gone, and the media threads held them.
         drop(switchboard);
         recorder.shutdown();
+        if let Err(error) = given {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "calls are not handed over: they end"
+            );
+            recover(&store)?;
+        }
         anyhow::Ok(())
     })
     .await;
     let servers = served?;
     ended?;
     servers.end().await?;
+    if hands_over {
+        blocking(|| {
+            notify::settled();
+            Ok(())
+        })
+        .await?;
+    }
     tracing::info!(%listen, "the daemon has ended");
     Ok(())
 }
@@ -263,6 +294,18 @@ impl Servers {
         })
         .await
     }
+}
+
+/// The API's listener: the one that was passed, or a new one; and whether a socket unit has it.
+async fn listen(wanted: SocketAddr, passed: &mut Passed) -> anyhow::Result<(TcpListener, bool)> {
+    let context = || format!("api.listen {wanted}");
+    if let Some((listener, is_activated)) = passed.api(wanted) {
+        listener.set_nonblocking(true).with_context(context)?;
+        let listener = TcpListener::from_std(listener).with_context(context)?;
+        return Ok((listener, is_activated));
+    }
+    let listener = TcpListener::bind(wanted).await.with_context(context)?;
+    Ok((listener, false))
 }
 
 /// Finishes what an earlier daemon left.

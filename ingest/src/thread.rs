@@ -310,7 +310,8 @@ impl MediaThread {
                 continue;
             }
             if shared.hands_over() {
-                shared.handed().extend(live.hand_over(outbox));
+                let handed = live.hand_over(outbox);
+                shared.handed().extend(handed);
             } else {
                 live.call.complete(monotonic(), EndedBy::Shutdown);
                 live.collect(outbox);

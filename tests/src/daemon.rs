@@ -22,6 +22,7 @@ use crate::patience::wait_for;
 use crate::peer::{self, Finished};
 use crate::port_block::PortBlock;
 use crate::script::Law;
+use crate::supervisor::Supervisor;
 use crate::tape::Tape;
 
 /// From the start of the process to `/readyz`: recovery of all a test left is within it.
@@ -48,6 +49,7 @@ pub struct Daemon {
     environment: Vec<(String, OsString)>,
     child: Option<Child>,
     client: Client,
+    supervisor: Option<Supervisor>,
 }
 
 impl Daemon {
@@ -57,6 +59,7 @@ impl Daemon {
         ports: PortBlock,
         text: &str,
         environment: Vec<(String, OsString)>,
+        supervisor: Option<Supervisor>,
         path: &str,
     ) -> Self {
         let config = folder.path().join("reeld.toml");
@@ -64,7 +67,7 @@ impl Daemon {
         let log = folder.path().join("stderr.log");
         let scheme = if path == TLS { "https" } else { "http" };
         let base = format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
-        let child = serve(&config, &log, &environment);
+        let child = serve(&config, &log, &environment, supervisor.as_ref());
         let mut daemon = Self {
             data_dir: folder.path().join(DATA),
             folder,
@@ -74,6 +77,7 @@ impl Daemon {
             environment,
             child: Some(child),
             client: Client::new(&base, "", ""),
+            supervisor,
         };
         daemon.wait_answer(path);
         let (account, token) = daemon.credentials();
@@ -85,6 +89,15 @@ impl Daemon {
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Who supervises it.
+    ///
+    /// # Panics
+    /// When nobody does.
+    #[must_use]
+    pub fn supervisor(&self) -> &Supervisor {
+        self.supervisor.as_ref().expect("it is supervised")
     }
 
     /// Where its data lies.
@@ -173,7 +186,12 @@ impl Daemon {
     /// When it still runs, or is not ready in time.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        self.child = Some(serve(&self.config, &self.log, &self.environment));
+        self.child = Some(serve(
+            &self.config,
+            &self.log,
+            &self.environment,
+            self.supervisor.as_ref(),
+        ));
         self.wait_answer("/readyz");
     }
 
@@ -316,12 +334,20 @@ impl Daemon {
     }
 }
 
-fn serve(config: &Path, log: &Path, environment: &[(String, OsString)]) -> Child {
+fn serve(
+    config: &Path,
+    log: &Path,
+    environment: &[(String, OsString)],
+    supervisor: Option<&Supervisor>,
+) -> Child {
     let file = File::options().create(true).append(true).open(log);
     let file = file.expect("the temporary folder can be written");
     let mut command = reeld();
     command.arg("serve").arg("--config").arg(config);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
+    if let Some(supervisor) = supervisor {
+        command = supervisor.pass(&command);
+    }
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

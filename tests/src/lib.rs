@@ -32,6 +32,7 @@ pub mod sender;
 pub mod setup;
 pub mod span;
 pub mod speech;
+pub mod supervisor;
 pub mod tally;
 pub mod tape;
 pub mod virtual_call;

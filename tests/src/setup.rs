@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -10,6 +11,7 @@ use toml::{Table, Value};
 use crate::authority::Files;
 use crate::daemon::{DATA, Daemon, TLS};
 use crate::port_block::PortBlock;
+use crate::supervisor::Supervisor;
 
 /// `store.media`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub struct Setup {
     ports: PortBlock,
     table: Table,
     environment: Vec<(String, OsString)>,
+    supervisor: Option<Supervisor>,
 }
 
 impl Default for Setup {
@@ -66,6 +69,7 @@ impl Setup {
             ports,
             table: Table::new(),
             environment: Vec::new(),
+            supervisor: None,
         };
         let listen = format!("{}:{}", Ipv4Addr::LOCALHOST, setup.ports.first());
         let range = setup.ports.range();
@@ -108,6 +112,15 @@ impl Setup {
     #[must_use]
     pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a supervisor, which keeps and passes descriptors: these from the beginning.
+    #[must_use]
+    pub fn supervised(mut self, passed: Vec<(String, OwnedFd)>) -> Self {
+        let supervisor = Supervisor::new(self.folder.path());
+        supervisor.kept().extend(passed);
+        self.supervisor = Some(supervisor);
         self
     }
 
@@ -161,7 +174,15 @@ impl Setup {
 
     fn start_until(self, path: &str) -> Daemon {
         let text = self.text();
-        Daemon::start(self.folder, self.ports, &text, self.environment, path)
+        let supervisor = self.supervisor;
+        Daemon::start(
+            self.folder,
+            self.ports,
+            &text,
+            self.environment,
+            supervisor,
+            path,
+        )
     }
 }
 

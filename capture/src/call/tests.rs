@@ -6,6 +6,7 @@ mod chaos;
 mod codecs;
 mod control;
 mod ends;
+mod kept;
 mod keys;
 mod native;
 mod native_rules;

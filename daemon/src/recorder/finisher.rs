@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
+use reeld_model::EndedBy;
 use reeld_store::{End, Take};
 
 use super::Shared;
@@ -24,6 +25,12 @@ pub(super) fn run(shared: &Shared, thread: usize, ended: &Mutex<Receiver<(Take, 
 fn finish(shared: &Shared, take: Take, end: End) {
     let recording = take.sid();
     let ended_by = end.summary.ended_by;
+    if ended_by == EndedBy::Shutdown && shared.parking.load(Ordering::Acquire) {
+        if let Err(error) = shared.store.park(take, &end) {
+            tracing::error!(%recording, %error, "the recording is not parked; it may lack its last second");
+        }
+        return;
+    }
     match shared.store.finish(take, end) {
         Ok(record) => {
             tracing::info!(

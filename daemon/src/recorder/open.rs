@@ -26,8 +26,8 @@ impl OpenTake {
         let take = store.take(recording)?;
         Ok(Self {
             channels: usize::from(take.channels().count()),
+            started_ms: take.started_ms(),
             take,
-            started_ms: None,
             failed: false,
         })
     }

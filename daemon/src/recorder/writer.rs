@@ -62,7 +62,7 @@ fn write(
         }
         return;
     }
-    match open.write(output, &wall_clock_ms) {
+    match open.write(output, &clock::unix_ms_of) {
         Ok(()) => shared.dirty.store(true, Ordering::Release),
         Err(error) => {
             tracing::error!(%recording, %error, "the take cannot be written; the recording is stopped");
@@ -79,7 +79,10 @@ fn end(
     ended: &SyncSender<(Take, End)>,
 ) {
     shared.ends.fetch_add(1, Ordering::Relaxed);
-    if ended.send(open.end(summary, wall_clock_ms(at))).is_err() {
+    if ended
+        .send(open.end(summary, clock::unix_ms_of(at)))
+        .is_err()
+    {
         shared.ends.fetch_sub(1, Ordering::Relaxed);
         tracing::error!("no finisher is left; the recording is finished at the next start");
     }
@@ -105,9 +108,4 @@ fn stop(shared: &Shared, recording: RecordingSid) {
             }
         }),
     });
-}
-
-fn wall_clock_ms(at: Mono) -> i64 {
-    let ago = clock::monotonic_ns().saturating_sub(at.0) / 1_000_000;
-    clock::unix_ms() - i64::try_from(ago).unwrap_or(0)
 }
