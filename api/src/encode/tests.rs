@@ -36,6 +36,7 @@ fn loaded(dir: &TempDir, queue: usize, cache_bytes: u64, load: Load) -> Encoder 
         dir.path().into(),
         load,
         None,
+        false,
     )
     .unwrap()
 }
