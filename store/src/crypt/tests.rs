@@ -318,3 +318,19 @@ fn an_envelope_goes_from_key_to_key_and_each_step_opens() {
     assert_eq!(read(&file, &keys(&[9]), sid(1)).unwrap(), all);
     assert_eq!(Envelope::parse(&file).unwrap().keys().count(), 1);
 }
+
+/// What `fuzz/seeds/encrypted` has: made by `WRITE_SEEDS=1 cargo test -p reeld-store seeds`.
+#[test]
+fn the_fuzz_targets_seeds_are_files_of_this_version() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/encrypted");
+    let one = RecordingSid::from_bytes([1; 16]);
+    if std::env::var_os("WRITE_SEEDS").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = file_of(&keys(&[7]), one, &[&noise(200, 1), &noise(202, 2)], 400);
+        std::fs::write(folder.join("whole.reeld"), &file).unwrap();
+    }
+    let file = std::fs::read(folder.join("whole.reeld")).unwrap();
+    let sound = [noise(200, 1), noise(202, 2)].concat();
+    assert_eq!(read(&file, &keys(&[7]), one).unwrap(), &sound[..400]);
+    fuzz(&file);
+}
