@@ -48,7 +48,9 @@ impl Found {
         let mut begins = vec![0; usize::try_from(head).expect("at most ENVELOPE_BYTES")];
         file.read_exact_at(&mut begins, 0).map_err(io)?;
         let is_blank = begins.iter().all(|byte| *byte == 0);
-        let kind = if length <= ENVELOPE_BYTES as u64 && (is_blank || is_encrypted(&begins)) {
+        let is_short = length <= ENVELOPE_BYTES as u64;
+        let is_lost = is_blank && length == ENVELOPE_BYTES as u64;
+        let kind = if is_lost || (is_short && is_encrypted(&begins)) {
             // Whole or not, nothing follows it.
             match Growing::resume(&file, keys, sid) {
                 Ok(growing) => Kind::Encrypted(Box::new(growing)),

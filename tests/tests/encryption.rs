@@ -53,19 +53,27 @@ fn runs(plain: &[u8]) -> HashSet<&[u8]> {
         .collect()
 }
 
-/// Where `plain`, or a WAV file's head, lies in the daemon's folder.
-fn found(daemon: &Daemon, plain: &[u8]) -> Vec<String> {
+/// Where `plain` lies in the daemon's folder.
+fn sound(daemon: &Daemon, plain: &[u8]) -> Vec<String> {
     let runs = runs(plain);
     assert!(runs.len() > plain.len() / 2, "it has something to say");
-    let has = |bytes: &[u8]| {
+    files(daemon, |bytes| {
         bytes.windows(RUN).any(|run| runs.contains(run))
-            || bytes
-                .windows(16)
-                .any(|head| head.starts_with(b"RIFF") && &head[8..] == b"WAVEfmt ")
-    };
+    })
+}
+
+/// Where `plain`, or a WAV file's head, lies in the daemon's folder.
+fn found(daemon: &Daemon, plain: &[u8]) -> Vec<String> {
+    let is_head = |head: &[u8]| head.starts_with(b"RIFF") && &head[8..] == b"WAVEfmt ";
+    let mut found = files(daemon, |bytes| bytes.windows(16).any(is_head));
+    found.extend(sound(daemon, plain));
+    found
+}
+
+fn files(daemon: &Daemon, is_one: impl Fn(&[u8]) -> bool) -> Vec<String> {
     let files = daemon.files().into_iter();
     files
-        .filter(|(_, bytes)| has(bytes))
+        .filter(|(_, bytes)| is_one(bytes))
         .map(|(path, _)| path.display().to_string())
         .collect()
 }
@@ -265,7 +273,7 @@ fn keys_are_changed(media: MediaKind) {
     assert!(wav_of(&clear) == clear_wav);
     let first = daemon.import_noise(2, 3, &[]);
     let first_wav = wav_of(&first);
-    assert_eq!(found(&daemon, &first_wav[44..]), Vec::<String>::new());
+    assert_eq!(sound(&daemon, &first_wav[44..]), Vec::<String>::new());
 
     // A key of the wrong shape stops the start, and says what is wrong.
     assert!(daemon.terminate().success());

@@ -1,3 +1,5 @@
+//! What an encrypted file is, kept from one end to the other, and each way in which it can be another.
+
 use std::io::Read as _;
 
 use proptest::prelude::*;

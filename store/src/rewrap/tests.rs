@@ -1,3 +1,5 @@
+//! Encryption through the store: what is on the disk, keys that are missing, rotation and its crashes.
+
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
