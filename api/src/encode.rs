@@ -15,6 +15,7 @@ pub(crate) mod eager;
 mod folder;
 mod format;
 mod growing;
+mod kept;
 mod priority;
 #[cfg(test)]
 mod tests;
@@ -128,7 +129,7 @@ impl Shared {
 impl Encoder {
     /// Starts `workers` threads over the folder `dir`, which keeps up to `cache_bytes`, and one more
     /// for what is `eager`; what an earlier run left in it half made is removed. Encoding waits and is
-    /// refused as `load` says.
+    /// refused as `load` says. Where it `is_secret`, files are unreadable to all but this process.
     pub(crate) fn new(
         workers: NonZeroUsize,
         queue: usize,
@@ -136,10 +137,11 @@ impl Encoder {
         dir: PathBuf,
         load: Load,
         eager: Option<Eager>,
+        is_secret: bool,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             inner: Mutex::new(Inner {
-                folder: Folder::open(dir, cache_bytes)?,
+                folder: Folder::open(dir, cache_bytes, is_secret)?,
                 queue: VecDeque::new(),
                 running: HashMap::new(),
                 workers: workers.get(),

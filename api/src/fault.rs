@@ -237,14 +237,18 @@ impl From<StoreError> for Fault {
                 tracing::warn!(%error, "refused: the disk has failed");
                 Self::unavailable(&error)
             }
-            StoreError::Damaged { .. } => {
-                tracing::error!(%error, "a damaged recording was asked for");
+            StoreError::Damaged { .. } | StoreError::KeyMissing { .. } => {
+                tracing::error!(%error, "a recording was asked for that cannot be served");
                 let message = format!("It cannot be served: {error}");
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     Some(code::INTERNAL),
                     message,
                 )
+            }
+            StoreError::NoKey { .. } => {
+                tracing::error!(%error, "refused for want of a key");
+                Self::unavailable(&error)
             }
             StoreError::OutboxFull { .. } => {
                 tracing::warn!(%error, "refused for want of room in the outbox");
@@ -256,6 +260,7 @@ impl From<StoreError> for Fault {
             | StoreError::Corrupt { .. }
             | StoreError::MediaMissing { .. }
             | StoreError::SidTaken { .. }
+            | StoreError::NotEncrypting
             | StoreError::NotLive { .. }
             | StoreError::TakeInUse { .. }
             | StoreError::AccountTaken { .. }

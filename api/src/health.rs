@@ -156,6 +156,16 @@ fn wanting(gauges: &Gauges, load: &Verdict, health: &Health, events: &EventFigur
             .as_ref()
             .map_or_else(String::new, |what| format!("the disk has failed: {what}")),
     );
+    let locked = health
+        .missing_keys
+        .first()
+        .filter(|_| health.encryption_key.is_none());
+    line(
+        locked.is_some(),
+        locked.map_or_else(String::new, |key| {
+            format!("the encryption key {key} is not at hand (store.encryption_key)")
+        }),
+    );
     line(
         events.recordings >= events.most_recordings,
         format!(
@@ -175,6 +185,10 @@ fn ready_text(health: &Health) -> String {
             "recordings have ended and wait for the disk",
         ),
         (health.damaged, "recordings are damaged (reeld verify)"),
+        (
+            health.missing_keys.len(),
+            "encryption keys are missing: what is under them is not served (store.old_encryption_keys)",
+        ),
     ] {
         if count > 0 {
             // Writing to a String cannot fail.
@@ -406,6 +420,24 @@ fn integrity(health: &Health, figures: &IntegrityFigures) -> String {
             "counter",
             "Recordings that were found damaged.",
             figures.found,
+        ),
+        (
+            "encryption_on",
+            "gauge",
+            "1 where what is recorded now is encrypted.",
+            u64::from(health.encryption_key.is_some()),
+        ),
+        (
+            "encryption_keys_missing",
+            "gauge",
+            "Keys under which recordings may be and that are not at hand.",
+            health.missing_keys.len() as u64,
+        ),
+        (
+            "media_locked_total",
+            "counter",
+            "Reads of recordings that were refused, since their key is not at hand.",
+            figures.locked,
         ),
     ] {
         // Writing to a String cannot fail.

@@ -148,12 +148,21 @@ impl Api {
         let rates = Rates::new(limits.rate_of_address, limits.rate_of_account);
         let places = Places::new(limits.connections, limits.connections_of_address);
         let dir = cache_dir.clone();
-        let encoder = Encoder::new(workers, queue, cache_bytes, dir, load.clone(), eager).map_err(
-            |source| ApiError::Cache {
-                dir: cache_dir,
-                source,
-            },
-        )?;
+        // What is made of encrypted recordings is as secret as they are.
+        let is_secret = store.has_keys();
+        let encoder = Encoder::new(
+            workers,
+            queue,
+            cache_bytes,
+            dir,
+            load.clone(),
+            eager,
+            is_secret,
+        )
+        .map_err(|source| ApiError::Cache {
+            dir: cache_dir,
+            source,
+        })?;
         // A crash may have come between a deletion and the end of what was encoded of it.
         encoder.keep(|sid| !matches!(store.find(sid), Ok(None)));
         Ok(Self {

@@ -18,8 +18,8 @@ use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
 use crate::settings::{
-    AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log,
-    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
+    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };
 use crate::value::{self, Reason};
 
@@ -149,6 +149,14 @@ impl Reader<'_> {
             },
             store: Store {
                 media: self.get("store", "media", media_kind),
+                encryption_key: self
+                    .get("store", "encryption_key", value::optional_key)
+                    .map(|key| self.key_beside("encryption_key", key)),
+                old_encryption_keys: self
+                    .get("store", "old_encryption_keys", value::keys)
+                    .into_iter()
+                    .map(|key| self.key_beside("old_encryption_keys", key))
+                    .collect(),
                 deleted_metadata: self.get("store", "deleted_metadata", |v| {
                     value::duration(v, Duration::ZERO..=10 * YEAR)
                 }),
@@ -223,6 +231,14 @@ impl Reader<'_> {
             rate_per_account: self.get("api", "rate_per_account", rate),
             rate_media: self.get("api", "rate_media", value::boolean),
             tls: self.tls(),
+        }
+    }
+
+    /// A key's place, where it is a path beside the file that names it.
+    fn key_beside(&self, name: &str, key: KeyPlace) -> KeyPlace {
+        match key {
+            KeyPlace::File(path) => KeyPlace::File(beside(&self.place("store", name), &path)),
+            KeyPlace::Credential(_) => key,
         }
     }
 

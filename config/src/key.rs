@@ -211,6 +211,10 @@ keys! {
         "Where records are kept. Not built yet: a postgres:// URL.";
     "store" . "media": Text = r#""local""#, r#""local" or "sled""#,
         "Where finished audio is kept: as files that any tool can play, or in sled with the records. sled gives little back of what is deleted. Not built yet: an s3:// URL.";
+    "store" . "encryption_key": Text = r#""""#, "path or credential:NAME, or empty",
+        "The key that wraps the data key of each recording, 32 bytes as hexadecimal digits or base64 (openssl rand -base64 32): what is recorded from then on is encrypted on the disk, in spool/ and media/, and what is made of it in cache/. credential:NAME is a systemd credential. Empty leaves recordings in clear.";
+    "store" . "old_encryption_keys": List = "[]", r#"paths or "credential:NAME""#,
+        "Keys under which older recordings are. After a rotation reeld rewrap brings them under store.encryption_key, and they can go.";
     "store" . "retention": Text = r#""""#, r#"an age, a size, or both: "90d 500GiB"; empty for neither"#,
         "Recordings of each account that are older than this, or its oldest where its media are more than this, are deleted as a DELETE does. What is being recorded and what is on hold (reeld hold) stays.";
     "store" . "account_retention": List = "[]", r#""AC…=30d 10GiB"; nothing behind the = for no limit"#,

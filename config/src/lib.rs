@@ -27,6 +27,6 @@ pub use error::{ConfigError, Kind, Place, Problem};
 pub use load::{Flags, Loaded, load};
 pub use retention::Limits;
 pub use settings::{
-    AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, Log, LogFormat,
-    Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, KeyPlace, Log,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };

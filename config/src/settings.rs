@@ -235,6 +235,10 @@ pub struct Callbacks {
 pub struct Store {
     /// Where finished audio is kept.
     pub media: MediaKind,
+    /// The key that encrypts what is recorded; none leaves it in clear.
+    pub encryption_key: Option<KeyPlace>,
+    /// Keys that encrypted what was recorded before.
+    pub old_encryption_keys: Vec<KeyPlace>,
     /// How long the record of a deleted recording is kept; zero keeps none.
     pub deleted_metadata: Duration,
     /// How much each account keeps.
@@ -264,6 +268,15 @@ impl Store {
             self.min_free
         }
     }
+}
+
+/// Where a key of `store.encryption_key` or `store.old_encryption_keys` is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// In a file.
+    File(PathBuf),
+    /// In the systemd credential of this name.
+    Credential(String),
 }
 
 /// `store.media`.

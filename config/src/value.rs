@@ -16,6 +16,7 @@ use reeld_model::AccountSid;
 use crate::error::Kind;
 use crate::layer::Value;
 use crate::network;
+use crate::settings::KeyPlace;
 
 /// Why a value is refused.
 pub(crate) type Reason = (Kind, String);
@@ -48,6 +49,49 @@ pub(crate) fn path(value: &Value) -> Result<PathBuf, Reason> {
 pub(crate) fn optional_path(value: &Value) -> Result<Option<PathBuf>, Reason> {
     let text = text(value, "a path")?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+/// Begins the name of a systemd credential where a path could stand.
+const CREDENTIAL: &str = "credential:";
+
+fn key(text: &str) -> Result<KeyPlace, Reason> {
+    let Some(name) = text.strip_prefix(CREDENTIAL) else {
+        let is_digits = |of: &dyn Fn(char) -> bool| text.chars().all(of);
+        let is_hex = text.len() == 64 && is_digits(&|c| c.is_ascii_hexdigit());
+        let is_base64 = text.len() == 44
+            && text.ends_with('=')
+            && is_digits(&|c| c.is_ascii_alphanumeric() || "+/=".contains(c));
+        if is_hex || is_base64 {
+            // It is not repeated, since logs have this.
+            return Err(bad("expected a path, found what looks like a key itself"));
+        }
+        return Ok(KeyPlace::File(PathBuf::from(text)));
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_name) {
+        return Err(bad(format!(
+            "expected the name of a systemd credential behind {CREDENTIAL:?}, found {name:?}"
+        )));
+    }
+    Ok(KeyPlace::Credential(name.to_owned()))
+}
+
+/// Where a key is; none where it is empty.
+pub(crate) fn optional_key(value: &Value) -> Result<Option<KeyPlace>, Reason> {
+    let text = text(value, "a path or credential:NAME")?;
+    (!text.is_empty()).then(|| key(text)).transpose()
+}
+
+/// Where some keys are.
+pub(crate) fn keys(value: &Value) -> Result<Vec<KeyPlace>, Reason> {
+    let Value::List(entries) = value else {
+        return Err(bad("expected an array of paths or credential:NAME"));
+    };
+    let place = |entry: &String| match entry.as_str() {
+        "" => Err(bad("expected a path or credential:NAME, found nothing")),
+        entry => key(entry),
+    };
+    entries.iter().map(place).collect()
 }
 
 pub(crate) fn boolean(value: &Value) -> Result<bool, Reason> {

@@ -11,6 +11,7 @@ mod check_config;
 mod hold;
 mod import;
 mod link;
+mod rewrap;
 mod serve;
 mod show;
 mod source;
@@ -47,6 +48,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// Reads every record and its media back, and says what is missing, orphaned or damaged
     Verify(verify::Verify),
+    /// After a rotation of the encryption key: brings every recording's data key under the new one
+    Rewrap(rewrap::Rewrap),
     /// Shows a recording and what happened to its sound
     Show(show::Show),
     /// Puts recordings on legal hold, so that nothing deletes them, or releases them; or lists them
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Import(import) => import.run(),
         Command::CheckConfig(check) => check.run(),
         Command::Verify(verify) => verify.run(),
+        Command::Rewrap(rewrap) => rewrap.run(),
         Command::Show(show) => show.run(),
         Command::Hold(hold) => hold.run(),
         Command::Link(link) => link.run(),

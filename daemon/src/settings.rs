@@ -8,7 +8,7 @@ use reeld_api::Tls;
 use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
 use reeld_model::Rules;
-use reeld_store::{Limits, Retention, Store, StoreConfig};
+use reeld_store::{Encryption, KeyPlace, Limits, Retention, Store, StoreConfig};
 
 /// The store's settings, for the data folder by the path that this process uses for it
 /// ([`crate::owner::enter`]).
@@ -24,7 +24,20 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
         catalog_cache_bytes: config.store.cache,
         deleted_metadata: config.store.deleted_metadata,
         check_reads_ppm: config.store.check_reads_ppm,
+        encryption: encryption(config),
         disk: Default::default(),
+    }
+}
+
+/// The keys of encryption at rest.
+fn encryption(config: &Config) -> Encryption {
+    let place = |key: &reeld_config::KeyPlace| match key {
+        reeld_config::KeyPlace::File(path) => KeyPlace::File(path.clone()),
+        reeld_config::KeyPlace::Credential(name) => KeyPlace::Credential(name.clone()),
+    };
+    Encryption {
+        key: config.store.encryption_key.as_ref().map(place),
+        old: config.store.old_encryption_keys.iter().map(place).collect(),
     }
 }
 

@@ -88,14 +88,14 @@ impl Store {
         let bytes = postcard::to_extend(&kept, vec![VERSION])
             .expect("a key has no part that postcard refuses, and a Vec takes every byte");
         self.inner.catalog.put_key(sid, &bytes)?;
-        write(&self.inner.keys.0).insert(sid, kept);
+        write(&self.inner.api_keys.0).insert(sid, kept);
         Ok(Some((sid, secret)))
     }
 
     /// All keys of all accounts, by account and then by Sid.
     #[must_use]
     pub fn keys(&self) -> Vec<ApiKey> {
-        let mut keys: Vec<ApiKey> = read(&self.inner.keys.0)
+        let mut keys: Vec<ApiKey> = read(&self.inner.api_keys.0)
             .iter()
             .map(|(sid, kept)| ApiKey {
                 sid: *sid,
@@ -114,7 +114,7 @@ impl Store {
     /// What the engine says.
     pub fn remove_key(&self, sid: KeySid) -> Result<bool, StoreError> {
         // Out of memory first: from here on nobody gets in with it.
-        let was_there = write(&self.inner.keys.0).remove(&sid).is_some();
+        let was_there = write(&self.inner.api_keys.0).remove(&sid).is_some();
         if was_there {
             self.inner.catalog.remove_key(sid)?;
         }
@@ -135,7 +135,7 @@ impl Store {
     #[must_use]
     pub fn authenticate_key(&self, sid: KeySid, secret: &str) -> Option<AccountSid> {
         let given = blake3::hash(secret.as_bytes());
-        let kept = read(&self.inner.keys.0).get(&sid).cloned();
+        let kept = read(&self.inner.api_keys.0).get(&sid).cloned();
         let wanted = kept.as_ref().map_or([0; 32], |kept| kept.secret_blake3);
         let is_same = given.as_bytes().ct_eq(&wanted);
         kept.filter(|_| bool::from(is_same))

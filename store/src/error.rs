@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use reeld_model::{AccountSid, RecordingSid};
 
+use crate::KeyId;
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -76,6 +78,27 @@ pub enum StoreError {
         /// What is wrong with them.
         what: String,
     },
+    /// The media are encrypted under a key that the store was not given.
+    #[error("{sid} is encrypted under the key {key}, which is not at hand (store.encryption_key)")]
+    KeyMissing {
+        /// Whose media.
+        sid: RecordingSid,
+        /// Which key wraps its data key.
+        key: KeyId,
+    },
+    /// What was recorded here is encrypted, and no key is given to go on with: a new recording would lie
+    /// in clear.
+    #[error(
+        "recordings here are encrypted under the key {key}, which is not at hand: \
+         none is begun without (store.encryption_key)"
+    )]
+    NoKey {
+        /// The key that is missing.
+        key: KeyId,
+    },
+    /// No key is configured, so that nothing can be brought under it.
+    #[error("no encryption key is configured (store.encryption_key)")]
+    NotEncrypting,
     /// So many recordings' events wait for their receivers that no more is taken on.
     #[error("the events of {recordings} recordings wait for their receivers")]
     OutboxFull {
@@ -112,7 +135,7 @@ pub enum StoreError {
         /// The Sid.
         sid: AccountSid,
     },
-    /// The machine's key is missing or wrong, so no token can be read.
+    /// A key is missing or wrong: the machine's, so that no token can be read, or one of encryption.
     #[error("{}: {reason}", path.display())]
     Key {
         /// The key's file.
@@ -148,6 +171,9 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::MediaMissing { .. }
             | Self::Damaged { .. }
+            | Self::KeyMissing { .. }
+            | Self::NoKey { .. }
+            | Self::NotEncrypting
             | Self::SidTaken { .. }
             | Self::OutboxFull { .. }
             | Self::NotLive { .. }

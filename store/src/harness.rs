@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use reeld_model::{
 use tempfile::TempDir;
 
 use crate::{
-    Begun, End, MediaKind, NewRecording, Origin, PageAt, Query, Record, Store, StoreConfig,
-    VerifyReport, Which,
+    Begun, Encryption, End, KeyPlace, MediaKind, NewRecording, Origin, PageAt, Query, Record,
+    Store, StoreConfig, VerifyReport, Which,
 };
 
 pub(crate) const T0: i64 = 1_790_000_000_000;
@@ -31,12 +32,60 @@ pub(crate) fn config(dir: &Path, media: MediaKind) -> StoreConfig {
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: KEPT,
         check_reads_ppm: 0,
+        encryption: encryption(dir),
         disk: Default::default(),
+    }
+}
+
+/// A file in the data folder: where it is, the store encrypts under the key in it.
+const KEY: &str = "test-key";
+
+/// Gives the folder a key of `n` over and over, the one before being an old one.
+pub(crate) fn give_key(dir: &Path, n: u8) {
+    let path = dir.join(KEY);
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let mut key = [n; 32];
+    key[0] = !n;
+    fs::write(&path, format!("{}\n{old}", hex::encode(key))).unwrap();
+}
+
+/// Takes all keys away, or all but the newest.
+pub(crate) fn take_keys(dir: &Path, but: usize) {
+    let path = dir.join(KEY);
+    let keys = fs::read_to_string(&path).unwrap();
+    let kept: String = keys
+        .lines()
+        .take(but)
+        .map(|key| format!("{key}\n"))
+        .collect();
+    fs::write(&path, kept).unwrap();
+}
+
+fn encryption(dir: &Path) -> Encryption {
+    let keys = fs::read_to_string(dir.join(KEY)).unwrap_or_default();
+    let mut places = keys.lines().enumerate().map(|(n, key)| {
+        let path = dir.join(format!("{KEY}-{n}"));
+        fs::write(&path, key).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        KeyPlace::File(path)
+    });
+    Encryption {
+        key: places.next(),
+        old: places.collect(),
     }
 }
 
 pub(crate) fn open(dir: &Path, media: MediaKind) -> Store {
     Store::open(config(dir, media)).unwrap()
+}
+
+/// Runs a test body with either kind of media, in clear and encrypted.
+pub(crate) fn with_all(body: impl Fn(&TempDir, MediaKind)) {
+    with_both(&body);
+    with_both(|dir, media| {
+        give_key(dir.path(), 7);
+        body(dir, media);
+    });
 }
 
 /// Runs a test body with either kind of media.

@@ -30,6 +30,7 @@ pub(crate) struct Integrity {
     scrubbed: AtomicU64,
     scrubbed_bytes: AtomicU64,
     found: AtomicU64,
+    pub(crate) locked: AtomicU64,
 }
 
 /// What was checked since the start.
@@ -43,6 +44,8 @@ pub struct IntegrityFigures {
     pub scrubbed_bytes: u64,
     /// Recordings that were found damaged, each time that it was.
     pub found: u64,
+    /// Readers of media that were refused, since their key is not at hand.
+    pub locked: u64,
 }
 
 impl Integrity {
@@ -79,6 +82,7 @@ impl Store {
             scrubbed: load(&of.scrubbed),
             scrubbed_bytes: load(&of.scrubbed_bytes),
             found: load(&of.found),
+            locked: load(&of.locked),
         }
     }
 

@@ -153,6 +153,7 @@ impl Inner {
             return Ok(Begun::Repeated(first.record));
         }
         self.check_room()?;
+        self.check_keys()?;
         let told = Told {
             status: subscription.as_ref(),
             action: action.as_ref(),
@@ -166,13 +167,14 @@ impl Inner {
         if self.catalog.get(sid)?.is_some() {
             return Err(StoreError::SidTaken { sid });
         }
-        let file = self.spool.create(&begun)?;
+        let (file, crypt) = self.spool.create(&begun, &self.keys)?;
         let inserted = self.catalog.insert(&begun, told);
         if let Ok(Insert::New) = inserted {
             let record = begun.record.clone();
             owner.offer(Waiting {
                 file,
                 begun,
+                crypt,
                 resumed: None,
             });
             return Ok(Begun::New(record));
@@ -240,7 +242,7 @@ impl Inner {
         record.started_ms = started_ms;
         record.blake3 = Some(match take.checksum() {
             Some(checksum) => checksum,
-            None => seal::read_checksum(&mut take.file, &take.path, &record)?,
+            None => take.read_checksum(&record)?,
         });
         Ok(Stored { record, token })
     }
@@ -251,10 +253,9 @@ impl Inner {
             return Ok(()); // by a try before this one
         }
         self.spool.pass("seal", &take.path)?;
-        match seal::seal(&mut take.file, &take.path, stored) {
-            Err(error) if error.is_full() && self.reserve.release() => {
-                seal::seal(&mut take.file, &take.path, stored)
-            }
+        let mut seal = || seal::seal(&mut take.file, &take.path, stored, take.crypt.as_ref());
+        match seal() {
+            Err(error) if error.is_full() && self.reserve.release() => seal(),
             result => result,
         }
     }
@@ -272,7 +273,7 @@ impl Inner {
     /// Whether the media have taken it in, and its take is gone from the spool.
     fn is_adopted(&self, stored: &Stored) -> Result<bool, StoreError> {
         let sid = stored.record.sid;
-        Ok(!self.spool.left(sid).take && self.media.trailer(sid)?.is_some())
+        Ok(!self.spool.left(sid).take && self.media.has(sid)?)
     }
 
     /// The end of an empty recording.

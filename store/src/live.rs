@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use reeld_model::RecordingSid;
 
 use crate::StoreError;
+use crate::crypt::Growing;
 use crate::locks::lock;
 use crate::stored::Stored;
 
@@ -27,6 +28,8 @@ enum Phase {
 pub(crate) struct Waiting {
     pub(crate) file: File,
     pub(crate) begun: Stored,
+    /// Where the file is encrypted.
+    pub(crate) crypt: Option<Growing>,
     /// What the take has already, where another process began it.
     pub(crate) resumed: Option<Resumed>,
 }

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use reeld_model::RecordingSid;
 
+use crate::rewrap::Rewrapped;
 use crate::stored::Stored;
 use crate::{Record, StoreError};
 
@@ -36,12 +37,21 @@ pub(crate) trait Media: Send + Sync {
     /// commit; the take may be gone from `path` then or not. Doing it again changes nothing.
     fn adopt(&self, stored: &Stored, path: &Path) -> Result<(), StoreError>;
 
-    /// Opens a recording's file as it is served; `None` where it is not here.
+    /// Opens a recording's file as it is served; `None` where it is not here. [`StoreError::KeyMissing`] or
+    /// [`StoreError::Damaged`] where it is encrypted and does not open.
     fn open(&self, record: &Record) -> Result<Option<MediaReader>, StoreError>;
 
     /// The record that lies with the media. The outer `None`: no media. The inner: media whose
-    /// trailer is damaged.
+    /// trailer is damaged. [`StoreError::KeyMissing`]: it is encrypted under a key that is not at hand.
     fn trailer(&self, sid: RecordingSid) -> Result<Option<Option<Stored>>, StoreError>;
+
+    /// Whether there are media of a recording, whatever they are worth.
+    fn has(&self, sid: RecordingSid) -> Result<bool, StoreError>;
+
+    /// Brings the data keys of these recordings' media under the keyring's current key, and no other; the sound stays
+    /// as it is. Durable with the catalog's next commit. A crash anywhere leaves each file with one
+    /// key that opens it, old or new, and doing it again does the rest.
+    fn rewrap(&self, sids: &[RecordingSid], tally: &mut Rewrapped) -> Result<(), StoreError>;
 
     /// Removes a recording's media, if there are any, and then calls `gone`; where somebody reads
     /// them, when the last reader is done.

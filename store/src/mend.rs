@@ -19,7 +19,6 @@ use std::io::Write as _;
 use crate::folder;
 use crate::life::End;
 use crate::locks::lock;
-use crate::seal;
 use crate::store::{Inner, Store};
 use crate::take::Take;
 use crate::{Record, Recovery, StoreError};
@@ -119,7 +118,7 @@ impl Inner {
         if !one.is_doubtful || !self.spool.left(sid).take {
             return Ok(());
         }
-        let bytes = seal::HEAD_BYTES + one.take.keep_bytes();
+        let bytes = one.take.file_bytes();
         one.take.file = self.spool.renew(sid, &one.take.file, bytes)?;
         one.is_doubtful = false;
         Ok(())

@@ -9,14 +9,11 @@
 //! **Resume**: the header says again that sizes are unknown, and the take is cut to what the next daemon's
 //! capture goes on from. *P2: header or cut; recovery takes it for a take that is not sealed (F0, B4).*
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt as _;
-
 use reeld_model::RecordingSid;
 
+use crate::found::Found;
 use crate::live::{Resumed, Waiting};
 use crate::seal;
-use crate::spool::{UNKNOWN_BYTES, header};
 use crate::store::{Inner, Store};
 use crate::take::Take;
 use crate::{End, Stage, StoreError};
@@ -64,7 +61,8 @@ impl Inner {
             // Nobody's loss: recovery finds it empty.
             return Ok(());
         }
-        seal::park(&take.file, &take.path, &stored, take.data_end())
+        let crypt = take.crypt.as_ref();
+        seal::park(&take.file, &take.path, &stored, take.data_end(), crypt)
     }
 
     fn resume(&self, sid: RecordingSid, goes_on: GoesOn) -> Result<(), StoreError> {
@@ -72,10 +70,8 @@ impl Inner {
         let known = self.catalog.get(sid)?;
         let live = known.filter(|stored| stored.record.stage == Stage::Live);
         let mut begun = live.ok_or(StoreError::NotLive { sid })?;
-        let path = self.spool.take_path(sid);
-        let open = OpenOptions::new().read(true).write(true).open(&path);
-        let file = open.map_err(|e| StoreError::io("open", &path, e))?;
-        let parked = seal::trailer(&file, sid).map_err(|e| StoreError::io("read", &path, e))?;
+        let found = Found::open(self.spool.take_path(sid), &self.keys, sid)?;
+        let parked = found.record(&self.keys, sid)?;
         let parked = parked.and_then(|stored| stored.record.started_ms);
         let GoesOn {
             frames,
@@ -86,19 +82,12 @@ impl Inner {
         begun.record.rate_hz = rate_hz;
         begun.record.started_ms = parked.or(started_ms);
         let channels = begun.record.channels;
-        let bytes = seal::HEAD_BYTES + frames * seal::frame_bytes(channels);
-        let there = file.metadata().map(|metadata| metadata.len());
-        let cut = there.and_then(|there| {
-            if there < bytes {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            file.write_all_at(&header(channels, rate_hz, UNKNOWN_BYTES), 0)?;
-            file.set_len(bytes)
-        });
-        cut.map_err(|e| StoreError::io("go on with", &path, e))?;
+        let data_bytes = frames * seal::frame_bytes(channels);
+        let (file, crypt) = found.go_on(channels, rate_hz, data_bytes)?;
         owner.offer(Waiting {
             file,
             begun,
+            crypt,
             resumed: Some(Resumed {
                 frames,
                 keep_frames,

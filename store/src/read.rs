@@ -14,6 +14,8 @@
 //! **Purge**: a deleted recording's record goes when its time is over, each in one step. A crash
 //! between two leaves the rest to the next purge.
 
+use std::sync::atomic::Ordering;
+
 use reeld_model::{AccountSid, RecordingSid};
 
 use crate::media::MediaReader;
@@ -85,7 +87,7 @@ impl Store {
     /// so that no byte of one that turns out damaged is served.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`], also where that was found out before;
+    /// [`StoreError::Damaged`], also where that was found out before; [`StoreError::KeyMissing`];
     /// [`StoreError::MediaMissing`] where it has none, as while it is live, when it is absent, or
     /// when it has just been deleted; else what the system or the engine says.
     pub fn media(&self, record: &Record) -> Result<MediaReader, StoreError> {
@@ -101,7 +103,11 @@ impl Store {
         if inner.integrity.is_check_due() {
             inner.check_media(record)?;
         }
-        inner.media.open(record)?.ok_or(missing)
+        let opened = inner.media.open(record);
+        if let Err(StoreError::KeyMissing { .. }) = &opened {
+            inner.integrity.locked.fetch_add(1, Ordering::Relaxed);
+        }
+        opened?.ok_or(missing)
     }
 
     /// Deletes an account's recording, whose record may be kept for a while as

@@ -95,7 +95,23 @@ impl Store {
                     .problems
                     .push(format!("{sid}: media of a recording that was deleted"));
             } else if !new.is_buried(sid)? {
-                match media.trailer(sid)? {
+                let trailer = match media.trailer(sid) {
+                    Err(error @ StoreError::KeyMissing { .. }) => {
+                        // What the old catalog knows of it is all that can be known without its key.
+                        match old.get(sid) {
+                            Ok(Some(known)) => {
+                                new.place(&known, None)?;
+                                rebuilt.kept += 1;
+                            }
+                            Ok(None) | Err(_) => {
+                                rebuilt.problems.push(format!("{sid}: {error}"));
+                            }
+                        }
+                        None
+                    }
+                    trailer => trailer?,
+                };
+                match trailer {
                     Some(Some(mut stored)) => {
                         // What lies with the media knows nothing of marks; holds have files too.
                         if let Ok(Some(known)) = old.get(sid) {

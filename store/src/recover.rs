@@ -19,11 +19,11 @@
 //! What is owned by a running recording is left alone.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
 use std::sync::atomic::Ordering;
 
 use reeld_model::{EndedBy, RecordingSid, Trim};
 
+use crate::found::Found;
 use crate::seal;
 use crate::spool::Left;
 use crate::store::{Inner, Store};
@@ -103,7 +103,7 @@ impl Inner {
         let stage = known.as_ref().map(|stored| stored.record.stage);
         match stage {
             Some(Stage::Absent) => return self.spool.clear(sid),
-            Some(Stage::Completed) if !take || self.media.trailer(sid)?.is_some() => {
+            Some(Stage::Completed) if !take || self.media.has(sid)? => {
                 return self.spool.clear(sid);
             }
             Some(Stage::Completed | Stage::Live | Stage::Deleted) | None => {}
@@ -150,50 +150,36 @@ impl Inner {
         now_ms: i64,
         recovery: &mut Recovery,
     ) -> Result<(), StoreError> {
-        let path = self.spool.take_path(sid);
-        let io = |e| StoreError::io("read", &path, e);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(io)?;
-        if let Some(sealed) = seal::trailer(&file, sid).map_err(io)?
-            && seal::read_checksum(&mut file, &path, &sealed.record).ok() == sealed.record.blake3
-        {
-            let whole = seal::served_bytes(&sealed.record) + sealed.frame().len() as u64;
-            if file.metadata().map_err(io)?.len() == whole {
-                // Sealed, but perhaps only in memory when the process died.
-                file.sync_data()
-                    .map_err(|e| StoreError::io("sync", &path, e))?;
-            } else {
+        let mut found = Found::open(self.spool.take_path(sid), &self.keys, sid)?;
+        if let Some(sealed) = found.sealed(&self.keys, sid)? {
+            if found.keeps_more(&sealed)? {
                 // Parked, and nobody went on with it: what it does not keep goes.
-                seal::seal(&mut file, &path, &sealed)?;
+                found.seal(&sealed)?;
             }
             self.complete(&sealed)?;
             recovery.recovered.push(sealed.record);
             return Ok(());
         }
         let Some(Stored { mut record, token }) = begun else {
-            if file.metadata().map_err(io)?.len() > seal::HEAD_BYTES {
+            if found.has_sound()? {
                 recovery.problems.push(format!(
                     "{}: sound, but nothing says whose; it was left alone",
-                    path.display()
+                    found.path().display()
                 ));
                 return Ok(());
             }
             return self.spool.clear(sid);
         };
         // The record as it was begun does not know the rate: the take's header has it.
-        if let Some((rate_hz, _)) = seal::head(&file, record.channels).map_err(io)? {
+        if let Some(rate_hz) = found.rate_hz(&record)? {
             record.rate_hz = rate_hz;
         }
-        let mut data = seal::data_bytes(&file, record.channels).map_err(io)?;
+        let mut data = found.data_bytes(&record)?;
         if data == 0 && !is_known {
             return self.spool.clear(sid);
         }
         if record.trim == Trim::TrimSilence {
-            data =
-                seal::without_silence(&file, record.channels, record.rate_hz, data).map_err(io)?;
+            data = found.without_silence(&record, data)?;
         }
         record.frames = data / seal::frame_bytes(record.channels);
         record.ended_by = Some(EndedBy::Recovered);
@@ -205,9 +191,9 @@ impl Inner {
             return Ok(());
         }
         record.stage = Stage::Completed;
-        record.blake3 = Some(seal::read_checksum(&mut file, &path, &record)?);
+        record.blake3 = Some(found.checksum(&record)?);
         let stored = Stored { record, token };
-        seal::seal(&mut file, &path, &stored)?;
+        found.seal(&stored)?;
         self.complete(&stored)?;
         recovery.recovered.push(stored.record);
         Ok(())
@@ -242,7 +228,15 @@ impl Inner {
             recovery.problems.push(problem);
             return Ok(());
         }
-        match self.media.trailer(sid)? {
+        let trailer = match self.media.trailer(sid) {
+            Err(error @ StoreError::KeyMissing { .. }) => {
+                let problem = format!("{sid}: media without a record: {error}");
+                recovery.problems.push(problem);
+                return Ok(());
+            }
+            trailer => trailer?,
+        };
+        match trailer {
             Some(Some(stored)) => {
                 self.catalog.put(&stored)?;
                 recovery.restored.push(sid);

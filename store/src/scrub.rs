@@ -169,7 +169,11 @@ impl Scrub {
             self.last = Some(sid);
             return Ok(());
         }
-        let Some(mut media) = inner.media.open(&stored.record)? else {
+        let opened = match inner.media.open(&stored.record) {
+            Err(error) => return self.judge(met, Examined::of_error(sid, error)?, done),
+            Ok(opened) => opened,
+        };
+        let Some(mut media) = opened else {
             return self.judge(met, Examined::Wrong(Finding::Missing(sid)), done);
         };
         let mut head = [0; wav::HEADER_BYTES];

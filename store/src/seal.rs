@@ -3,9 +3,9 @@
 //! Called by `finish`, by recovery and by verify. It works on one file; where that file goes next
 //! is `finish`'s.
 //!
-//! A sealed file is the WAV as it is served (44 bytes of header with final sizes, then the data)
+//! In clear, a sealed file is the WAV as it is served (44 bytes of header with final sizes, then the data)
 //! and, behind the RIFF's end, its record in a frame (`stored`). Players stop where the RIFF
-//! does; served bytes do too.
+//! does; served bytes do too. An encrypted one ends in what `crypt` says.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
@@ -16,6 +16,7 @@ use blake3::Hasher;
 use reeld_codec::{level, wav};
 use reeld_model::{Channels, RecordingSid};
 
+use crate::crypt::Growing;
 use crate::spool::header;
 use crate::stored::{MAX_FRAME_BYTES, Stored, find_frame};
 use crate::{Record, StoreError};
@@ -46,7 +47,16 @@ pub(crate) fn park(
     path: &Path,
     stored: &Stored,
     data_end: u64,
+    crypt: Option<&Growing>,
 ) -> Result<(), StoreError> {
+    if let Some(growing) = crypt {
+        let (at, end) = growing.park(stored)?;
+        return file
+            .set_len(at)
+            .and_then(|()| file.write_all_at(&end, at))
+            .and_then(|()| file.sync_data())
+            .map_err(|e| StoreError::io("park", path, e));
+    }
     let record = &stored.record;
     let head = header(record.channels, record.rate_hz, record.data_bytes());
     file.write_all_at(&head, 0)
@@ -57,9 +67,21 @@ pub(crate) fn park(
 }
 
 /// Makes `file`, whose data are the record's and perhaps more, the record's finished file, durable.
-pub(crate) fn seal(file: &mut File, path: &Path, stored: &Stored) -> Result<(), StoreError> {
+/// Of one that is encrypted, `crypt` knows its pieces.
+pub(crate) fn seal(
+    file: &mut File,
+    path: &Path,
+    stored: &Stored,
+    crypt: Option<&Growing>,
+) -> Result<(), StoreError> {
     let record = &stored.record;
+    let end = crypt.map(|growing| growing.finish(stored)).transpose()?;
     let mut write = || {
+        if let Some((at, end)) = &end {
+            file.set_len(*at)?;
+            file.write_all_at(end, *at)?;
+            return file.sync_data();
+        }
         // The final sizes first: from then on they say where the data end, whatever follows.
         let head = header(record.channels, record.rate_hz, record.data_bytes());
         file.write_all_at(&head, 0)?;
@@ -119,20 +141,21 @@ pub(crate) fn data_bytes(file: &File, channels: Channels) -> io::Result<u64> {
 }
 
 /// The data without the silence at their end, in bytes.
+/// `read` fills bytes from a place in the data on.
 pub(crate) fn without_silence(
-    file: &File,
-    channels: Channels,
-    rate_hz: u32,
+    record: &Record,
     data: u64,
+    read: &mut dyn FnMut(&mut [u8], u64) -> io::Result<()>,
 ) -> io::Result<u64> {
+    let channels = record.channels;
     let frame_bytes = frame_bytes(channels);
-    let piece_frames = (u64::from(rate_hz) / SILENCE_PIECES).max(1);
+    let piece_frames = (u64::from(record.rate_hz) / SILENCE_PIECES).max(1);
     let mut end = data;
     let (mut bytes, mut samples) = (Vec::new(), Vec::new());
     while end > 0 {
         let piece = end.min(piece_frames * frame_bytes);
         bytes.resize(usize::try_from(piece).expect("a piece is 20 ms"), 0);
-        file.read_exact_at(&mut bytes, HEAD_BYTES + end - piece)?;
+        read(&mut bytes, end - piece)?;
         samples.clear();
         wav::bytes_to_samples(&bytes, &mut samples);
         let width = usize::from(channels.count());
@@ -182,13 +205,8 @@ fn tail(file: &File) -> io::Result<(Vec<u8>, u64)> {
     Ok((tail, start))
 }
 
-/// BLAKE3 of a record's data in a take.
-pub(crate) fn read_checksum(
-    file: &mut File,
-    path: &Path,
-    record: &Record,
-) -> Result<[u8; 32], StoreError> {
-    file.seek(SeekFrom::Start(HEAD_BYTES))
-        .and_then(|_| checksum(file, record.data_bytes(), |_| {}))
-        .map_err(|e| StoreError::io("read", path, e))
+/// BLAKE3 of the first `length` bytes of data in a take in clear.
+pub(crate) fn file_checksum(file: &mut File, length: u64) -> io::Result<[u8; 32]> {
+    file.seek(SeekFrom::Start(HEAD_BYTES))?;
+    checksum(file, length, |_| {})
 }

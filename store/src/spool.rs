@@ -17,6 +17,7 @@ use reeld_codec::wav;
 use reeld_model::{Channels, RecordingSid};
 
 use crate::StoreError;
+use crate::crypt::{ENVELOPE_BYTES, Envelope, Growing, KeyId, Keyring};
 use crate::disk::Disk;
 use crate::folder;
 use crate::group::Group;
@@ -72,8 +73,12 @@ impl Spool {
         self.folder.join(format!("{sid}.start"))
     }
 
-    /// Makes the take and its start file, durable.
-    pub(crate) fn create(&self, stored: &Stored) -> Result<File, StoreError> {
+    /// Makes the take and its start file, durable; the take encrypted, where `keys` has a current one.
+    pub(crate) fn create(
+        &self,
+        stored: &Stored,
+        keys: &Keyring,
+    ) -> Result<(File, Option<Growing>), StoreError> {
         let sid = stored.record.sid;
         let path = self.take_path(sid);
         let made = self.disk.pass().and_then(|()| folder::create_new(&path));
@@ -86,20 +91,30 @@ impl Spool {
         })?;
         let rest = || {
             let record = &stored.record;
-            let head = header(record.channels, record.rate_hz, UNKNOWN_BYTES);
-            take.write_all_at(&head, 0)
-                .map_err(|e| StoreError::io("write", &path, e))?;
+            let io = |e| StoreError::io("write", &path, e);
+            let growing = if let Some(current) = keys.current() {
+                let (growing, envelope) = Growing::begin(keys, current, sid)?;
+                // Durable ahead of any sound: what it encrypts is lost without it.
+                let written = take.write_all_at(&envelope, 0);
+                written.and_then(|()| take.sync_data()).map_err(io)?;
+                Some(growing)
+            } else {
+                let head = header(record.channels, record.rate_hz, UNKNOWN_BYTES);
+                take.write_all_at(&head, 0).map_err(io)?;
+                None
+            };
             folder::write_whole(&self.start_path(sid), &stored.frame())?;
-            self.sync_names()
+            self.sync_names()?;
+            Ok(growing)
         };
-        if let Err(error) = rest() {
-            if let Err(left) = self.clear(sid) {
-                // Of no record: what mends the store, or the next start, removes it.
-                tracing::error!(recording = %sid, error = %left, "a take that was not begun stays");
-            }
-            return Err(error);
+        let made = rest();
+        if made.is_err()
+            && let Err(left) = self.clear(sid)
+        {
+            // Of no record: what mends the store, or the next start, removes it.
+            tracing::error!(recording = %sid, error = %left, "a take that was not begun stays");
         }
-        Ok(take)
+        made.map(|growing| (take, growing))
     }
 
     /// Makes the names in the spool durable, those of many recordings at once.
@@ -153,6 +168,24 @@ impl Spool {
         let file = copy().map_err(|e| StoreError::io("write anew", &path, e))?;
         self.sync_names()?;
         Ok(file)
+    }
+
+    /// The wrapping keys of the takes here.
+    pub(crate) fn keys(&self) -> Result<Vec<KeyId>, StoreError> {
+        let mut keys = Vec::new();
+        for name in folder::names(&self.folder)? {
+            let path = self.folder.join(&name);
+            let mut begins = [0; ENVELOPE_BYTES];
+            let read = File::open(&path).and_then(|file| file.read_exact_at(&mut begins, 0));
+            match read {
+                Ok(()) => keys.extend(Envelope::parse(&begins).iter().flat_map(Envelope::keys)),
+                // Shorter than an envelope, or finished meanwhile.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(StoreError::io("read", &path, e)),
+            }
+        }
+        Ok(keys)
     }
 
     /// Removes what is left of a recording: the take, then the start file.

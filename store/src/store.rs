@@ -16,6 +16,7 @@ use crate::StoreError;
 use crate::accounts::Accounts;
 use crate::api_keys::ApiKeys;
 use crate::catalog::{Catalog, SledCatalog};
+use crate::crypt::{Encryption, KeyId, Keyring};
 use crate::disk::Disk;
 use crate::folder::{self, Held, Room};
 use crate::integrity::Integrity;
@@ -52,6 +53,8 @@ pub struct StoreConfig {
     pub deleted_metadata: Duration,
     /// Of a million readers of media, how many have the file compared with its checksum first.
     pub check_reads_ppm: u32,
+    /// Which keys encrypt what is recorded, and open what was.
+    pub encryption: Encryption,
     /// What it lies on.
     pub disk: Disk,
 }
@@ -71,6 +74,10 @@ pub struct Health {
     pub unfinished: usize,
     /// Recordings whose media are known to be damaged.
     pub damaged: usize,
+    /// The key that encrypts what is recorded now; without one it lies in clear.
+    pub encryption_key: Option<KeyId>,
+    /// Keys under which recordings here may be, and that are not at hand.
+    pub missing_keys: Vec<KeyId>,
 }
 
 /// The store. A cheap handle: clones share one open folder. It blocks, and any thread may use it.
@@ -90,7 +97,11 @@ impl std::fmt::Debug for Store {
 pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
     pub(crate) accounts: Accounts,
-    pub(crate) keys: ApiKeys,
+    pub(crate) api_keys: ApiKeys,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) missing_keys: Mutex<Vec<KeyId>>,
+    /// Held while data keys are brought under another one.
+    pub(crate) rewrapping: Mutex<()>,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) media: Arc<dyn Media>,
     pub(crate) spool: Arc<Spool>,
@@ -113,12 +124,14 @@ pub(crate) struct Parts {
     pub(crate) catalog: SledCatalog,
     pub(crate) media: Arc<dyn Media>,
     pub(crate) reserve: Arc<Reserve>,
+    pub(crate) keys: Arc<Keyring>,
 }
 
 impl Parts {
     /// Takes the folder, makes what is missing, and opens its engine.
     pub(crate) fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let data_dir = &config.data_dir;
+        let keys = Arc::new(Keyring::read(&config.encryption)?);
         let held = Held::take(data_dir)?;
         let spool = Arc::new(Spool::open(data_dir, config.disk.clone())?);
         let catalog_folder = data_dir.join("catalog");
@@ -130,7 +143,7 @@ impl Parts {
             Arc::clone(&reserve),
             config.disk.clone(),
         )?);
-        let media = open_media(config, &kv, &spool)?;
+        let media = open_media(config, &kv, &spool, &keys)?;
         let catalog = SledCatalog::open(kv)?;
         folder::sync_folder(data_dir)?;
         Ok(Self {
@@ -139,6 +152,7 @@ impl Parts {
             catalog,
             media,
             reserve,
+            keys,
         })
     }
 }
@@ -148,10 +162,11 @@ fn open_media(
     config: &StoreConfig,
     kv: &Kv,
     spool: &Arc<Spool>,
+    keys: &Arc<Keyring>,
 ) -> Result<Arc<dyn Media>, StoreError> {
     let data_dir = &config.data_dir;
-    let local = || LocalMedia::open(data_dir, Arc::clone(spool)).map(Arc::new);
-    let sled = Arc::new(SledMedia::new(kv.table("media")?));
+    let local = || LocalMedia::open(data_dir, Arc::clone(spool), Arc::clone(keys)).map(Arc::new);
+    let sled = Arc::new(SledMedia::new(kv.table("media")?, Arc::clone(keys)));
     Ok(match config.media {
         MediaKind::Local if sled.is_empty()? => local()?,
         MediaKind::Local => Arc::new(Shelves {
@@ -172,7 +187,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Held`] where another process has the folder, [`StoreError::Key`] where the
-    /// accounts' tokens cannot be read, else what the system or the engine says.
+    /// accounts' tokens cannot be read or an encryption key is none, else what the system or the engine says.
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
         let Parts {
             held,
@@ -180,15 +195,19 @@ impl Store {
             catalog,
             media,
             reserve,
+            keys,
         } = Parts::open(&config)?;
         let catalog: Arc<dyn Catalog> = Arc::new(catalog);
         let accounts = Accounts::open(&config.data_dir, Arc::clone(&catalog))?;
-        let keys = ApiKeys::open(&*catalog)?;
+        let api_keys = ApiKeys::open(&*catalog)?;
         let spool_folder =
             File::open(spool.folder()).map_err(|e| StoreError::io("open", spool.folder(), e))?;
         let inner = Inner {
             accounts,
+            api_keys,
             keys,
+            missing_keys: Mutex::default(),
+            rewrapping: Mutex::default(),
             catalog,
             media,
             spool,
@@ -202,6 +221,7 @@ impl Store {
             held: Mutex::new(held),
             config,
         };
+        inner.settle_keys()?;
         inner.reserve.fill();
         Ok(Self {
             inner: Arc::new(inner),
@@ -226,6 +246,8 @@ impl Store {
             failing: inner.trouble.get(),
             unfinished: lock(&inner.unfinished).len(),
             damaged: inner.damaged(),
+            encryption_key: inner.keys.current(),
+            missing_keys: inner.missing_keys(),
         }
     }
 

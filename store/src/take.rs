@@ -18,7 +18,7 @@ use blake3::Hasher;
 use reeld_codec::wav;
 use reeld_model::{Channels, EndedBy, RecordingSid};
 
-use crate::StoreError;
+use crate::crypt::Growing;
 use crate::disk::Disk;
 use crate::error::is_full;
 use crate::live::{Owner, Waiting};
@@ -27,6 +27,7 @@ use crate::seal;
 use crate::spool::{UNKNOWN_BYTES, header};
 use crate::stored::Stored;
 use crate::trouble::{Trouble, again};
+use crate::{Record, StoreError};
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,8 @@ pub struct Take {
     pub(crate) path: PathBuf,
     /// The record as it was begun.
     pub(crate) begun: Stored,
+    /// Where the file is encrypted.
+    pub(crate) crypt: Option<Growing>,
     reserve: Arc<Reserve>,
     trouble: Arc<Trouble>,
     disk: Disk,
@@ -84,6 +87,7 @@ impl Take {
         Waiting {
             file,
             begun,
+            crypt,
             resumed,
         }: Waiting,
         path: PathBuf,
@@ -95,6 +99,7 @@ impl Take {
             file,
             path,
             begun,
+            crypt,
             reserve,
             trouble,
             disk,
@@ -153,13 +158,19 @@ impl Take {
         if self.frames > 0 {
             return refused("it has sound already");
         }
-        let head = header(self.channels(), rate_hz, UNKNOWN_BYTES);
+        let (head, at) = match &self.crypt {
+            None => (header(self.channels(), rate_hz, UNKNOWN_BYTES).to_vec(), 0),
+            Some(growing) => (growing.rate(rate_hz)?, growing.end()),
+        };
         let written = self
             .disk
             .pass()
-            .and_then(|()| self.file.write_all_at(&head, 0));
+            .and_then(|()| self.file.write_all_at(&head, at));
         if let Err(error) = written {
             return Err(self.fail(&error));
+        }
+        if let Some(growing) = &mut self.crypt {
+            growing.has_rate(rate_hz, &head);
         }
         self.begun.record.rate_hz = rate_hz;
         Ok(())
@@ -177,9 +188,12 @@ impl Take {
         self.keep_frames
     }
 
-    /// Bytes of the samples that the file keeps.
-    pub(crate) fn keep_bytes(&self) -> u64 {
-        self.keep_frames * self.frame_bytes()
+    /// Bytes of its file that are to outlive it: what it keeps and, where it is encrypted, more of that piece.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        match &self.crypt {
+            None => seal::HEAD_BYTES + self.keep_frames * self.frame_bytes(),
+            Some(growing) => growing.end(),
+        }
     }
 
     /// Why the recording ends here, where a write failed.
@@ -217,17 +231,33 @@ impl Take {
             return Err(self.error(Failed::Full));
         }
         let bytes = wav::sample_bytes(samples);
-        let written = self.write(&bytes);
-        let frame_bytes = usize::try_from(self.frame_bytes()).expect("at most 4");
-        let (whole, failed) = match written {
-            Ok(()) => (bytes.len(), None),
-            Err((done, error)) => (done - done % frame_bytes, Some(error)),
-        };
+        let (whole, failed) = self.put(&bytes)?;
         self.count(&bytes[..whole], keep_frames);
         match failed {
             None => Ok(()),
             Some(error) => Err(self.fail(&error)),
         }
+    }
+
+    /// Writes samples at the end: how many bytes of them are whole frames in the file now, and why not all.
+    fn put(&mut self, bytes: &[u8]) -> Result<(usize, Option<io::Error>), StoreError> {
+        let Some(growing) = &self.crypt else {
+            let frame_bytes = usize::try_from(self.frame_bytes()).expect("at most 4");
+            return Ok(match self.write(bytes, self.data_end()) {
+                Ok(()) => (bytes.len(), None),
+                Err((done, error)) => (done - done % frame_bytes, Some(error)),
+            });
+        };
+        let block = growing.block(bytes)?;
+        let (written, failed) = match self.write(&block.bytes, growing.end()) {
+            Ok(()) => (block.bytes.len(), None),
+            Err((done, error)) => (done, Some(error)),
+        };
+        let whole = self
+            .crypt
+            .as_mut()
+            .map(|growing| growing.has_block(&block, written));
+        Ok((whole.unwrap_or(0), failed))
     }
 
     /// Notes that a write failed: nothing is appended any more.
@@ -271,9 +301,8 @@ impl Take {
         self.keep_frames = keep;
     }
 
-    /// Writes at the end; on failure, how many bytes went in before it.
-    fn write(&self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let at = self.data_end();
+    /// Writes at `at`, the end; on failure, how many bytes went in before it.
+    fn write(&self, bytes: &[u8], at: u64) -> Result<(), (usize, io::Error)> {
         let mut done = 0;
         while done < bytes.len() {
             match self.write_some(&bytes[done..], at + done as u64) {
@@ -307,6 +336,18 @@ impl Take {
             self.kept.as_ref()
         };
         hasher.map(|hasher| hasher.finalize().into())
+    }
+
+    /// BLAKE3 of a record's samples, read from the file.
+    pub(crate) fn read_checksum(&mut self, record: &Record) -> Result<[u8; 32], StoreError> {
+        let checksum = match &self.crypt {
+            None => seal::file_checksum(&mut self.file, record.data_bytes()),
+            Some(growing) => {
+                let mut sound = growing.reader(&self.file);
+                seal::checksum(&mut sound.sound(), record.data_bytes(), |_| {})
+            }
+        };
+        checksum.map_err(|e| StoreError::io("read", &self.path, e))
     }
 
     fn frame_bytes(&self) -> u64 {

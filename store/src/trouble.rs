@@ -33,6 +33,9 @@ impl Trouble {
             | StoreError::Corrupt { .. }
             | StoreError::MediaMissing { .. }
             | StoreError::Damaged { .. }
+            | StoreError::KeyMissing { .. }
+            | StoreError::NoKey { .. }
+            | StoreError::NotEncrypting
             | StoreError::SidTaken { .. }
             | StoreError::OutboxFull { .. }
             | StoreError::NotLive { .. }

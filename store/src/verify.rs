@@ -65,6 +65,8 @@ pub enum Finding {
     Orphaned(RecordingSid),
     /// Media or a record that is not as it was written; the text says what differs.
     Damaged(RecordingSid, String),
+    /// Media whose key is not at hand, so that nothing can be said of them; the text says which.
+    Locked(RecordingSid, String),
     /// An index or a kept count that differs from the records; the text says which.
     Drift(String),
 }
@@ -78,7 +80,7 @@ impl Finding {
         match self {
             Self::Damaged(_, what) => Some(what),
             Self::Missing(_) => Some(MISSING),
-            Self::Orphaned(_) | Self::Drift(_) => None,
+            Self::Orphaned(_) | Self::Locked(..) | Self::Drift(_) => None,
         }
     }
 }
@@ -89,6 +91,7 @@ impl std::fmt::Display for Finding {
             Self::Missing(sid) => write!(f, "{sid}: missing: a record without media"),
             Self::Orphaned(sid) => write!(f, "{sid}: orphaned: media without a record"),
             Self::Damaged(sid, what) => write!(f, "{sid}: damaged: {what}"),
+            Self::Locked(_, what) => f.write_str(what),
             Self::Drift(what) => write!(f, "catalog: {what}"),
         }
     }
@@ -167,6 +170,19 @@ pub(crate) enum Examined {
     Wrong(Finding),
 }
 
+impl Examined {
+    /// What it comes to where media do not open: what concerns these media alone is a finding.
+    pub(crate) fn of_error(sid: RecordingSid, error: StoreError) -> Result<Self, StoreError> {
+        if let StoreError::Damaged { what, .. } = error {
+            return Ok(Self::Wrong(Finding::Damaged(sid, what)));
+        }
+        if let StoreError::KeyMissing { .. } = error {
+            return Ok(Self::Wrong(Finding::Locked(sid, error.to_string())));
+        }
+        Err(error)
+    }
+}
+
 impl Inner {
     /// Compares a recording's media with its record, but for the trailer, which nobody is served.
     pub(crate) fn examine(
@@ -191,7 +207,11 @@ impl Inner {
             Stage::Absent => return Ok(Examined::NothingToRead),
             Stage::Deleted => return damaged("it is deleted, and lies among those that are not"),
         }
-        let Some(mut media) = self.media.open(&stored.record)? else {
+        let opened = match self.media.open(&stored.record) {
+            Err(error) => return Examined::of_error(*sid, error),
+            Ok(opened) => opened,
+        };
+        let Some(mut media) = opened else {
             return missing;
         };
         let mut head = [0; wav::HEADER_BYTES];
@@ -246,6 +266,6 @@ impl Inner {
             Some(Stage::Absent | Stage::Deleted) | None => {}
         }
         // Deleted meanwhile: there is a tombstone, or the media are gone since they were met.
-        Ok(!self.catalog.is_buried(sid)? && self.media.trailer(sid)?.is_some())
+        Ok(!self.catalog.is_buried(sid)? && self.media.has(sid)?)
     }
 }

@@ -45,6 +45,7 @@ fn open(dir: &Path) -> Store {
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: std::time::Duration::ZERO,
         check_reads_ppm: 0,
+        encryption: Default::default(),
         disk: Default::default(),
     })
     .unwrap()

@@ -8,7 +8,9 @@
 )]
 
 use std::env;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -17,8 +19,8 @@ use reeld_model::{
     AccountSid, CallSid, Channels, EndedBy, RecordingSid, Summary, TrackSelection, Trim,
 };
 use reeld_store::{
-    Begun, End, EventMethod, EventStatus, MediaKind, NewRecording, Origin, PageAt, Query, Stage,
-    Store, StoreConfig, Subscription, Which,
+    Begun, Encryption, End, EventMethod, EventStatus, KeyPlace, MediaKind, NewRecording, Origin,
+    PageAt, Query, Stage, Store, StoreConfig, Subscription, Which,
 };
 
 const DIR: &str = "REELD_TEST_KILL_DIR";
@@ -32,6 +34,7 @@ const BLOCKS: u64 = 12;
 const AT_ONCE: u64 = 10;
 
 fn open(dir: &Path, media: MediaKind) -> Store {
+    let key = dir.join("test-key");
     Store::open(StoreConfig {
         data_dir: dir.to_owned(),
         media,
@@ -39,6 +42,10 @@ fn open(dir: &Path, media: MediaKind) -> Store {
         catalog_cache_bytes: 16 << 20,
         deleted_metadata: Duration::from_secs(60),
         check_reads_ppm: 0,
+        encryption: Encryption {
+            key: key.exists().then_some(KeyPlace::File(key)),
+            old: Vec::new(),
+        },
         disk: Default::default(),
     })
     .unwrap()
@@ -134,8 +141,13 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
 }
 
 /// Starts the child, kills it after `lines` promises, and holds it to them.
-fn kill_after(lines: usize, media: MediaKind) {
+fn kill_after(lines: usize, media: MediaKind, is_encrypted: bool) {
     let dir = tempfile::tempdir().unwrap();
+    if is_encrypted {
+        let key = dir.path().join("test-key");
+        fs::write(&key, "0123456789abcdef".repeat(4)).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
     let mut child = Command::new(env::current_exe().unwrap());
     child
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
@@ -282,13 +294,26 @@ fn child() {
 #[test]
 fn nothing_that_was_promised_is_lost_with_files() {
     for lines in [3, 60, 131, 137, 300] {
-        kill_after(lines, MediaKind::Local);
+        kill_after(lines, MediaKind::Local, false);
     }
 }
 
 #[test]
 fn nothing_that_was_promised_is_lost_with_sled() {
     for lines in [3, 60, 131, 137, 300] {
-        kill_after(lines, MediaKind::Sled);
+        kill_after(lines, MediaKind::Sled, false);
+    }
+}
+
+#[test]
+fn nothing_that_was_promised_is_lost_where_it_is_encrypted() {
+    for (lines, media) in [
+        (3, MediaKind::Local),
+        (60, MediaKind::Local),
+        (131, MediaKind::Local),
+        (137, MediaKind::Sled),
+        (300, MediaKind::Local),
+    ] {
+        kill_after(lines, media, true);
     }
 }

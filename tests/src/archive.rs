@@ -71,6 +71,7 @@ pub fn fill(data_dir: &Path, account: &str, recordings: &[Old]) {
         catalog_cache_bytes: 64 << 20,
         deleted_metadata: Duration::ZERO,
         check_reads_ppm: 0,
+        encryption: Default::default(),
         disk: Default::default(),
     })
     .expect("no daemon has the folder");

@@ -4,7 +4,8 @@
 //! made durable, then renamed: so whatever has a finished name is whole, after a crash too.
 //! The index lives in memory and is read from the folder at start, oldest use first by the files'
 //! times. The least recently wanted goes when the sum exceeds its bound. Files with other names
-//! are not ours and are left alone.
+//! are not ours and are left alone. Where files are secret they have keys that this process alone has, so those of
+//! an earlier one are removed, and so are those in clear.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -17,31 +18,43 @@ use std::time::SystemTime;
 
 use lru::LruCache;
 use reeld_model::RecordingSid;
+use reeld_store::{Scratch, ScratchKey};
 
+use super::kept::Kept;
 use super::{Format, Key};
 
 const PART: &str = "part";
+
+/// Behind the name of a file that is encrypted.
+const SECRET: &str = "secret";
 
 /// See the file's header.
 pub(super) struct Folder {
     dir: PathBuf,
     limit: u64,
-    /// Bytes of each file.
-    index: LruCache<Key, u64>,
+    is_secret: bool,
+    /// Each file.
+    index: LruCache<Key, Entry>,
     /// Their sum.
     bytes: u64,
     /// Tells temporary files apart.
     made: u64,
 }
 
+/// A finished file: its bytes as they are served, and what opens it, where it is encrypted.
+struct Entry {
+    length: u64,
+    key: Option<ScratchKey>,
+}
+
 /// A file that is not finished.
 pub(super) struct Temporary {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<Kept>,
     pub(super) path: PathBuf,
 }
 
 impl Folder {
-    pub(super) fn open(dir: PathBuf, limit: u64) -> io::Result<Self> {
+    pub(super) fn open(dir: PathBuf, limit: u64, is_secret: bool) -> io::Result<Self> {
         // What it holds is as private as the recordings.
         fs::DirBuilder::new()
             .recursive(true)
@@ -51,9 +64,13 @@ impl Folder {
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some(PART) => fs::remove_file(&path)?,
+                Some(PART | SECRET) => fs::remove_file(&path)?,
                 Some(_) | None => {
                     if let Some(key) = path.file_name().and_then(|name| parse(name.to_str()?)) {
+                        if is_secret {
+                            fs::remove_file(&path)?;
+                            continue;
+                        }
                         let metadata = fs::metadata(&path)?;
                         found.push((metadata.modified()?, key, metadata.len()));
                     }
@@ -64,30 +81,42 @@ impl Folder {
         let mut folder = Self {
             dir,
             limit,
+            is_secret,
             index: LruCache::unbounded(),
             bytes: 0,
             made: 0,
         };
         for (_, key, length) in found {
             folder.bytes += length;
-            folder.index.put(key, length);
+            folder.index.put(key, Entry { length, key: None });
         }
         folder.evict();
         Ok(folder)
     }
 
     /// The finished file of `key`; one that has another length than it must is removed.
-    pub(super) fn get(&mut self, key: Key, length: u64) -> io::Result<Option<File>> {
-        if self.index.get(&key).is_none() {
+    pub(super) fn get(&mut self, key: Key, length: u64) -> io::Result<Option<Kept>> {
+        let Some(Entry {
+            key: secret_key, ..
+        }) = self.index.get(&key)
+        else {
             return Ok(None);
-        }
+        };
+        let secret_key = secret_key.clone();
+        let on_disk = match secret_key {
+            None => length,
+            Some(_) => Scratch::disk_bytes(length),
+        };
         match File::open(self.path(key)) {
-            Ok(file) if file.metadata()?.len() == length => {
+            Ok(file) if file.metadata()?.len() == on_disk => {
                 // The order of use outlives a restart; without it the cache is a little worse.
                 if let Err(error) = file.set_modified(SystemTime::now()) {
                     tracing::debug!(%error, "a cached file's time could not be set");
                 }
-                Ok(Some(file))
+                Ok(Some(match secret_key {
+                    None => Kept::Clear(file),
+                    Some(key) => Kept::Secret(Scratch::open(file, key)),
+                }))
             }
             Ok(_) => {
                 self.remove(key);
@@ -111,6 +140,11 @@ impl Folder {
             .create_new(true)
             .mode(0o600)
             .open(&path)?;
+        let file = if self.is_secret {
+            Kept::Secret(Scratch::new(file).map_err(io::Error::other)?)
+        } else {
+            Kept::Clear(file)
+        };
         Ok(Temporary {
             file: Arc::new(file),
             path,
@@ -121,7 +155,12 @@ impl Folder {
     pub(super) fn keep(&mut self, key: Key, temporary: &Temporary, length: u64) -> io::Result<()> {
         fs::rename(&temporary.path, self.path(key))?;
         self.bytes += length;
-        self.bytes -= self.index.put(key, length).unwrap_or(0);
+        let entry = Entry {
+            length,
+            key: temporary.file.key(),
+        };
+        let before = self.index.put(key, entry);
+        self.bytes -= before.map_or(0, |entry| entry.length);
         self.evict();
         Ok(())
     }
@@ -154,12 +193,17 @@ impl Folder {
     }
 
     fn remove(&mut self, key: Key) {
-        self.bytes -= self.index.pop(&key).unwrap_or(0);
+        self.bytes -= self.index.pop(&key).map_or(0, |entry| entry.length);
         remove(&self.path(key));
     }
 
     fn path(&self, key: Key) -> PathBuf {
-        self.dir.join(name(key))
+        let name = name(key);
+        self.dir.join(if self.is_secret {
+            format!("{name}.{SECRET}")
+        } else {
+            name
+        })
     }
 }
 

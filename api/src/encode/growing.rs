@@ -4,15 +4,14 @@
 //! thread until the bytes it wants are there. The file may be renamed or removed meanwhile: both
 //! sides hold it open.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
 use super::folder::Temporary;
+use super::kept::Kept;
 
 /// How far an encoding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +46,11 @@ impl Growing {
 
     /// Appends bytes and lets readers have them. One thread alone calls it.
     pub(super) fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.temporary.file).write_all(bytes)?;
-        self.progress.send_modify(|progress| {
-            if let Progress::Written(written) = progress {
-                *written += bytes.len() as u64;
-            }
-        });
+        let Progress::Written(so_far) = *self.progress.borrow() else {
+            return Ok(());
+        };
+        let readable = self.temporary.file.append(bytes, so_far)?;
+        self.progress.send_replace(Progress::Written(readable));
         Ok(())
     }
 
@@ -96,14 +94,14 @@ impl Growing {
 /// An encoded file to read from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    file: Arc<File>,
+    file: Arc<Kept>,
     length: u64,
     /// `None` where the file is whole.
     progress: Option<watch::Receiver<Progress>>,
 }
 
 impl Source {
-    pub(super) fn finished(file: File, length: u64) -> Self {
+    pub(super) fn finished(file: Kept, length: u64) -> Self {
         Self {
             file: Arc::new(file),
             length,
@@ -143,6 +141,6 @@ impl Source {
 
     /// Fills `bytes` from byte `at` on; blocks on the disk.
     pub(crate) fn read(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, at)
+        self.file.read(bytes, at)
     }
 }

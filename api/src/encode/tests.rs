@@ -36,6 +36,7 @@ fn loaded(dir: &TempDir, queue: usize, cache_bytes: u64, load: Load) -> Encoder 
         dir.path().into(),
         load,
         None,
+        false,
     )
     .unwrap()
 }
@@ -300,4 +301,54 @@ async fn the_pool_ends_in_the_middle_of_a_recording() {
     // The first may have come to its end; the second never began, and its readers do not hang.
     let _ = read_all(source, length).await;
     assert!(read_all(waiting, length).await.is_err());
+}
+
+/// A file as it lies in the folder, and what was served of it.
+async fn secret(dir: &TempDir) -> (Vec<u8>, Vec<u8>) {
+    let one = NonZeroUsize::MIN;
+    let load = Load::default();
+    let encoder = Encoder::new(one, 4, 1 << 20, dir.path().into(), load, None, true).unwrap();
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
+    let (wav, begun, leave) = held();
+    let growing = encoder.fetch(key(1), 8_000, FRAMES, || Ok(wav)).unwrap();
+    begun.recv_timeout(BOUND).unwrap();
+    leave.send(()).unwrap();
+    let served = read_all(growing, length).await.unwrap();
+    settle(&encoder);
+    let again = encoder.fetch(key(1), 8_000, FRAMES, || unreachable!("it is kept"));
+    assert_eq!(read_all(again.unwrap(), length).await.unwrap(), served);
+    let names = files(dir);
+    assert_eq!(
+        names,
+        [format!("{}-{}-1.mp3.secret", key(1).sid, "01".repeat(8))]
+    );
+    (std::fs::read(dir.path().join(&names[0])).unwrap(), served)
+}
+
+#[tokio::test]
+async fn a_secret_file_is_what_one_in_clear_is_and_shows_nothing_to_a_later_process() {
+    let dir = TempDir::new().unwrap();
+    let clear = encoder(&dir, 4, 1 << 20);
+    let length = mp3::encoded_len(1, 8_000, FRAMES).unwrap();
+    let source = clear
+        .fetch(key(1), 8_000, FRAMES, || Ok(wav_of(FRAMES)))
+        .unwrap();
+    let wanted = read_all(source, length).await.unwrap();
+    settle(&clear);
+    drop(clear);
+    // What is there in clear goes, and so does what an earlier process had the key of.
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        let (file, served) = secret(&dir).await;
+        assert!(served == wanted);
+        assert!(
+            !file
+                .windows(16)
+                .any(|run| wanted.windows(16).any(|other| other == run))
+        );
+        assert!(file != before);
+        before = file;
+    }
+    drop(encoder(&dir, 4, 1 << 20));
+    assert_eq!(files(&dir), [""; 0]);
 }

@@ -65,7 +65,7 @@ pub(super) fn carry_out(
     go_on: impl FnMut() -> Result<(), Broken>,
 ) -> Result<(), Broken> {
     let outcome =
-        encode(&mut job, go_on).and_then(|()| Ok(job.growing.temporary().file.sync_data()?));
+        encode(&mut job, go_on).and_then(|()| Ok(job.growing.temporary().file.finish()?));
     let mut inner = shared.lock();
     match &outcome {
         Ok(()) => keep(&mut inner, job.key, &job.growing),

@@ -18,6 +18,8 @@ fn each_thing_that_is_wanting_is_said() {
         failing: None,
         unfinished: 0,
         damaged: 0,
+        encryption_key: None,
+        missing_keys: Vec::new(),
     };
     let events = EventFigures {
         most_recordings: 1,

@@ -62,6 +62,7 @@ impl House {
             catalog_cache_bytes: 16 << 20,
             deleted_metadata: Duration::from_secs(60),
             check_reads_ppm: 0,
+            encryption: Default::default(),
             disk: Default::default(),
         })
         .unwrap();

@@ -156,6 +156,7 @@ fn print(reply: &Reply) -> anyhow::Result<()> {
         Reply::Removed => writeln!(out, "removed")?,
         Reply::Progress { .. }
         | Reply::Report { .. }
+        | Reply::Rewrapped { .. }
         | Reply::Recording(_)
         | Reply::Status(_)
         | Reply::Audit { .. }

@@ -65,6 +65,7 @@ impl Callbacks {
             | Reply::Link { .. }
             | Reply::Progress { .. }
             | Reply::Report { .. }
+            | Reply::Rewrapped { .. }
             | Reply::Recording(_)
             | Reply::Holds { .. }
             | Reply::Status(_)

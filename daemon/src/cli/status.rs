@@ -36,6 +36,8 @@ impl Status {
             failing,
             unfinished,
             damaged,
+            encryption_key,
+            missing_keys,
         } = status;
         let (free, least) = (ByteSize(free_bytes), ByteSize(min_free_bytes));
         let can_write = if writable {
@@ -54,6 +56,15 @@ impl Status {
         )?;
         if let Some(what) = failing {
             writeln!(stdout(), "the disk has failed: {what}")?;
+        }
+        if let Some(key) = encryption_key {
+            writeln!(stdout(), "recordings are encrypted under the key {key}")?;
+        }
+        for key in missing_keys {
+            writeln!(
+                stdout(),
+                "the key {key} is missing: what is under it is not served (store.old_encryption_keys)"
+            )?;
         }
         for (count, what) in [
             (unfinished, "recordings have ended and wait for the disk"),

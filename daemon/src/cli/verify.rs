@@ -92,10 +92,10 @@ fn rebuild(source: Source) -> anyhow::Result<ExitCode> {
 }
 
 /// A progress bar on standard error; indicatif draws none where that is no terminal.
-struct Bar(ProgressBar);
+pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bar = ProgressBar::new(0);
         if let Ok(style) =
             ProgressStyle::with_template("{wide_bar} {pos}/{len} recordings {msg} {eta} left")
@@ -105,7 +105,7 @@ impl Bar {
         Self(bar)
     }
 
-    fn show(&self, reply: &Reply) {
+    pub(super) fn show(&self, reply: &Reply) {
         if let Reply::Progress { done, total, bytes } = reply {
             self.0.set_length(*total);
             self.0.set_position(*done);
@@ -113,7 +113,7 @@ impl Bar {
         }
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -20,6 +20,7 @@ fn begun(dir: &Path, disk: Disk) -> (Store, RecordingSid) {
         catalog_cache_bytes: 1 << 20,
         deleted_metadata: Duration::ZERO,
         check_reads_ppm: 0,
+        encryption: Default::default(),
         disk,
     })
     .unwrap();

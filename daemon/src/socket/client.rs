@@ -167,6 +167,7 @@ impl Reached {
                     | Reply::Removed
                     | Reply::Progress { .. }
                     | Reply::Report { .. }
+                    | Reply::Rewrapped { .. }
                     | Reply::Recording(_)
                     | Reply::Status(_)
                     | Reply::Audit { .. }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 use reeld_store::{
-    Account, ApiKey, AuditEntry, AuditQuery, DeadEvent, Event, Finding, Health, Hold,
+    Account, ApiKey, AuditEntry, AuditQuery, DeadEvent, Event, Finding, Health, Hold, Rewrapped,
     VerifyProgress, VerifyReport,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -62,6 +62,8 @@ pub enum Request {
     },
     /// Reads every record and its media back.
     Verify,
+    /// Brings every recording's data key under the current encryption key.
+    Rewrap,
     /// What is known of a recording.
     Show {
         /// Which.
@@ -147,6 +149,19 @@ pub enum Reply {
         bytes: u64,
         /// What is wrong, a sentence each.
         findings: Vec<String>,
+    },
+    /// What became of the data keys.
+    Rewrapped {
+        /// Recordings whose key was brought under the current one.
+        rewrapped: u64,
+        /// Recordings whose key was under it.
+        current: u64,
+        /// Recordings in clear.
+        clear: u64,
+        /// Recordings that are left as they were.
+        left: u64,
+        /// Why, of the first of them.
+        problems: Vec<String>,
     },
     /// What is known of a recording.
     Recording(Box<Shown>),
@@ -269,6 +284,12 @@ pub struct Status {
     /// Recordings whose media are damaged.
     #[serde(default)]
     pub damaged: usize,
+    /// The id of the key that encrypts what is recorded now; none leaves it in clear.
+    #[serde(default)]
+    pub encryption_key: Option<String>,
+    /// Ids of keys under which recordings may be, and that the daemon has not.
+    #[serde(default)]
+    pub missing_keys: Vec<String>,
 }
 
 /// A token on its way to the one who asked for it. It prints as nothing but that it is secret.
@@ -305,6 +326,25 @@ impl From<VerifyProgress> for Reply {
     fn from(progress: VerifyProgress) -> Self {
         let VerifyProgress { done, total, bytes } = progress;
         Self::Progress { done, total, bytes }
+    }
+}
+
+impl From<Rewrapped> for Reply {
+    fn from(done: Rewrapped) -> Self {
+        let Rewrapped {
+            rewrapped,
+            current,
+            clear,
+            left,
+            problems,
+        } = done;
+        Self::Rewrapped {
+            rewrapped,
+            current,
+            clear,
+            left,
+            problems,
+        }
     }
 }
 
@@ -406,6 +446,8 @@ impl From<Health> for Status {
             failing,
             unfinished,
             damaged,
+            encryption_key,
+            missing_keys,
         } = health;
         Self {
             pid: std::process::id(),
@@ -416,6 +458,8 @@ impl From<Health> for Status {
             failing,
             unfinished,
             damaged,
+            encryption_key: encryption_key.map(|key| key.to_string()),
+            missing_keys: missing_keys.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -425,6 +469,7 @@ fn sentence(finding: &Finding) -> String {
         Finding::Missing(sid) => format!("{sid}: missing: there is a record and no media"),
         Finding::Orphaned(sid) => format!("{sid}: orphaned: there is media and no record"),
         Finding::Damaged(sid, what) => format!("{sid}: damaged: {what}"),
+        Finding::Locked(_, what) => what.clone(),
         Finding::Drift(what) => format!("the catalog has drifted: {what}"),
     }
 }

@@ -132,6 +132,7 @@ fn try_out(
             store.mark_findings(&report)?;
             report.into()
         }
+        Request::Rewrap => store.rewrap(&mut |now| progress(now.into()))?.into(),
         Request::Show { sid } => match store.find(sid)? {
             Some(record) => Reply::Recording(Box::new(record.into())),
             None => Reply::Refused {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::harness::{
     T0, account, assert_clean, begin, config, crash, end, new, open, record, sid, sound, verify,
-    with_both,
+    with_all,
 };
 use crate::{Deletion, Finding, Hold, MediaKind, Store};
 
@@ -14,7 +14,7 @@ fn held(store: &Store, n: u64) -> Option<i64> {
 
 #[test]
 fn what_is_on_hold_is_not_deleted_until_it_is_released() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         record(&store, new(1), &sound(2_000));
         record(&store, new(2), &sound(2_000));
@@ -48,7 +48,7 @@ fn what_is_on_hold_is_not_deleted_until_it_is_released() {
 
 #[test]
 fn a_hold_on_a_live_recording_outlives_its_end() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         begin(&store, new(1));
         store.hold(sid(1), T0).unwrap();

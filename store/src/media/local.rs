@@ -1,19 +1,24 @@
-//! Media as plain files: `media/<first two digits>/RE….wav`, playable by any tool.
+//! Media as plain files: `media/<first two digits>/RE….wav`, playable by any tool unless it is
+//! encrypted.
 //!
 //! Called through [`Media`]. A take becomes media by a rename, so nothing is copied. A reader
-//! keeps its open file, which the system keeps as long as it is open, deleted or not.
+//! keeps its open file, which the system keeps as long as it is open, deleted or not. A file that is
+//! encrypted has the same name, and is told by its first bytes.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use reeld_model::RecordingSid;
 
-use super::reader::Source;
+use super::reader::{Encrypted, Raw, Source, encrypted_trailer};
 use super::{Gone, Media, MediaReader};
+use crate::crypt::{ENVELOPE_BYTES, Keyring, is_encrypted};
 use crate::folder;
+use crate::rewrap::Rewrapped;
 use crate::seal;
 use crate::spool::Spool;
 use crate::stored::Stored;
@@ -22,17 +27,26 @@ use crate::{Record, StoreError};
 pub(crate) struct LocalMedia {
     folder: PathBuf,
     spool: Arc<Spool>,
+    keys: Arc<Keyring>,
 }
 
 impl LocalMedia {
     /// Makes the 256 folders that are missing.
-    pub(crate) fn open(data_dir: &Path, spool: Arc<Spool>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        data_dir: &Path,
+        spool: Arc<Spool>,
+        keys: Arc<Keyring>,
+    ) -> Result<Self, StoreError> {
         let folder = Self::folder(data_dir);
         for first in 0..=u8::MAX {
             folder::make_folder(&folder.join(hex::encode([first])))?;
         }
         folder::sync_folder(&folder)?;
-        Ok(Self { folder, spool })
+        Ok(Self {
+            folder,
+            spool,
+            keys,
+        })
     }
 
     /// Whether the data folder has ever kept media as files.
@@ -61,6 +75,17 @@ impl LocalMedia {
     }
 }
 
+/// The length of an encrypted file; `None` of one in clear.
+fn encrypted_bytes(file: &File) -> io::Result<Option<u64>> {
+    let mut begins = [0; 8];
+    match file.read_exact_at(&mut begins, 0) {
+        Ok(()) if is_encrypted(&begins) => file.metadata().map(|metadata| Some(metadata.len())),
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn sync_parent(path: &Path) -> Result<(), StoreError> {
     path.parent().map_or(Ok(()), folder::sync_folder)
 }
@@ -75,22 +100,81 @@ impl Media for LocalMedia {
     }
 
     fn open(&self, record: &Record) -> Result<Option<MediaReader>, StoreError> {
-        let Some((file, _)) = self.file(record.sid)? else {
+        let Some((file, path)) = self.file(record.sid)? else {
             return Ok(None);
         };
-        Ok(Some(MediaReader::new(
-            Source::File(file),
-            seal::served_bytes(record),
-        )))
+        let encrypted = encrypted_bytes(&file).map_err(|e| StoreError::io("read", &path, e))?;
+        let source = match encrypted {
+            None => Source::File(file),
+            Some(length) => Encrypted::open(Raw::File(file), length, &self.keys, record)?,
+        };
+        Ok(Some(MediaReader::new(source, seal::served_bytes(record))))
     }
 
     fn trailer(&self, sid: RecordingSid) -> Result<Option<Option<Stored>>, StoreError> {
         let Some((file, path)) = self.file(sid)? else {
             return Ok(None);
         };
-        seal::trailer(&file, sid)
-            .map(Some)
-            .map_err(|e| StoreError::io("read", &path, e))
+        let io = |e| StoreError::io("read", &path, e);
+        if let Some(length) = encrypted_bytes(&file).map_err(io)? {
+            return encrypted_trailer(Raw::File(file), length, &self.keys, sid).map(Some);
+        }
+        seal::trailer(&file, sid).map(Some).map_err(io)
+    }
+
+    fn has(&self, sid: RecordingSid) -> Result<bool, StoreError> {
+        let path = self.path(sid);
+        path.try_exists()
+            .map_err(|e| StoreError::io("look for", &path, e))
+    }
+
+    fn rewrap(&self, sids: &[RecordingSid], tally: &mut Rewrapped) -> Result<(), StoreError> {
+        let Some(current) = self.keys.current() else {
+            return Ok(());
+        };
+        let mut under_way = Vec::new();
+        for sid in sids {
+            let path = self.path(*sid);
+            let file = match File::options().read(true).write(true).open(&path) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // deleted since
+                Err(e) => return Err(StoreError::io("open", &path, e)),
+            };
+            let io = |e| StoreError::io("read", &path, e);
+            let is_encrypted = encrypted_bytes(&file).map_err(io)?.is_some();
+            let mut envelope = [0; ENVELOPE_BYTES];
+            if is_encrypted
+                && let Err(e) = file.read_exact_at(&mut envelope, 0)
+                && e.kind() != io::ErrorKind::UnexpectedEof
+            {
+                return Err(io(e));
+            }
+            let envelope = is_encrypted.then_some(envelope.as_slice());
+            if let Some(rewrap) = tally.plan(*sid, envelope, &self.keys, current)? {
+                under_way.push((path, file, rewrap));
+            }
+        }
+        // All of a batch with two syncs: new slots, then the old ones emptied.
+        for is_first in [true, false] {
+            for (path, file, rewrap) in &under_way {
+                let write = if is_first {
+                    &rewrap.first
+                } else {
+                    &rewrap.then
+                };
+                if let Some(write) = write {
+                    self.spool.pass("write", path)?;
+                    file.write_all_at(&write.bytes, write.at)
+                        .map_err(|e| StoreError::io("write", path, e))?;
+                }
+            }
+            if let Some((path, file, _)) = under_way.first() {
+                self.spool.pass("sync", path)?;
+                nix::unistd::syncfs(file).map_err(|e| StoreError::io("sync", path, e.into()))?;
+            }
+        }
+        tally.rewrapped += under_way.len() as u64;
+        Ok(())
     }
 
     fn remove(&self, sid: RecordingSid, gone: Gone) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use reeld_model::RecordingSid;
 
 use super::{Gone, Media, MediaReader};
+use crate::rewrap::Rewrapped;
 use crate::stored::Stored;
 use crate::{Record, StoreError};
 
@@ -36,8 +37,26 @@ impl Media for Shelves {
         }
     }
 
+    fn has(&self, sid: RecordingSid) -> Result<bool, StoreError> {
+        Ok(self.chosen.has(sid)? || self.other.has(sid)?)
+    }
+
+    fn rewrap(&self, sids: &[RecordingSid], tally: &mut Rewrapped) -> Result<(), StoreError> {
+        let (chosen, other): (Vec<_>, Vec<_>) = sids
+            .iter()
+            .map(|sid| self.chosen.has(*sid).map(|is_chosen| (*sid, is_chosen)))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .partition(|(_, is_chosen)| *is_chosen);
+        let sids = |of: Vec<(RecordingSid, bool)>| -> Vec<_> {
+            of.into_iter().map(|(sid, _)| sid).collect()
+        };
+        self.chosen.rewrap(&sids(chosen), tally)?;
+        self.other.rewrap(&sids(other), tally)
+    }
+
     fn remove(&self, sid: RecordingSid, gone: Gone) -> Result<(), StoreError> {
-        if self.other.trailer(sid)?.is_none() {
+        if !self.other.has(sid)? {
             return self.chosen.remove(sid, gone);
         }
         let chosen = Arc::clone(&self.chosen);
@@ -50,9 +69,9 @@ impl Media for Shelves {
         tell: &mut dyn FnMut(RecordingSid) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.chosen.each(tell)?;
-        self.other.each(&mut |sid| match self.chosen.trailer(sid)? {
-            Some(_) => Ok(()), // told already
-            None => tell(sid),
+        self.other.each(&mut |sid| match self.chosen.has(sid)? {
+            true => Ok(()), // told already
+            false => tell(sid),
         })
     }
 }

@@ -2,7 +2,8 @@
 //! deletion gives back to the disk is design.md's table, "Where the bytes live").
 //!
 //! Called through [`Media`]. Keys are the Sid and a number (u32, big-endian): 0 and up are the
-//! file as it is served in pieces of [`CHUNK_BYTES`], [`TRAILER`] is the record in its frame.
+//! file as it is served in pieces of [`CHUNK_BYTES`], [`TRAILER`] is the record in its frame. Of a file that is
+//! encrypted they are the file as it lies, and [`TRAILER`] is `reeldENC` and its length (u64, little-endian).
 //!
 //! Lock: `readers` is held for a look at the map alone. Invariants: the pieces of a recording go
 //! when its last reader is done; a recording whose pieces are going gets no new reader. Pieces go
@@ -11,15 +12,18 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use reeld_model::RecordingSid;
 
-use super::reader::Source;
+use super::reader::{Encrypted, Raw, Source, encrypted_trailer};
 use super::{Gone, Media, MediaReader};
+use crate::crypt::{Keyring, is_encrypted};
 use crate::kv::{Changes, Table, Value};
 use crate::locks::lock;
+use crate::rewrap::Rewrapped;
 use crate::seal;
 use crate::stored::Stored;
 use crate::{Record, StoreError};
@@ -36,6 +40,7 @@ const BATCH: u32 = 16;
 #[derive(Clone)]
 pub(crate) struct SledMedia {
     table: Table,
+    keys: Arc<Keyring>,
     readers: Arc<Mutex<HashMap<RecordingSid, Readers>>>,
 }
 
@@ -50,9 +55,10 @@ struct Readers {
 }
 
 impl SledMedia {
-    pub(crate) fn new(table: Table) -> Self {
+    pub(crate) fn new(table: Table, keys: Arc<Keyring>) -> Self {
         Self {
             table,
+            keys,
             readers: Arc::default(),
         }
     }
@@ -64,6 +70,32 @@ impl SledMedia {
             .next()
             .transpose()
             .map(|first| first.is_none())
+    }
+
+    /// A reader of a recording's pieces; `None` where there are none or they are going.
+    fn reader(&self, sid: RecordingSid) -> Result<Option<Chunks>, StoreError> {
+        let mut readers = lock(&self.readers);
+        let is_going = |readers: &Readers| readers.is_going || readers.gone.is_some();
+        if readers.get(&sid).is_some_and(is_going) {
+            return Ok(None);
+        }
+        let Some(first) = self.table.get(&chunk(sid, 0))? else {
+            return Ok(None);
+        };
+        readers.entry(sid).or_default().open += 1;
+        drop(readers);
+        Ok(Some(Chunks {
+            media: self.clone(),
+            sid,
+            cached: Some((0, first)),
+        }))
+    }
+
+    /// Bytes of an encrypted file; 0, which no such file has, where nothing says how many.
+    fn encrypted_bytes(&self, sid: RecordingSid) -> Result<u64, StoreError> {
+        let trailer = self.table.get(&chunk(sid, TRAILER))?;
+        let length = trailer.and_then(|bytes| bytes.get(8..)?.first_chunk().copied());
+        Ok(length.map_or(0, u64::from_le_bytes))
     }
 
     fn remove_chunks(&self, sid: RecordingSid) -> Result<(), StoreError> {
@@ -109,12 +141,22 @@ impl Media for SledMedia {
         let sid = stored.record.sid;
         let io = |e| StoreError::io("read", path, e);
         let mut file = File::open(path).map_err(io)?;
-        let length = seal::served_bytes(&stored.record);
+        let mut begins = [0; 8];
+        let is_encrypted = match file.read_exact_at(&mut begins, 0) {
+            Ok(()) => is_encrypted(&begins),
+            Err(e) => return Err(io(e)),
+        };
+        let (length, trailer) = if is_encrypted {
+            let length = file.metadata().map_err(io)?.len();
+            (length, [begins.as_slice(), &length.to_le_bytes()].concat())
+        } else {
+            (seal::served_bytes(&stored.record), stored.frame())
+        };
         let mut changes = Changes::default();
         let mut left = length;
         for number in 0.. {
             if left == 0 {
-                changes.put(chunk(sid, TRAILER), stored.frame());
+                changes.put(chunk(sid, TRAILER), trailer);
                 return self.table.apply(changes);
             }
             let piece = left.min(CHUNK_BYTES);
@@ -131,36 +173,66 @@ impl Media for SledMedia {
 
     fn open(&self, record: &Record) -> Result<Option<MediaReader>, StoreError> {
         let sid = record.sid;
-        let mut readers = lock(&self.readers);
-        if readers
-            .get(&sid)
-            .is_some_and(|readers| readers.is_going || readers.gone.is_some())
-        {
+        let Some(chunks) = self.reader(sid)? else {
             return Ok(None);
-        }
-        if !self.table.has(&chunk(sid, 0))? {
-            return Ok(None);
-        }
-        readers.entry(sid).or_default().open += 1;
-        drop(readers);
-        let chunks = Chunks {
-            media: self.clone(),
-            sid,
-            cached: None,
         };
-        Ok(Some(MediaReader::new(
-            Source::Chunks(chunks),
-            seal::served_bytes(record),
-        )))
+        let source = if chunks.is_encrypted() {
+            let length = self.encrypted_bytes(sid)?;
+            Encrypted::open(Raw::Chunks(chunks), length, &self.keys, record)?
+        } else {
+            Source::Chunks(chunks)
+        };
+        Ok(Some(MediaReader::new(source, seal::served_bytes(record))))
     }
 
     fn trailer(&self, sid: RecordingSid) -> Result<Option<Option<Stored>>, StoreError> {
         match self.table.get(&chunk(sid, TRAILER))? {
+            Some(frame) if is_encrypted(&frame) => {
+                let Some(chunks) = self.reader(sid)? else {
+                    return Ok(None);
+                };
+                let length = self.encrypted_bytes(sid)?;
+                encrypted_trailer(Raw::Chunks(chunks), length, &self.keys, sid).map(Some)
+            }
             Some(frame) => Ok(Some(
                 Stored::from_frame(&frame).filter(|stored| stored.record.sid == sid),
             )),
             None => Ok(self.table.has(&chunk(sid, 0))?.then_some(None)),
         }
+    }
+
+    fn has(&self, sid: RecordingSid) -> Result<bool, StoreError> {
+        Ok(self.table.has(&chunk(sid, TRAILER))? || self.table.has(&chunk(sid, 0))?)
+    }
+
+    fn rewrap(&self, sids: &[RecordingSid], tally: &mut Rewrapped) -> Result<(), StoreError> {
+        let Some(current) = self.keys.current() else {
+            return Ok(());
+        };
+        for sid in sids {
+            // While it is open, nobody removes its pieces.
+            let Some(_reader) = self.reader(*sid)? else {
+                continue; // deleted since
+            };
+            let Some(first) = self.table.get(&chunk(*sid, 0))? else {
+                continue;
+            };
+            let envelope = is_encrypted(&first).then_some(&*first);
+            let Some(rewrap) = tally.plan(*sid, envelope, &self.keys, current)? else {
+                continue;
+            };
+            let mut bytes = first.to_vec();
+            for write in [rewrap.first, rewrap.then].into_iter().flatten() {
+                let at = usize::try_from(write.at).expect("within the envelope");
+                bytes[at..at + write.bytes.len()].copy_from_slice(&write.bytes);
+            }
+            // One value, which the engine writes whole or not at all.
+            let mut changes = Changes::default();
+            changes.put(chunk(*sid, 0), bytes);
+            self.table.apply(changes)?;
+            tally.rewrapped += 1;
+        }
+        Ok(())
     }
 
     fn remove(&self, sid: RecordingSid, gone: Gone) -> Result<(), StoreError> {
@@ -207,6 +279,12 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
+    fn is_encrypted(&self) -> bool {
+        self.cached
+            .as_ref()
+            .is_some_and(|(number, value)| *number == 0 && is_encrypted(value))
+    }
+
     /// Reads some bytes at `place`; 0 where there are none.
     pub(super) fn read_at(&mut self, buffer: &mut [u8], place: u64) -> io::Result<usize> {
         let Ok(number) = u32::try_from(place / CHUNK_BYTES) else {

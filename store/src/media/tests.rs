@@ -10,7 +10,7 @@ use crate::{Deletion, MediaKind, NewRecording, Recovery};
 
 #[test]
 fn every_length_around_a_piece_comes_back() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let edge = (1 << 16) / 2 - 22; // samples, with the header, in one piece
         for (n, samples) in [1, edge - 1, edge, edge + 1, 2 * edge + 44, 17 * 32_768]
@@ -44,7 +44,7 @@ fn every_length_around_a_piece_comes_back() {
 
 #[test]
 fn a_reader_can_be_sent_and_seeks_like_a_file() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let record = record(&store, new(1), &sound(1_000));
         let mut reader = store.media(&record).unwrap();
@@ -64,7 +64,7 @@ fn a_reader_can_be_sent_and_seeks_like_a_file() {
 
 #[test]
 fn media_of_the_kind_that_was_configured_before_are_read_and_deleted() {
-    with_both(|dir, before| {
+    with_all(|dir, before| {
         let now = match before {
             MediaKind::Local => MediaKind::Sled,
             MediaKind::Sled => MediaKind::Local,
@@ -110,7 +110,7 @@ proptest! {
     fn any_range_is_that_of_the_file(ranges in prop::collection::vec((0_u64..300_000, 0_usize..150_000), 1..8)) {
         let samples = sound(150_000);
         let expected = file_of(Channels::Dual, &samples);
-        with_both(|dir, media| {
+        with_all(|dir, media| {
             let store = open(dir.path(), media);
             let record = record(&store, new(1), &samples);
             let mut reader = store.media(&record).unwrap();

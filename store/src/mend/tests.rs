@@ -5,7 +5,7 @@ use reeld_model::EndedBy;
 use crate::disk::{Disk, DiskFault, Stall};
 use crate::harness::{
     T0, account, assert_clean, begin, config, end, file_of, new, record, served, sid, sound, spool,
-    with_both,
+    with_all,
 };
 use crate::{Deletion, MediaKind, Stage, Store, StoreConfig, StoreError};
 
@@ -20,7 +20,7 @@ fn failing(dir: &std::path::Path, media: MediaKind) -> (Store, Stall) {
 
 #[test]
 fn nothing_is_done_to_a_store_that_is_well() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let (store, _stall) = failing(dir.path(), media);
         record(&store, new(1), &sound(2_000));
         assert_eq!(store.mend(T0).unwrap(), Default::default());
@@ -30,7 +30,7 @@ fn nothing_is_done_to_a_store_that_is_well() {
 #[test]
 fn recordings_on_a_disk_that_fails_are_whole_once_it_works_and_new_ones_wait_for_that() {
     for fault in [DiskFault::Io, DiskFault::ReadOnly, DiskFault::Full] {
-        with_both(|dir, media| {
+        with_all(|dir, media| {
             let (store, stall) = failing(dir.path(), media);
             let old = record(&store, new(1), &sound(4_000));
             let samples = sound(20_000);
@@ -102,7 +102,7 @@ fn recordings_on_a_disk_that_fails_are_whole_once_it_works_and_new_ones_wait_for
 
 #[test]
 fn what_cannot_be_finished_outlives_the_process_in_the_spool() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let (store, stall) = failing(dir.path(), media);
         let samples = sound(6_000);
         begin(&store, new(1));

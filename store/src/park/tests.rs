@@ -3,7 +3,7 @@ use std::fs::OpenOptions;
 use reeld_model::{Channels, EndedBy, Trim};
 
 use crate::harness::{
-    T0, assert_clean, begin, end, file_of, new, open, record, served, sid, sound, with_both,
+    T0, assert_clean, begin, end, file_of, new, open, record, served, sid, sound, with_all,
 };
 use crate::{GoesOn, NewRecording, Stage, Store, StoreError};
 
@@ -11,7 +11,11 @@ use crate::{GoesOn, NewRecording, Stage, Store, StoreError};
 fn parked(store: &Store, new: NewRecording, samples: &[i16], keep_frames: u64) {
     let begun = begin(store, new);
     let mut take = store.take(begun.sid).unwrap();
-    take.append(samples, keep_frames).unwrap();
+    let mut frames = 0;
+    for block in samples.chunks(2 * 1_000) {
+        frames += block.len() as u64 / 2;
+        take.append(block, keep_frames.min(frames)).unwrap();
+    }
     let mut end = end(keep_frames);
     end.summary.ended_by = EndedBy::Shutdown;
     store.park(take, &end).unwrap();
@@ -35,7 +39,7 @@ fn trimmed(n: u64) -> NewRecording {
 
 #[test]
 fn a_parked_recording_goes_on_as_if_nothing_had_been() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 9_000);
         let (first, rest) = sound.split_at(2 * 5_000);
         let store = open(dir.path(), media);
@@ -62,7 +66,7 @@ fn a_parked_recording_goes_on_as_if_nothing_had_been() {
 
 #[test]
 fn one_that_nobody_goes_on_with_has_ended_in_order() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 4_000);
         let store = open(dir.path(), media);
         parked(&store, new(1), &sound, 4_000);
@@ -86,7 +90,7 @@ fn one_that_nobody_goes_on_with_has_ended_in_order() {
 
 #[test]
 fn silence_that_a_trimmed_one_would_not_keep_is_there_when_sound_follows() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 4_000);
         let store = open(dir.path(), media);
         parked(&store, trimmed(1), &sound[..2 * 3_000], 1_000);
@@ -103,7 +107,7 @@ fn silence_that_a_trimmed_one_would_not_keep_is_there_when_sound_follows() {
 
 #[test]
 fn a_kill_after_the_resume_is_as_any_kill() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 4_000);
         let store = open(dir.path(), media);
         parked(&store, new(1), &sound[..2 * 3_000], 3_000);
@@ -124,7 +128,7 @@ fn a_kill_after_the_resume_is_as_any_kill() {
 
 #[test]
 fn what_cannot_go_on_is_refused_and_kept() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 1_000);
         let store = open(dir.path(), media);
         record(&store, new(1), &sound);
@@ -147,7 +151,7 @@ fn what_cannot_go_on_is_refused_and_kept() {
 
 #[test]
 fn a_parked_take_that_is_torn_is_recovered_like_any_other() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let sound = sound(2 * 1_000);
         let store = open(dir.path(), media);
         parked(&store, new(1), &sound, 1_000);

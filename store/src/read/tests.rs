@@ -10,7 +10,7 @@ use crate::{Deletion, Query, Stage, Store, StoreConfig, StoreError, Which};
 
 #[test]
 fn a_deletion_says_what_it_came_to() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let kept = record(&store, new(1), &sound(80_000));
         record(&store, new(2), &sound(320));
@@ -51,7 +51,7 @@ fn a_deletion_says_what_it_came_to() {
 
 #[test]
 fn a_deletion_lets_downloads_finish() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let samples = sound(300_000);
         let record = record(&store, new(1), &samples);
@@ -85,7 +85,7 @@ fn a_deletion_lets_downloads_finish() {
 
 #[test]
 fn threads_that_delete_and_read_agree() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let samples = sound(60_000);
         let expected = file_of(Channels::Dual, &samples);
@@ -138,7 +138,7 @@ fn with_deleted() -> Query {
 
 #[test]
 fn the_record_of_a_deleted_recording_is_kept_for_its_time() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let kept_ms = i64::try_from(KEPT.as_millis()).unwrap();
         let records: Vec<_> = (0..6)

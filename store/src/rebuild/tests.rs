@@ -15,7 +15,7 @@ fn rebuild(dir: &tempfile::TempDir, media: MediaKind) -> crate::Rebuilt {
 
 #[test]
 fn everything_is_there_again_with_accounts_and_what_has_no_media() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let (account_sid, token) = store.add_account(None, "x").unwrap();
         for n in 0..20 {

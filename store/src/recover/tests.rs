@@ -94,7 +94,7 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
         return keep_ms.map_or(Then::Nothing, |_| Then::Deleted);
     }
     let (begun, finished) = begun_and_finished(n, samples);
-    drop(inner.spool.create(&begun).unwrap());
+    let (take, crypt) = inner.spool.create(&begun, &inner.keys).unwrap();
     let path = take_path(store, n);
     if point == Point::B2 {
         fs::remove_file(path.with_extension("start")).unwrap();
@@ -106,14 +106,19 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
         inner.catalog.insert(&begun, Told::default()).unwrap(),
         Insert::New
     );
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .open(&path)
-        .unwrap();
-    file.write_all(&bytes_of(samples)).unwrap();
-    // Held-back silence that the finished file is without.
-    file.write_all(&[0; 400]).unwrap();
+    let mut crypt = crypt;
+    // The second is held-back silence that the finished file is without.
+    for bytes in [bytes_of(samples), vec![0; 400]] {
+        let at = take.metadata().unwrap().len();
+        match &mut crypt {
+            None => take.write_all_at(&bytes, at).unwrap(),
+            Some(growing) => {
+                let block = growing.block(&bytes).unwrap();
+                take.write_all_at(&block.bytes, at).unwrap();
+                growing.has_block(&block, block.bytes.len());
+            }
+        }
+    }
     if point == Point::B4 {
         return Then::Recovered(samples.len() / 2 + 100);
     }
@@ -123,6 +128,26 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
         .open(&path)
         .unwrap();
     let end = 44 + frames * 4;
+    if let (Some(growing), Point::F0Header | Point::F0Cut | Point::F0Torn | Point::F0Reordered) =
+        (&crypt, point)
+    {
+        let (at, bytes) = growing.finish(&finished).unwrap();
+        if point == Point::F0Header {
+            // There is no header to be final: nothing has happened yet.
+            return Then::Recovered(samples.len() / 2 + 100);
+        }
+        file.set_len(at).unwrap();
+        let written = if point == Point::F0Cut {
+            0
+        } else if point == Point::F0Torn {
+            bytes.len() / 2
+        } else {
+            // All but what says where the end is.
+            bytes.len() - 9
+        };
+        file.write_all_at(&bytes[..written], at).unwrap();
+        return Then::Recovered(samples.len() / 2);
+    }
     if let Point::F0Header | Point::F0Cut | Point::F0Torn | Point::F0Reordered = point {
         if point != Point::F0Reordered {
             file.write_all_at(&file_of(Channels::Dual, samples)[..44], 0)
@@ -137,7 +162,7 @@ fn bring_to(store: &Store, n: u64, point: Point, samples: &[i16]) -> Then {
         }
         return Then::Recovered(samples.len() / 2);
     }
-    seal::seal(&mut file, &path, &finished).unwrap();
+    seal::seal(&mut file, &path, &finished, crypt.as_ref()).unwrap();
     if point == Point::A3 {
         let mut absent = begun;
         absent.record.stage = Stage::Absent;
@@ -222,7 +247,7 @@ fn recover_after_crash(
 
 #[test]
 fn every_crash_point_is_taken_to_its_end() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let samples = sound(2 * 20_000);
         let thens: Vec<Then> = (0..)
@@ -240,7 +265,7 @@ fn every_crash_point_is_taken_to_its_end() {
 
 #[test]
 fn a_take_of_a_torn_frame_keeps_the_whole_ones() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         bring_to(&store, 1, Point::B4, &sound(640));
         let path = take_path(&store, 1);
@@ -258,7 +283,7 @@ fn a_take_of_a_torn_frame_keeps_the_whole_ones() {
 
 #[test]
 fn a_trimmed_take_loses_the_silence_at_its_end() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for (n, sounding) in [(1, 4_000), (2, 0)] {
             begin(
@@ -287,7 +312,7 @@ fn a_trimmed_take_loses_the_silence_at_its_end() {
 
 #[test]
 fn a_begun_recording_without_sound_becomes_absent() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         begin(&store, new(1));
         recover_after_crash(store, dir, media, |store, recovery| {
@@ -300,7 +325,7 @@ fn a_begun_recording_without_sound_becomes_absent() {
 
 #[test]
 fn a_take_that_the_catalog_has_lost_is_finished_by_its_start_file() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         bring_to(&store, 1, Point::B4, &sound(640));
         store.inner.catalog.remove(sid(1)).unwrap();
@@ -313,7 +338,7 @@ fn a_take_that_the_catalog_has_lost_is_finished_by_its_start_file() {
 
 #[test]
 fn media_without_a_record_is_restored_after_a_crash() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         // In three folders, the first and the last among them.
         let lost = [256, 1, 511].map(|n| {
@@ -334,7 +359,7 @@ fn media_without_a_record_is_restored_after_a_crash() {
 
 #[test]
 fn what_is_recorded_now_is_left_alone() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         begin(&store, new(1));
         begin(&store, new(2));
@@ -352,7 +377,7 @@ fn what_is_recorded_now_is_left_alone() {
 
 #[test]
 fn what_cannot_be_made_good_is_told_and_nothing_is_thrown_away() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         // A live record whose take is gone.
         begin(&store, new(1));
@@ -385,7 +410,7 @@ proptest! {
     fn any_mix_of_crash_points_recovers(
         points in prop::collection::vec((prop::sample::select(&POINTS[..]), 1_usize..40_000), 1..10),
     ) {
-        with_both(|dir, media| {
+        with_all(|dir, media| {
             let store = open(dir.path(), media);
             let samples: Vec<Vec<i16>> = points.iter().map(|(_, frames)| sound(2 * frames)).collect();
             let thens: Vec<Then> = (0..)
@@ -411,7 +436,8 @@ fn what_is_left_of_a_deleted_recording_does_not_bring_it_back() {
         record(&store, new(1), &samples);
         store.delete(account(1), sid(1), T0).unwrap();
         // Its take, which the disk did not let go of when it ended.
-        drop(store.inner.spool.create(&finished).unwrap());
+        let inner = &store.inner;
+        drop(inner.spool.create(&finished, &inner.keys).unwrap());
         let path = take_path(&store, 1);
         fs::write(&path, file_of(Channels::Dual, &samples)).unwrap();
         recover_after_crash(store, dir, media, |store, recovery| {
@@ -425,7 +451,7 @@ fn what_is_left_of_a_deleted_recording_does_not_bring_it_back() {
             .write(true)
             .open(&path)
             .unwrap();
-        seal::seal(&mut file, &path, &finished).unwrap();
+        seal::seal(&mut file, &path, &finished, None).unwrap();
         store.inner.media.adopt(&finished, &path).unwrap();
         crash(store, dir.path());
         let store = open(dir.path(), media);

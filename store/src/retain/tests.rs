@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::harness::{T0, account, assert_clean, begin, new, open, record, sid, sound, with_both};
+use crate::harness::{T0, account, assert_clean, begin, new, open, record, sid, sound, with_all};
 use crate::{MediaKind, NewRecording};
 
 const DAY_MS: i64 = 86_400_000;
@@ -51,7 +51,7 @@ fn gone(retained: &Retained) -> Vec<reeld_model::RecordingSid> {
 
 #[test]
 fn what_is_too_old_goes_oldest_first_and_is_gone_without_a_trace_in_the_media() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 1..=5 {
             record(&store, on_day(n, 1), &sound(2_000));
@@ -85,7 +85,7 @@ fn what_is_too_old_goes_oldest_first_and_is_gone_without_a_trace_in_the_media() 
 
 #[test]
 fn an_account_that_has_too_much_loses_its_oldest() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 1..=6 {
             record(&store, on_day(n, 1), &sound(2_000));
@@ -130,7 +130,7 @@ fn a_limit_that_only_held_recordings_exceed_deletes_nothing() {
 
 #[test]
 fn what_media_take_is_known_after_a_restart_and_for_an_older_catalog() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 1..=3 {
             record(&store, on_day(n, 1), &sound(2_000));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Scrub;
-use crate::harness::{T0, begin, new, open, record, sid, sound, with_both};
+use crate::harness::{T0, begin, new, open, record, sid, sound, with_all};
 use crate::{MediaKind, Store};
 
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
@@ -32,7 +32,7 @@ fn scrub(store: &Store) -> Scrub {
 
 #[test]
 fn a_round_reads_everything_a_step_no_more_than_it_may_and_the_next_waits() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 1..=5 {
             record(&store, new(n), &sound(50_000));

@@ -9,7 +9,7 @@ use crate::{Finding, MediaKind, VerifyProgress};
 
 #[test]
 fn all_is_read_and_progress_is_told() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 0..5 {
             record(&store, new(n), &sound(100_000));
@@ -81,7 +81,7 @@ fn each_kind_of_damage_to_a_file_is_found_and_named() {
 
 #[test]
 fn what_is_missing_orphaned_or_lost_is_found_with_either_media() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         for n in 1..4 {
             record(&store, new(n), &sound(1_000));
@@ -105,7 +105,7 @@ fn what_is_missing_orphaned_or_lost_is_found_with_either_media() {
 
 #[test]
 fn recordings_that_come_and_go_meanwhile_are_no_finding() {
-    with_both(|dir, media| {
+    with_all(|dir, media| {
         let store = open(dir.path(), media);
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -109,7 +109,8 @@ impl House {
         };
         let (one, path) = (NonZeroUsize::MIN, dir.path().into());
         Self {
-            encoder: Encoder::new(one, 4, 1 << 20, path, Load::default(), Some(eager)).unwrap(),
+            encoder: Encoder::new(one, 4, 1 << 20, path, Load::default(), Some(eager), false)
+                .unwrap(),
             found,
             dir,
         }
