@@ -38,6 +38,9 @@ pub struct Capture {
     /// Keeps every encoder busy with MP3 requests meanwhile, as many encoders as cores
     #[arg(long)]
     encode: bool,
+    /// Has the daemon encrypt what it records, under a key of this run
+    #[arg(long)]
+    encrypt: bool,
     /// Sends some of the calls to this program too, a process a track; can be repeated
     #[arg(long, value_enum, value_name = "PROGRAM")]
     peer: Vec<Peer>,
@@ -100,6 +103,7 @@ impl Capture {
             seed: self.seed,
             parent: self.data_dir.as_deref(),
             encode: self.encode,
+            encrypt: self.encrypt,
             bundle: self
                 .bundle
                 .and_then(|bundle| NonZero::new(usize::from(bundle)))

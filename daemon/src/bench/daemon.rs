@@ -41,13 +41,8 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one with room for `calls` calls and waits until it is ready. Its folder is made in
-    /// `parent`, or where temporary files go.
-    pub(super) fn start(parent: Option<&Path>, calls: u32) -> anyhow::Result<Self> {
-        Self::start_in(super::folder(parent)?, calls)
-    }
-
-    /// The same in a folder that is there, whose [`data_dir`] may have what an earlier one left.
+    /// Starts one with room for `calls` calls, in a folder whose [`data_dir`] may have what an earlier one left, and
+    /// waits until it is ready.
     pub(super) fn start_in(folder: TempDir, calls: u32) -> anyhow::Result<Self> {
         Self::start_with(folder, calls, "")
     }

@@ -70,6 +70,7 @@ impl Growth {
                 seed: self.seed,
                 parent: self.data_dir.as_deref(),
                 encode: false,
+                encrypt: false,
                 bundle: load::bundle(calls),
             };
             let measured = load.measure(stop)?;

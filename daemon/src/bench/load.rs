@@ -4,13 +4,17 @@
 //! daemon, open the calls, send, stop, fetch and compare, end the daemon.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZero;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use super::bare::Bare;
 use super::call::Call;
@@ -51,6 +55,8 @@ pub(super) struct Load<'a> {
     pub(super) parent: Option<&'a Path>,
     /// Whether all encoders are kept busy meanwhile.
     pub(super) encode: bool,
+    /// Whether recordings are encrypted.
+    pub(super) encrypt: bool,
     /// Packets of a stream that leave at once.
     pub(super) bundle: NonZero<usize>,
 }
@@ -75,17 +81,36 @@ pub(super) struct Measured {
     pub(super) plan: Plan,
 }
 
+/// A new key in a daemon's folder, and the table that names it.
+fn encryption(folder: &TempDir) -> anyhow::Result<String> {
+    let path = folder.path().join("key");
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    writeln!(file, "{}", hex::encode(key))?;
+    Ok("[store]\nencryption_key = \"key\"\n".to_owned())
+}
+
 impl Load<'_> {
     /// Puts it on a daemon, to its end.
     pub(super) fn measure(&self, stop: &AtomicBool) -> anyhow::Result<Measured> {
         // The daemon has a pair of sockets for each track, which it inherits the limit for; so has this
         // process in the end, the sender's and the bare loop's.
         descriptors::raise(4 * u64::from(self.calls), self.calls)?;
-        let daemon = if self.encode {
-            Daemon::start_with(super::folder(self.parent)?, self.calls, &Encoders::config())?
-        } else {
-            Daemon::start(self.parent, self.calls)?
-        };
+        let folder = super::folder(self.parent)?;
+        let mut more = String::new();
+        if self.encode {
+            more.push_str(&Encoders::config());
+        }
+        if self.encrypt {
+            more.push_str(&encryption(&folder)?);
+        }
+        let daemon = Daemon::start_with(folder, self.calls, &more)?;
         let measured = self.with(&daemon, stop).with_context(|| daemon.log())?;
         daemon.stop()?;
         Ok(measured)
