@@ -172,9 +172,36 @@ impl Daemon {
     /// # Panics
     /// When it still runs, or is not ready in time.
     pub fn start_again(&mut self) {
+        self.start_unwatched();
+        self.wait_answer("/readyz");
+    }
+
+    /// Starts it again and waits for nothing.
+    ///
+    /// # Panics
+    /// When it still runs.
+    pub fn start_unwatched(&mut self) {
         assert!(self.child.is_none(), "it still runs");
         self.child = Some(serve(&self.config, &self.log, &self.environment));
-        self.wait_answer("/readyz");
+    }
+
+    /// Kills `reeld ARGS --config FILE` after this time. Whether it still ran.
+    ///
+    /// # Panics
+    /// When it cannot be run, or had failed before.
+    pub fn kill_command(&self, args: &[&str], after: Duration) -> bool {
+        let mut command = reeld();
+        command.args(args).arg("--config").arg(&self.config);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = peer::spawn("reeld", command);
+        std::thread::sleep(after);
+        child.kill().expect("our own child can be killed");
+        let status = peer::bounded_wait("reeld", &mut child, STOP_BOUND);
+        assert!(
+            status.success() || status.code().is_none(),
+            "{args:?}: {status}"
+        );
+        !status.success()
     }
 
     /// `reeld ARGS --config FILE`, run to its end beside (or without) the daemon.

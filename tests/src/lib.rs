@@ -34,6 +34,7 @@ pub mod span;
 pub mod speech;
 pub mod tally;
 pub mod tape;
+pub mod torture;
 pub mod virtual_call;
 pub mod voices;
 pub mod wav;
