@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 use crate::disk::Disk;
+use crate::folder;
 use crate::group::Group;
 use crate::locks::{lock, read, write};
 use crate::reserve::Reserve;
@@ -201,6 +202,8 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
     };
     let path = folder.join("db");
     let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+    // sled makes its files and syncs none of their names.
+    folder::sync_folder(folder)?;
     Ok(Open {
         db,
         file: Arc::new(file),

@@ -130,6 +130,12 @@ impl Daemon {
         self.child.as_ref().expect("the daemon runs").id()
     }
 
+    /// Whether it was started, and neither killed nor stopped.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Resident memory in bytes, by `/proc`.
     ///
     /// # Panics
@@ -174,6 +180,22 @@ impl Daemon {
     pub fn start_again(&mut self) {
         self.start_unwatched();
         self.wait_answer("/readyz");
+    }
+
+    /// With this variable from its next start on, or without it.
+    pub fn set_environment(&mut self, name: &str, value: Option<OsString>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment
+            .extend(value.map(|value| (name.to_owned(), value)));
+    }
+
+    /// Takes its account's credentials from its folder again, where a torn start made new ones.
+    ///
+    /// # Panics
+    /// As [`Daemon::credentials`].
+    pub fn meet_again(&mut self) {
+        let (account, token) = self.credentials();
+        self.client = Client::new(self.client.base(), &account, &token);
     }
 
     /// Starts it again and waits for nothing.

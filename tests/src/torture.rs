@@ -11,9 +11,11 @@
 //! is 0 and the crash comes at the end of all time.
 
 pub mod caller;
+pub mod disk_log;
 pub mod inquest;
 pub mod ledger;
 pub mod tally;
+pub mod torn;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

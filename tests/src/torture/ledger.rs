@@ -69,6 +69,31 @@ pub struct Book {
     pub fetched: u64,
 }
 
+impl Book {
+    /// What it said when the disk had come to `mark`; all of it is long ago then.
+    #[must_use]
+    pub fn as_of(&self, mark: Mark) -> Self {
+        let then = |at: Option<Mark>| at.filter(|at| *at <= mark).map(|_| 0);
+        let entries = self.entries.iter().filter(|(_, entry)| entry.asked <= mark);
+        let entries = entries.map(|(&seed, entry)| {
+            let mut entry = entry.clone();
+            entry.asked = 0;
+            entry.started = entry.started.filter(|(at, _)| *at <= mark);
+            entry.started.iter_mut().for_each(|(at, _)| *at = 0);
+            entry.completed = then(entry.completed);
+            entry.deleting = then(entry.deleting);
+            entry.deleted = then(entry.deleted);
+            entry.told.retain(|(at, _)| *at <= mark);
+            entry.told.iter_mut().for_each(|(at, _)| *at = 0);
+            (seed, entry)
+        });
+        Self {
+            entries: entries.collect(),
+            ..Self::default()
+        }
+    }
+}
+
 /// The book, shared.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger(Arc<Mutex<Book>>);
