@@ -16,7 +16,7 @@
 //! A disk that is nearly full is found out before a change, and room given back for it
 //! (`reserve`), so that a full disk is hardly ever the engine's.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,11 +39,14 @@ const BACKGROUND_MS: u64 = 1_000;
 
 /// A dropped database lets go of its file a moment later, when its threads have ended; so one
 /// that was closed in this very process can still be held. Our own lock keeps others out.
-const OPEN_TRIES: u32 = 100;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
+const OPEN_TRIES: u32 = 500;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where less is free, the reserve is given back before the log grows: four of its segments.
 const LITTLE_ROOM: u64 = 2 << 20;
+
+/// The engine wants some cache where it has nothing to keep in it.
+const LITTLE_CACHE: u64 = 1 << 20;
 
 /// What [`Kv::nudge`] writes to.
 const NUDGE_TABLE: &str = "meta";
@@ -184,11 +187,47 @@ impl Kv {
     }
 }
 
+/// Makes an empty database in `folder`, whole or not at all, unless the folder is there. One whose
+/// first bytes a loss of power has torn would not open, though nobody was told of anything in it.
+pub(crate) fn make(folder: &Path) -> Result<(), StoreError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let partial = folder.with_extension("partial");
+    let io = |e| StoreError::io("make the catalog", &partial, e);
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(io)?;
+    }
+    folder::make_folder(&partial)?;
+    let Open { db, file } = open(&partial, LITTLE_CACHE)?;
+    db.flush().map_err(of_sled)?;
+    drop(db);
+    // Once its threads have ended it lets go of the lock, and of all its paths.
+    let mut tries = 0;
+    while let Err(error) = file.try_lock() {
+        if tries == OPEN_TRIES {
+            return Err(io(error.into()));
+        }
+        tries += 1;
+        thread::sleep(OPEN_PAUSE);
+    }
+    for entry in fs::read_dir(&partial).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| StoreError::io("sync", &path, e))?;
+    }
+    folder::sync_folder(&partial)?;
+    fs::rename(&partial, folder).map_err(io)?;
+    folder.parent().map_or(Ok(()), folder::sync_folder)
+}
+
 fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
     let config = sled::Config::new()
         .path(folder)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(BACKGROUND_MS));
+    after_a_crash(folder)?;
     let mut tries = 0;
     let db = loop {
         match config.open() {
@@ -208,6 +247,29 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
         db,
         file: Arc::new(file),
     })
+}
+
+/// Puts right what sled 0.34 would stumble over, before it opens.
+fn after_a_crash(folder: &Path) -> Result<(), StoreError> {
+    let io = |e| StoreError::io("open", folder, e);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "generating")
+        {
+            // A snapshot that was being written: taken for a finished one, and no database opens with
+            // one that is cut. Without it the log is read from the one before.
+            folder::remove(&path)?;
+        } else if path.ends_with("db") {
+            // sled writes a snapshot of what it finds. If a process that was killed has left that to
+            // the page cache, a loss of power could keep the snapshot and not what it is of.
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .map_err(io)?;
+        }
+    }
+    Ok(())
 }
 
 /// Keys in byte order, with a value each. It outlives [`Kv::reopen`].
@@ -297,5 +359,52 @@ fn of_sled(error: sled::Error) -> StoreError {
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_)
         | sled::Error::Corruption { .. }) => StoreError::Catalog(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kv(folder: &Path) -> Result<Kv, StoreError> {
+        let reserve = Arc::new(Reserve::open(folder)?);
+        Kv::open(&folder.join("catalog"), 1 << 20, reserve, Disk::default())
+    }
+
+    #[test]
+    fn a_snapshot_that_a_crash_has_cut_is_no_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = dir.path().join("catalog");
+        make(&catalog).unwrap();
+        let one = kv(dir.path()).unwrap();
+        let mut changes = Changes::default();
+        changes.put(b"key".to_vec(), b"value".to_vec());
+        let epoch = one.epoch();
+        one.table("t").unwrap().apply(changes).unwrap();
+        one.commit(epoch).unwrap();
+        drop(one);
+        let cut = catalog.join("snap.00000000FFFFFFFF.generating");
+        fs::write(&cut, [0; 512]).unwrap();
+        let two = kv(dir.path()).unwrap();
+        let value = two.table("t").unwrap().get(b"key").unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value"[..]));
+        assert!(!cut.exists());
+    }
+
+    #[test]
+    fn a_database_is_made_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = dir.path().join("catalog");
+        // What a loss of power can leave of the making.
+        let partial = dir.path().join("catalog.partial");
+        fs::create_dir(&partial).unwrap();
+        fs::write(partial.join("db"), [0; 37]).unwrap();
+        make(&catalog).unwrap();
+        assert!(!partial.exists());
+        assert!(kv(dir.path()).unwrap().table("t").is_ok());
+        // One that is there stays as it is.
+        fs::write(catalog.join("witness"), "").unwrap();
+        make(&catalog).unwrap();
+        assert!(catalog.join("witness").exists());
     }
 }

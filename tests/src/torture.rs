@@ -18,7 +18,7 @@ pub mod tally;
 pub mod torn;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How many bytes of the disk's log there were.
 pub type Mark = u64;
@@ -40,6 +40,17 @@ impl Clock {
         let length = |path: &PathBuf| std::fs::metadata(path).map_or(0, |meta| meta.len());
         self.0.as_ref().map_or(0, length)
     }
+}
+
+/// Whether packets of 20 ms went out so unevenly that some came later than the reorder window of 200 ms
+/// allows: a machine that is too busy for its senders is not the daemon's fault.
+#[must_use]
+pub fn was_late(sent: &[Instant]) -> bool {
+    let lateness = (0_u32..).zip(sent).map(|(number, at)| {
+        let due = sent[0] + Duration::from_millis(20) * number;
+        at.saturating_duration_since(due)
+    });
+    lateness.max().unwrap_or_default() > Duration::from_millis(100)
 }
 
 /// A crash: what the disk had, and when it was.

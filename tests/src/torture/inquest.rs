@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::caller::World;
 use super::ledger::{Book, Entry, tape};
 use super::tally::Tally;
-use super::{Crash, Mark};
+use super::{Crash, Mark, was_late};
 use crate::patience::wait_for;
 use crate::tape::Dice;
 use crate::{Client, Daemon, MediaKind, Wav, judge};
@@ -130,14 +130,19 @@ impl Inquest {
             }
             for (channel, track) in wav.channels.iter().zip(0..) {
                 let tape = tape(seed, track, entry.samples);
-                if before(entry.completed) {
+                if before(entry.completed) && !was_late(&entry.sent) {
                     judge::exact(channel, &tape.samples());
                     continue;
                 }
                 let pieces = judge::pieces(channel, &tape);
-                let had = pieces.first().map_or(0, |piece| piece.length);
+                let first = pieces.first();
+                // Holes are what a loss of power may leave, where no sync had been: zeros.
+                let had = first.map_or(0, |piece| usize::from(piece.tape == 0) * piece.length);
                 // A track that began later has its place behind some silence.
-                let shift = pieces.first().map_or(0, |piece| piece.at);
+                let shift = first.map_or(0, |piece| piece.at.saturating_sub(piece.tape));
+                if was_late(&entry.sent) {
+                    continue;
+                }
                 let is_straight = pieces.iter().all(|piece| piece.at == piece.tape + shift);
                 if !is_straight || (track == 0 && !entry.dual && shift != 0) || had < heard {
                     return Err(format!(
@@ -160,7 +165,7 @@ impl Inquest {
     /// Samples of the tape that were sent so long before the crash that they must be there. An earlier
     /// crash has judged of what it has met.
     fn heard(&self, entry: &Entry, crash: Crash) -> usize {
-        if entry.judged {
+        if entry.judged || was_late(&entry.sent) {
             return 0;
         }
         let in_time = |sent: &&std::time::Instant| **sent + self.most_lost < crash.at;
