@@ -6,7 +6,8 @@
 //! Invariants: a [`Changes`] is applied whole or not at all, also over a crash (sled seals a batch
 //! in its log). What was applied since [`Kv::epoch`] was asked survives power loss once
 //! [`Kv::commit`] with that epoch has returned: sled 0.34's flush ends in `sync_file_range`, which leaves the device's cache and
-//! the file's metadata alone, so an `fdatasync` of its file follows.
+//! the file's metadata alone, so an `fdatasync` of its file follows, or a `syncfs` where large pages are
+//! files of their own.
 //!
 //! After a failed write sled refuses every change until it is opened anew, and reads go on;
 //! [`Kv::is_well`] says so, and [`Kv::reopen`] does it within this process. What was applied and
@@ -17,6 +18,7 @@
 //! (`reserve`), so that a full disk is hardly ever the engine's.
 
 use std::fs::{self, File};
+use std::io;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,7 +125,7 @@ impl Kv {
             let io = |e| StoreError::io("sync", &path, e);
             self.disk.pass().map_err(io)?;
             db.flush().map_err(of_sled)?;
-            file.sync_data().map_err(io)
+            sync(&self.folder, &file).map_err(io)
         });
         if self.epoch() != epoch {
             return Err(reopening());
@@ -265,11 +267,26 @@ fn after_a_crash(folder: &Path) -> Result<(), StoreError> {
             // sled writes a snapshot of what it finds. If a process that was killed has left that to
             // the page cache, a loss of power could keep the snapshot and not what it is of.
             File::open(&path)
-                .and_then(|file| file.sync_all())
+                .and_then(|file| sync(folder, &file))
                 .map_err(io)?;
         }
     }
     Ok(())
+}
+
+/// Makes all that the engine has written durable. A page of more than 128 KiB, as pieces of media make
+/// them, is a file in `blobs`, which sled never syncs, neither its bytes nor its name; and where one is
+/// torn it gives up all that its log has behind it. So where there are any, all of the file system.
+fn sync(folder: &Path, file: &File) -> io::Result<()> {
+    let has_blobs = match fs::read_dir(folder.join("blobs")) {
+        Ok(mut blobs) => blobs.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if has_blobs {
+        return Ok(nix::unistd::syncfs(file)?);
+    }
+    file.sync_data()
 }
 
 /// Keys in byte order, with a value each. It outlives [`Kv::reopen`].
