@@ -62,7 +62,7 @@ impl Aim {
 
 #[test]
 fn what_was_acknowledged_outlives_kills() {
-    let (rounds, seed) = (number("ROUNDS", 16), number("SEED", 1));
+    let (rounds, seed) = (number("ROUNDS", 12), number("SEED", 1));
     let mut tally = Tally::of_environment();
     while tally.get("rounds") < rounds {
         let first = tally.get("rounds");
