@@ -344,6 +344,11 @@ fn call(plan: &Plan, client: &Client, shared: &Shared, url: &str, number: u64) {
         0 => {
             let mp3 = client.old_path(&format!("/Recordings/{sid}.mp3"));
             let reply = client.get_public(&mp3);
+            // A machine that falls behind puts encodings off, and says so.
+            if reply.status == 503 && reply.header("retry-after").is_some() {
+                shared.count("encodings put off", 1);
+                return;
+            }
             if reply.status != 200 && shared.era() == era {
                 shared.find(format!("{sid}: its MP3 is answered with {}", reply.status));
             }

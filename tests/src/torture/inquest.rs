@@ -194,8 +194,9 @@ impl Inquest {
                 .last()
                 .map_or("", |name| name.get(..34).unwrap_or(name));
             let is_right = match parts[..] {
-                ["lock" | "key" | "reserve" | "scrub" | "credentials.toml" | "reeld.sock"]
-                | ["probe.partial"] => true,
+                ["lock" | "key" | "reserve" | "scrub" | "credentials.toml" | "reeld.sock"] => true,
+                // The next writing of the same name begins with its removal.
+                ["probe.partial" | "scrub.partial" | "credentials.toml.part"] => true,
                 ["catalog", ..] => true,
                 ["media", ..] => media.insert(sid.to_owned()) && is_whole(sid),
                 ["cache", ..] => is_whole(sid),
