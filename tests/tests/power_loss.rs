@@ -44,7 +44,11 @@ fn what_was_acknowledged_outlives_a_loss_of_power() {
     let mut tally = Tally::of_environment();
     while tally.get("torn states") < states {
         let left = states - tally.get("torn states");
-        let media = [MediaKind::Local, MediaKind::Sled][(tally.get("folders") % 2) as usize];
+        let media = if tally.get("folders").is_multiple_of(2) {
+            MediaKind::Local
+        } else {
+            MediaKind::Sled
+        };
         // Short runs have both kinds of media too.
         let left = left
             .min(RUNS_OF_A_FOLDER * STATES_OF_A_RUN)
@@ -118,7 +122,9 @@ fn a_folder(media: MediaKind, seed: u64, states: u64, tally: &mut Tally) {
         let acknowledged = marks(&book);
         for _ in 0..STATES_OF_A_RUN.min(states - done) {
             let mark = moment(&run, &acknowledged, &mut dice);
-            let style = Style::ALL[(tally.get("torn states") % 6) as usize];
+            let mut styles = Style::ALL.into_iter().zip(0..);
+            let next = styles.find(|(_, number)| *number == tally.get("torn states") % 6);
+            let style = next.expect("there are six").0;
             *folder.world.ledger.book() = book.as_of(mark);
             let findings = folder.lose_power(media, &run, mark, style, &mut dice, tally);
             let text = findings.join("\n");

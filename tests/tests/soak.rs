@@ -151,6 +151,8 @@ struct Sample {
     finish_ms: u64,
 }
 
+type Figure = fn(&Sample) -> u64;
+
 fn leg(plan: Plan, tally: &mut Tally) {
     let tools = tempfile::tempdir().expect("the temporary folder can be written");
     let control = tools.path().join("fault");
@@ -512,13 +514,13 @@ fn bytes_below(folder: &Path) -> u64 {
 fn unflat(samples: &[Sample], tally: &mut Tally) -> Vec<String> {
     let quarter = samples.len() / 4;
     let (second, last) = (&samples[quarter..2 * quarter], &samples[3 * quarter..]);
-    let median = |of: &[Sample], what: fn(&Sample) -> u64| {
+    let median = |of: &[Sample], what: Figure| {
         let mut all: Vec<u64> = of.iter().map(what).collect();
         all.sort_unstable();
         all[all.len() / 2]
     };
     let mut findings = Vec::new();
-    let rules: [(&str, fn(&Sample) -> u64, u64, u64); 5] = [
+    let rules: [(&str, Figure, u64, u64); 5] = [
         ("resident bytes", |s| s.resident, 10, 24 << 20),
         ("descriptors", |s| s.descriptors, 10, 30),
         ("disk bytes", |s| s.disk, 15, 32 << 20),

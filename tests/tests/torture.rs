@@ -44,11 +44,10 @@ enum Aim {
 
 impl Aim {
     fn of_round(round: u64) -> Self {
-        match round % 8 {
-            6 => Self::Recovery,
-            7 => Self::Rebuild,
-            phase => Self::Phase(Phase::ALL[phase as usize]),
-        }
+        let phases = Phase::ALL.into_iter().map(Self::Phase);
+        let aims = phases.chain([Self::Recovery, Self::Rebuild]);
+        let aim = aims.zip(0..).find(|(_, number)| *number == round % 8);
+        aim.expect("there are eight").0
     }
 
     const fn name(self) -> &'static str {
@@ -68,7 +67,11 @@ fn what_was_acknowledged_outlives_kills() {
         let first = tally.get("rounds");
         // Short runs have both kinds of media too.
         let life = LIFE.min(rounds.div_ceil(2)).min(rounds - first);
-        let media = [MediaKind::Local, MediaKind::Sled][(tally.get("folders") % 2) as usize];
+        let media = if tally.get("folders").is_multiple_of(2) {
+            MediaKind::Local
+        } else {
+            MediaKind::Sled
+        };
         live_and_die(media, seed, first..first + life, &mut tally);
         tally.add("folders", 1);
         tally.save();
@@ -85,7 +88,10 @@ fn live_and_die(media: MediaKind, seed: u64, rounds: std::ops::Range<u64>, tally
         .set("callbacks.retry_first", "1s")
         .set("log.level", "warn")
         // What is kept of deleted recordings is purged while calls go on: each second, or never here.
-        .set("store.deleted_metadata", ["1s", "40d"][(seed % 2) as usize])
+        .set(
+            "store.deleted_metadata",
+            if seed.is_multiple_of(2) { "1s" } else { "40d" },
+        )
         .start();
     let world = World {
         clock: Clock::default(),
