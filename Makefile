@@ -3,8 +3,11 @@
 #   make run      the daemon on its embedded defaults; data in ./reeld-data. ARGS="--listen …" adds flags
 #   make test     all that CI checks: make check, then every test
 #   make check    format, lints, documentation, dependencies, the unit's exposure: all but the tests
-#   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
-#   make nightly  each fuzz target for FUZZ_SECONDS=120
+#   make torture  200 rounds of kills and 200 torn states; ROUNDS, STATES, SEED; docs/ref/reliability.md
+#   make soak     the daemon for MINUTES=20 under CALLS=200 with faults mixed in, after hours of virtual time
+#   make seeds    the capture core under many more seeds of the bad network; SEEDS=20000
+#   make fuzz     each fuzz target for FUZZ_SECONDS=120
+#   make nightly  all of these for long, in the background; goes on where it was stopped
 #   make bench    the measurements of docs/ref/performance.md, held to their bounds; 45 minutes, on a quiet machine
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
@@ -18,6 +21,11 @@ ARGS ?=
 CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 120
+ROUNDS ?= 200
+STATES ?= 200
+SEED ?= 1
+MINUTES ?= 20
+CALLS ?= 200
 NIGHTLY ?= nightly
 CARGO_DEB ?= 3.8.0
 
@@ -40,7 +48,7 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check soak nightly bench scores voice deb package install build-tools test-tools release fmt clippy doc \
+.PHONY: run test check torture soak seeds fuzz nightly bench scores voice deb package install build-tools test-tools release fmt clippy doc \
 	deny exposure
 
 run: build-tools
@@ -51,8 +59,20 @@ test: test-tools check $(SDKS:%=target/sdk-%/installed)
 
 check: fmt clippy doc deny exposure
 
-soak: build-tools
+seeds: build-tools
 	SEEDS=$(SEEDS) $(CARGO) test --locked -p reeld-network --test seeds --test exact -- --nocapture
+
+# Each keeps its tally in target/torture and goes on from it; who wants a new run removes that.
+LONG = SEED=$(SEED) TALLY=$(CURDIR)/target/torture/$(1).json $(2) \
+	$(CARGO) test --locked -p reeld-tests --test $(3) -- --nocapture
+
+torture: test-tools
+	$(call LONG,kills,ROUNDS=$(ROUNDS),torture)
+	$(call LONG,power-loss,STATES=$(STATES),power_loss)
+
+soak: test-tools
+	$(CARGO) test --locked -p reeld-network --test hours -- --nocapture
+	$(call LONG,soak,MINUTES=$(MINUTES) CALLS=$(CALLS),soak)
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
 FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted call
@@ -64,13 +84,23 @@ FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Where no nightly is installed the stable compiler takes the same -Z flags: it has the sanitizer's runtime too.
 FUZZ_CARGO = $(shell rustup run $(NIGHTLY) true 2>/dev/null && echo rustup run $(NIGHTLY) cargo || echo RUSTC_BOOTSTRAP=1 cargo)
 
-nightly: build-tools
+fuzz: build-tools
 	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(FUZZ_CARGO) build --locked --release --target $(FUZZ_HOST)
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
 		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
 			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target $$(ls -d fuzz/seeds/$$target 2>/dev/null) || exit 1; \
 	done
+
+# All of it in the background, one after the other, with what it says in target/torture/nightly.log. Bounds:
+# 2,000 rounds and states, two hours of soak, half an hour a fuzz target. What fails stops none of the others.
+nightly: test-tools
+	@mkdir -p target/torture
+	@nohup sh -c 'for one in "torture ROUNDS=2000 STATES=2000" "soak MINUTES=120" \
+		"seeds SEEDS=200000" "fuzz FUZZ_SECONDS=1800"; do \
+		timeout 6h $(MAKE) $$one && echo "nightly: passed: $$one" || echo "nightly: FAILED: $$one"; \
+	done' >target/torture/nightly.log 2>&1 & \
+	echo "nightly: process $$!, target/torture/nightly.log"
 
 # All measurements run, whatever one of them misses; docs/ref/performance.md is made from what they wrote. 45 minutes.
 bench: release

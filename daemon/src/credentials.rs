@@ -4,7 +4,7 @@
 //! `run` calls [`settle`] once, after the store is open and before the API is. Tokens come from files
 //! and go into the store sealed; none reaches a log.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -41,13 +41,11 @@ pub fn settle(store: &Store, config: &Config, data_dir: &Path) -> anyhow::Result
     if !store.accounts()?.is_empty() {
         return Ok(None);
     }
-    let (sid, token) = store.add_account(None, "default")?;
     let path = data_dir.join(FILE);
-    if let Err(error) = write(&path, sid, &token) {
-        // Nobody would know its token.
-        store.remove_account(sid)?;
-        return Err(error).with_context(|| path.display().to_string());
-    }
+    // The file first: of an account without it nobody would know the token, after a crash too.
+    let sid = store.add_account_told(None, "default", |sid, token| {
+        write(&path, sid, token).with_context(|| path.display().to_string())
+    })?;
     info!(account = %sid, file = %path.display(), "there was no account; one was made, its token is in the file");
     Ok(Some(path))
 }
@@ -71,7 +69,7 @@ pub fn read(data_dir: &Path) -> anyhow::Result<(AccountSid, SecretString)> {
 
 /// The token in a file: its one line.
 fn token(path: &Path) -> anyhow::Result<SecretString> {
-    let file = fs::File::open(path)?;
+    let file = File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o007 != 0 {
         warn!(file = %path.display(), "everybody on this machine can read this token; chmod 600 it");
     }
@@ -84,7 +82,7 @@ fn token(path: &Path) -> anyhow::Result<SecretString> {
     Ok(token.into())
 }
 
-/// Writes the whole file, or none of it.
+/// Writes the whole file, or none of it; durable, its name too.
 fn write(path: &Path, sid: AccountSid, token: &SecretString) -> std::io::Result<()> {
     let part = path.with_extension("toml.part");
     // One that a crash has left would keep its own mode.
@@ -106,7 +104,9 @@ fn write(path: &Path, sid: AccountSid, token: &SecretString) -> std::io::Result<
          auth_token = \"{token}\"\n"
     )?;
     file.sync_all()?;
-    fs::rename(&part, path)
+    fs::rename(&part, path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

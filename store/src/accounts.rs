@@ -191,26 +191,43 @@ impl Store {
         sid: Option<AccountSid>,
         name: &str,
     ) -> Result<(AccountSid, SecretString), StoreError> {
+        let mut shown = None;
+        let sid = self.add_account_told(sid, name, |_, token| {
+            shown = Some(token.clone());
+            Ok::<(), StoreError>(())
+        })?;
+        Ok((sid, shown.expect("it was told before the account was made")))
+    }
+
+    /// Makes an account as [`Store::add_account`] does, once `tell` has told its owner of it: a crash
+    /// between the two leaves no account rather than one whose token nobody knows.
+    ///
+    /// # Errors
+    /// [`StoreError::AccountTaken`], what `tell` or what the engine says.
+    pub fn add_account_told<E: From<StoreError>>(
+        &self,
+        sid: Option<AccountSid>,
+        name: &str,
+        tell: impl FnOnce(AccountSid, &SecretString) -> Result<(), E>,
+    ) -> Result<AccountSid, E> {
         let accounts = &self.inner.accounts;
         let sid = match sid {
             Some(sid) => sid,
             None => AccountSid::from_bytes(random()?),
         };
         if accounts.get(sid).is_some() {
-            return Err(StoreError::AccountTaken { sid });
+            return Err(StoreError::AccountTaken { sid }.into());
         }
         let token = new_token()?;
+        tell(sid, &token)?;
         let account = Account {
             sid,
             name: name.to_owned(),
             created_ms: now_ms(),
             configured: false,
         };
-        accounts.keep(Open {
-            account,
-            token: token.clone(),
-        })?;
-        Ok((sid, token))
+        accounts.keep(Open { account, token })?;
+        Ok(sid)
     }
 
     /// Lets an account of the configuration in, for as long as this process lives. It goes before

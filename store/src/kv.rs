@@ -6,7 +6,8 @@
 //! Invariants: a [`Changes`] is applied whole or not at all, also over a crash (sled seals a batch
 //! in its log). What was applied since [`Kv::epoch`] was asked survives power loss once
 //! [`Kv::commit`] with that epoch has returned: sled 0.34's flush ends in `sync_file_range`, which leaves the device's cache and
-//! the file's metadata alone, so an `fdatasync` of its file follows.
+//! the file's metadata alone, so an `fdatasync` of its file follows, or a `syncfs` where large pages are
+//! files of their own.
 //!
 //! After a failed write sled refuses every change until it is opened anew, and reads go on;
 //! [`Kv::is_well`] says so, and [`Kv::reopen`] does it within this process. What was applied and
@@ -16,7 +17,8 @@
 //! A disk that is nearly full is found out before a change, and room given back for it
 //! (`reserve`), so that a full disk is hardly ever the engine's.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +28,7 @@ use std::time::Duration;
 
 use crate::StoreError;
 use crate::disk::Disk;
+use crate::folder;
 use crate::group::Group;
 use crate::locks::{lock, read, write};
 use crate::reserve::Reserve;
@@ -38,11 +41,14 @@ const BACKGROUND_MS: u64 = 1_000;
 
 /// A dropped database lets go of its file a moment later, when its threads have ended; so one
 /// that was closed in this very process can still be held. Our own lock keeps others out.
-const OPEN_TRIES: u32 = 100;
-const OPEN_PAUSE: Duration = Duration::from_millis(50);
+const OPEN_TRIES: u32 = 500;
+const OPEN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Where less is free, the reserve is given back before the log grows: four of its segments.
 const LITTLE_ROOM: u64 = 2 << 20;
+
+/// The engine wants some cache where it has nothing to keep in it.
+const LITTLE_CACHE: u64 = 1 << 20;
 
 /// What [`Kv::nudge`] writes to.
 const NUDGE_TABLE: &str = "meta";
@@ -119,7 +125,7 @@ impl Kv {
             let io = |e| StoreError::io("sync", &path, e);
             self.disk.pass().map_err(io)?;
             db.flush().map_err(of_sled)?;
-            file.sync_data().map_err(io)
+            sync(&self.folder, &file).map_err(io)
         });
         if self.epoch() != epoch {
             return Err(reopening());
@@ -183,11 +189,47 @@ impl Kv {
     }
 }
 
+/// Makes an empty database in `folder`, whole or not at all, unless the folder is there. One whose
+/// first bytes a loss of power has torn would not open, though nobody was told of anything in it.
+pub(crate) fn make(folder: &Path) -> Result<(), StoreError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let partial = folder.with_extension("partial");
+    let io = |e| StoreError::io("make the catalog", &partial, e);
+    if partial.exists() {
+        fs::remove_dir_all(&partial).map_err(io)?;
+    }
+    folder::make_folder(&partial)?;
+    let Open { db, file } = open(&partial, LITTLE_CACHE)?;
+    db.flush().map_err(of_sled)?;
+    drop(db);
+    // Once its threads have ended it lets go of the lock, and of all its paths.
+    let mut tries = 0;
+    while let Err(error) = file.try_lock() {
+        if tries == OPEN_TRIES {
+            return Err(io(error.into()));
+        }
+        tries += 1;
+        thread::sleep(OPEN_PAUSE);
+    }
+    for entry in fs::read_dir(&partial).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        File::open(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|e| StoreError::io("sync", &path, e))?;
+    }
+    folder::sync_folder(&partial)?;
+    fs::rename(&partial, folder).map_err(io)?;
+    folder.parent().map_or(Ok(()), folder::sync_folder)
+}
+
 fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
     let config = sled::Config::new()
         .path(folder)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(BACKGROUND_MS));
+    after_a_crash(folder)?;
     let mut tries = 0;
     let db = loop {
         match config.open() {
@@ -201,10 +243,50 @@ fn open(folder: &Path, cache_bytes: u64) -> Result<Open, StoreError> {
     };
     let path = folder.join("db");
     let file = File::open(&path).map_err(|e| StoreError::io("open", &path, e))?;
+    // sled makes its files and syncs none of their names.
+    folder::sync_folder(folder)?;
     Ok(Open {
         db,
         file: Arc::new(file),
     })
+}
+
+/// Puts right what sled 0.34 would stumble over, before it opens.
+fn after_a_crash(folder: &Path) -> Result<(), StoreError> {
+    let io = |e| StoreError::io("open", folder, e);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "generating")
+        {
+            // A snapshot that was being written: taken for a finished one, and no database opens with
+            // one that is cut. Without it the log is read from the one before.
+            folder::remove(&path)?;
+        } else if path.ends_with("db") {
+            // sled writes a snapshot of what it finds. If a process that was killed has left that to
+            // the page cache, a loss of power could keep the snapshot and not what it is of.
+            File::open(&path)
+                .and_then(|file| sync(folder, &file))
+                .map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes all that the engine has written durable. A page of more than 128 KiB, as pieces of media make
+/// them, is a file in `blobs`, which sled never syncs, neither its bytes nor its name; and where one is
+/// torn it gives up all that its log has behind it. So where there are any, all of the file system.
+fn sync(folder: &Path, file: &File) -> io::Result<()> {
+    let has_blobs = match fs::read_dir(folder.join("blobs")) {
+        Ok(mut blobs) => blobs.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if has_blobs {
+        return Ok(nix::unistd::syncfs(file)?);
+    }
+    file.sync_data()
 }
 
 /// Keys in byte order, with a value each. It outlives [`Kv::reopen`].
@@ -294,5 +376,52 @@ fn of_sled(error: sled::Error) -> StoreError {
         | sled::Error::Unsupported(_)
         | sled::Error::ReportableBug(_)
         | sled::Error::Corruption { .. }) => StoreError::Catalog(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kv(folder: &Path) -> Result<Kv, StoreError> {
+        let reserve = Arc::new(Reserve::open(folder)?);
+        Kv::open(&folder.join("catalog"), 1 << 20, reserve, Disk::default())
+    }
+
+    #[test]
+    fn a_snapshot_that_a_crash_has_cut_is_no_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = dir.path().join("catalog");
+        make(&catalog).unwrap();
+        let one = kv(dir.path()).unwrap();
+        let mut changes = Changes::default();
+        changes.put(b"key".to_vec(), b"value".to_vec());
+        let epoch = one.epoch();
+        one.table("t").unwrap().apply(changes).unwrap();
+        one.commit(epoch).unwrap();
+        drop(one);
+        let cut = catalog.join("snap.00000000FFFFFFFF.generating");
+        fs::write(&cut, [0; 512]).unwrap();
+        let two = kv(dir.path()).unwrap();
+        let value = two.table("t").unwrap().get(b"key").unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value"[..]));
+        assert!(!cut.exists());
+    }
+
+    #[test]
+    fn a_database_is_made_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog = dir.path().join("catalog");
+        // What a loss of power can leave of the making.
+        let partial = dir.path().join("catalog.partial");
+        fs::create_dir(&partial).unwrap();
+        fs::write(partial.join("db"), [0; 37]).unwrap();
+        make(&catalog).unwrap();
+        assert!(!partial.exists());
+        assert!(kv(dir.path()).unwrap().table("t").is_ok());
+        // One that is there stays as it is.
+        fs::write(catalog.join("witness"), "").unwrap();
+        make(&catalog).unwrap();
+        assert!(catalog.join("witness").exists());
     }
 }

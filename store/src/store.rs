@@ -20,7 +20,7 @@ use crate::crypt::{Encryption, KeyId, Keyring};
 use crate::disk::Disk;
 use crate::folder::{self, Held, Room};
 use crate::integrity::Integrity;
-use crate::kv::Kv;
+use crate::kv::{self, Kv};
 use crate::live::Live;
 use crate::locks::lock;
 use crate::media::{LocalMedia, Media, Shelves, SledMedia};
@@ -135,7 +135,7 @@ impl Parts {
         let held = Held::take(data_dir)?;
         let spool = Arc::new(Spool::open(data_dir, config.disk.clone())?);
         let catalog_folder = data_dir.join("catalog");
-        folder::make_folder(&catalog_folder)?;
+        kv::make(&catalog_folder)?;
         let reserve = Arc::new(Reserve::open(data_dir)?);
         let kv = Arc::new(Kv::open(
             &catalog_folder,

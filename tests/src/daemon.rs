@@ -143,6 +143,12 @@ impl Daemon {
         self.child.as_ref().expect("the daemon runs").id()
     }
 
+    /// Whether it was started, and neither killed nor stopped.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Resident memory in bytes, by `/proc`.
     ///
     /// # Panics
@@ -185,6 +191,31 @@ impl Daemon {
     /// # Panics
     /// When it still runs, or is not ready in time.
     pub fn start_again(&mut self) {
+        self.start_unwatched();
+        self.wait_answer("/readyz");
+    }
+
+    /// With this variable from its next start on, or without it.
+    pub fn set_environment(&mut self, name: &str, value: Option<OsString>) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment
+            .extend(value.map(|value| (name.to_owned(), value)));
+    }
+
+    /// Takes its account's credentials from its folder again, where a torn start made new ones.
+    ///
+    /// # Panics
+    /// As [`Daemon::credentials`].
+    pub fn meet_again(&mut self) {
+        let (account, token) = self.credentials();
+        self.client = Client::new(self.client.base(), &account, &token);
+    }
+
+    /// Starts it again and waits for nothing.
+    ///
+    /// # Panics
+    /// When it still runs.
+    pub fn start_unwatched(&mut self) {
         assert!(self.child.is_none(), "it still runs");
         self.child = Some(serve(
             &self.config,
@@ -192,7 +223,25 @@ impl Daemon {
             &self.environment,
             self.supervisor.as_ref(),
         ));
-        self.wait_answer("/readyz");
+    }
+
+    /// Kills `reeld ARGS --config FILE` after this time. Whether it still ran.
+    ///
+    /// # Panics
+    /// When it cannot be run, or had failed before.
+    pub fn kill_command(&self, args: &[&str], after: Duration) -> bool {
+        let mut command = reeld();
+        command.args(args).arg("--config").arg(&self.config);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = peer::spawn("reeld", command);
+        std::thread::sleep(after);
+        child.kill().expect("our own child can be killed");
+        let status = peer::bounded_wait("reeld", &mut child, STOP_BOUND);
+        assert!(
+            status.success() || status.code().is_none(),
+            "{args:?}: {status}"
+        );
+        !status.success()
     }
 
     /// `reeld ARGS --config FILE`, run to its end beside (or without) the daemon.

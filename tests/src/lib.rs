@@ -35,6 +35,7 @@ pub mod speech;
 pub mod supervisor;
 pub mod tally;
 pub mod tape;
+pub mod torture;
 pub mod virtual_call;
 pub mod voices;
 pub mod wav;

@@ -10,7 +10,7 @@ use super::*;
 
 const ROUNDS: usize = 3_000;
 
-/// What `make nightly` lets libFuzzer make of an input at most, bytes: a longer seed would be cut.
+/// What `make fuzz` lets libFuzzer make of an input at most, bytes: a longer seed would be cut.
 const MOST: usize = 8_192;
 
 type Frames = Vec<(u64, Vec<u8>)>;
