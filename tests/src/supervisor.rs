@@ -147,12 +147,13 @@ impl Heard {
         let Ok(received) = received else {
             return;
         };
-        let descriptors = control.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(some) => Some(some),
-            _ => None,
-        });
         // Those of a barrier are closed at the end of this.
-        let descriptors: Vec<OwnedFd> = descriptors.flatten().collect();
+        let mut descriptors: Vec<OwnedFd> = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(some) = message {
+                descriptors.extend(some);
+            }
+        }
         let text = String::from_utf8_lossy(&bytes[..received.bytes]).into_owned();
         let value = |key: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once('='));
