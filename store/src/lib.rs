@@ -16,6 +16,8 @@
 //!
 //! `docs/ref/storage.md` says what every byte on disk is.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod api_keys;
 mod audit;
