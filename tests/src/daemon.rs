@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::binary::reeld;
+use crate::binary::{self, reeld};
 use crate::client::Client;
 use crate::patience::wait_for;
 use crate::peer::{self, Finished};
@@ -46,6 +46,8 @@ pub struct Daemon {
     data_dir: PathBuf,
     log: PathBuf,
     environment: Vec<(String, OsString)>,
+    /// What runs the binary in its place; nothing where it runs by itself.
+    wrapper: Vec<OsString>,
     child: Option<Child>,
     client: Client,
 }
@@ -57,6 +59,7 @@ impl Daemon {
         ports: PortBlock,
         text: &str,
         environment: Vec<(String, OsString)>,
+        wrapper: Vec<OsString>,
         path: &str,
     ) -> Self {
         let config = folder.path().join("reeld.toml");
@@ -64,7 +67,7 @@ impl Daemon {
         let log = folder.path().join("stderr.log");
         let scheme = if path == TLS { "https" } else { "http" };
         let base = format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
-        let child = serve(&config, &log, &environment);
+        let child = serve(&config, &log, &environment, &wrapper);
         let mut daemon = Self {
             data_dir: folder.path().join(DATA),
             folder,
@@ -72,6 +75,7 @@ impl Daemon {
             config,
             log,
             environment,
+            wrapper,
             child: Some(child),
             client: Client::new(&base, "", ""),
         };
@@ -130,6 +134,25 @@ impl Daemon {
         self.child.as_ref().expect("the daemon runs").id()
     }
 
+    /// The process id of the daemon itself, where something else runs it: the only child of the only child, and so on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn inner_pid(&self) -> Pid {
+        let mut pid = self.pid();
+        let child = |pid: u32| -> Option<u32> {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        if !self.wrapper.is_empty() {
+            while let Some(inner) = child(pid) {
+                pid = inner;
+            }
+        }
+        Pid::from_raw(i32::try_from(pid).expect("pids are small"))
+    }
+
     /// Resident memory in bytes, by `/proc`.
     ///
     /// # Panics
@@ -158,12 +181,9 @@ impl Daemon {
     /// # Panics
     /// When it does not run or does not end.
     pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.inner_pid();
         let mut child = self.child.take().expect("the daemon runs");
-        kill(
-            Pid::from_raw(i32::try_from(child.id()).expect("pids are small")),
-            Signal::SIGTERM,
-        )
-        .expect("our own child can be signalled");
+        kill(pid, Signal::SIGTERM).expect("our own child can be signalled");
         peer::bounded_wait("reeld", &mut child, STOP_BOUND)
     }
 
@@ -173,7 +193,8 @@ impl Daemon {
     /// When it still runs, or is not ready in time.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        self.child = Some(serve(&self.config, &self.log, &self.environment));
+        let child = serve(&self.config, &self.log, &self.environment, &self.wrapper);
+        self.child = Some(child);
         self.wait_answer("/readyz");
     }
 
@@ -297,10 +318,13 @@ impl Drop for Daemon {
 impl Daemon {
     /// Whether it ended by itself.
     fn terminate_or_kill(&mut self) -> bool {
+        if self.child.is_none() {
+            return true;
+        }
+        let pid = self.inner_pid();
         let Some(mut child) = self.child.take() else {
             return true;
         };
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         // It may have ended by itself: then there is nobody to signal and try_wait says so.
         let _ = kill(pid, Signal::SIGTERM);
         let start = std::time::Instant::now();
@@ -316,10 +340,22 @@ impl Daemon {
     }
 }
 
-fn serve(config: &Path, log: &Path, environment: &[(String, OsString)]) -> Child {
+fn serve(
+    config: &Path,
+    log: &Path,
+    environment: &[(String, OsString)],
+    wrapper: &[OsString],
+) -> Child {
     let file = File::options().create(true).append(true).open(log);
     let file = file.expect("the temporary folder can be written");
-    let mut command = reeld();
+    let mut command = match wrapper.split_first() {
+        None => reeld(),
+        Some((program, arguments)) => {
+            let mut command = binary::clean(Command::new(program));
+            command.args(arguments);
+            command
+        }
+    };
     command.arg("serve").arg("--config").arg(config);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command

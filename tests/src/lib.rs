@@ -28,6 +28,7 @@ pub mod port_block;
 pub mod receiver;
 pub mod reference;
 pub mod reply;
+pub mod sandbox;
 pub mod script;
 pub mod sdk;
 pub mod sender;

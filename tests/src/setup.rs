@@ -10,6 +10,7 @@ use toml::{Table, Value};
 use crate::authority::Files;
 use crate::daemon::{DATA, Daemon, TLS};
 use crate::port_block::PortBlock;
+use crate::sandbox::{self, Unit};
 
 /// `store.media`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Setup {
     ports: PortBlock,
     table: Table,
     environment: Vec<(String, OsString)>,
+    wrapper: Vec<OsString>,
 }
 
 impl Default for Setup {
@@ -66,6 +68,7 @@ impl Setup {
             ports,
             table: Table::new(),
             environment: Vec::new(),
+            wrapper: Vec::new(),
         };
         let listen = format!("{}:{}", Ipv4Addr::LOCALHOST, setup.ports.first());
         let range = setup.ports.range();
@@ -108,6 +111,13 @@ impl Setup {
     #[must_use]
     pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// In the sandbox of `systemd/reeld.service` ([`crate::sandbox`]).
+    #[must_use]
+    pub fn sandboxed(mut self) -> Self {
+        self.wrapper = sandbox::command(&Unit::new(), self.folder.path(), &self.data_dir());
         self
     }
 
@@ -161,7 +171,14 @@ impl Setup {
 
     fn start_until(self, path: &str) -> Daemon {
         let text = self.text();
-        Daemon::start(self.folder, self.ports, &text, self.environment, path)
+        let Self {
+            folder,
+            ports,
+            environment,
+            wrapper,
+            ..
+        } = self;
+        Daemon::start(folder, ports, &text, environment, wrapper, path)
     }
 }
 
