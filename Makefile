@@ -6,6 +6,8 @@
 #   make soak     the capture core under many more seeds of the bad network; SEEDS=20000
 #   make nightly  each fuzz target for FUZZ_SECONDS=120
 #   make bench    the measurements of docs/ref/performance.md, held to their bounds; 45 minutes, on a quiet machine
+#   make flood    200,000 packets a second at one port for a minute, beside calls that are held exact
+#   make loom     what threads share, in every order of their steps (tests/loom)
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
 #   make deb      the Debian package, target/debian/reeld_*.deb; the same bytes each time
@@ -40,8 +42,8 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check soak nightly bench scores voice deb package install build-tools test-tools release fmt clippy doc \
-	deny exposure
+.PHONY: run test check soak nightly bench flood loom scores voice deb package install build-tools test-tools \
+	release fmt clippy doc deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -93,6 +95,12 @@ bench: release
 	target/release/reeld bench document target/bench >target/bench/performance.md && \
 	cp target/bench/performance.md docs/ref/performance.md && \
 	if test -n "$$missed"; then echo "bench: missed, or not measured:$$missed"; exit 1; fi
+
+flood: release
+	target/release/reeld bench flood --seconds 60 $(ARGS)
+
+loom: build-tools
+	CARGO_TARGET_DIR=target/loom $(CARGO) run --locked --release --manifest-path tests/loom/Cargo.toml
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

@@ -38,6 +38,7 @@ mod routes;
 mod shared;
 mod sieve;
 mod switchboard;
+mod sync;
 mod thread;
 
 use std::io;

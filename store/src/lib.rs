@@ -50,6 +50,7 @@ mod seal;
 mod spool;
 mod store;
 mod stored;
+mod sync;
 mod take;
 mod trouble;
 mod verify;
