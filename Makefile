@@ -9,6 +9,8 @@
 #   make fuzz     each fuzz target for FUZZ_SECONDS=120
 #   make nightly  all of these for long, in the background; goes on where it was stopped
 #   make bench    the measurements of docs/ref/performance.md, held to their bounds; 45 minutes, on a quiet machine
+#   make flood    200,000 packets a second at one port for a minute, beside calls that are held exact
+#   make loom     what threads share, in every order of their steps (tests/loom)
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
 #   make deb      the Debian package, target/debian/reeld_*.deb; the same bytes each time
@@ -32,7 +34,7 @@ CARGO_DEB ?= 3.8.0
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester curl espeak-ng nginx-light python3 \
-	python3-venv nodejs npm
+	python3-venv nodejs npm bubblewrap
 
 # What make bench measures beside.
 BENCH_PACKAGES := ffmpeg lame nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
@@ -48,8 +50,8 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check torture soak seeds fuzz nightly bench scores voice deb package install build-tools test-tools release fmt clippy doc \
-	deny exposure
+.PHONY: run test check torture soak seeds fuzz nightly bench flood loom scores voice deb package install build-tools \
+	test-tools release fmt clippy doc deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -123,6 +125,12 @@ bench: release
 	target/release/reeld bench document target/bench >target/bench/performance.md && \
 	cp target/bench/performance.md docs/ref/performance.md && \
 	if test -n "$$missed"; then echo "bench: missed, or not measured:$$missed"; exit 1; fi
+
+flood: release
+	target/release/reeld bench flood --seconds 60 $(ARGS)
+
+loom: build-tools
+	CARGO_TARGET_DIR=target/loom $(CARGO) run --locked --release --manifest-path tests/loom/Cargo.toml
 
 scores: release target/scores-venv/installed
 	target/scores-venv/bin/python tests/scores/scores.py --reeld target/release/reeld $(ARGS)

@@ -14,6 +14,8 @@
 //! a bound in [`Limits`] or [`Encode`]; no token, number or RecordingSid is logged above DEBUG but
 //! where the record itself is at stake.
 
+#![forbid(unsafe_code)]
+
 mod account;
 mod answer;
 mod app;

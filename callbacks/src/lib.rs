@@ -14,6 +14,8 @@
 //! one host, lookups, time, and bytes read of an answer are bounded; an answer's head says what came of
 //! an event, and nothing of its body is kept. `figures` counts it all.
 
+#![forbid(unsafe_code)]
+
 mod allow;
 mod connect;
 mod failure;

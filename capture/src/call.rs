@@ -12,8 +12,8 @@ use std::time::Duration;
 use reeld_codec::comfort::Noise;
 use reeld_model::{
     CallState, CallView, ChangeRecording, EndedBy, MediaPlace, Mono, OpenCall, RecordingRef,
-    RecordingView, Refusal, SAMPLE_RATE, StartRecording, StreamView, Track, TrackQuality,
-    TrackStats,
+    RecordingView, Refusal, SAMPLE_RATE, SourceRule, StartRecording, StreamView, Track,
+    TrackQuality, TrackStats,
 };
 
 use crate::frames::BLOCK_AGE;
@@ -230,6 +230,20 @@ impl Call {
         if let Some(state) = &mut self.tracks[track.index()] {
             state.counts().kernel_dropped += u64::from(dropped);
         }
+    }
+
+    /// Counts datagrams of strangers that the kernel dropped by a filter for [`Self::only_source`].
+    pub fn handle_strangers(&mut self, track: Track, dropped: u32) {
+        if let Some(state) = &mut self.tracks[track.index()] {
+            state.counts().foreign += u64::from(dropped);
+        }
+    }
+
+    /// Whose RTP alone a track can hear until a second after `now`: the kernel may drop what others send.
+    /// Of RTCP that is not of this address nothing is believed. None where another may be listened to by then.
+    #[must_use]
+    pub fn only_source(&self, track: Track, now: Mono) -> Option<SourceRule> {
+        self.tracks[track.index()].as_ref()?.source.only(now)
     }
 
     /// Starts a recording.

@@ -16,6 +16,8 @@
 //! sends what it has just finished packing. What was received before an instant therefore lies
 //! before that instant, which is what makes a stop complete and a pause tight.
 
+#![forbid(unsafe_code)]
+
 mod beep;
 mod block;
 mod call;

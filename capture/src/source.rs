@@ -13,7 +13,8 @@
 //! | from another allowed address, the old one silent for 2 s | at once if it continues, else after [`STRANGER`] |
 //!
 //! RTCP is believed from the source that is heard alone: [`Source::is_reporter`]. What this lets in is
-//! in `SECURITY.md`.
+//! in `SECURITY.md`. Who alone can be heard for now is told to `ingest`, which has the kernel drop all
+//! others: [`Source::only`].
 //!
 //! Bounds: [`MOST_CANDIDATES`] candidates of [`MOST_HELD`] packets each. Only holding allocates.
 
@@ -36,6 +37,10 @@ const KNOWN: usize = 2;
 
 /// How long the old source must be silent before another address is listened to.
 const SILENT: Duration = Duration::from_secs(2);
+
+/// For how long after its last packet the source that is heard is the only one for sure: a filter is taken
+/// away up to a second after it is asked for, and then [`SILENT`] is not over.
+const SURE: Duration = Duration::from_secs(1);
 
 /// A step in sequence beyond this is a jump (RFC 3550 §A.1, MAX_DROPOUT).
 const MOST_DROPPED: i64 = 3_000;
@@ -142,6 +147,29 @@ impl Source {
             self.reporter = Some(from);
         }
         is_reporter
+    }
+
+    /// Whose RTP alone can be heard until a second after `now`, whatever comes: everybody else's would be
+    /// [`Admission::Foreign`]. None where another may be listened to by then.
+    pub(crate) fn only(&self, now: Mono) -> Option<SourceRule> {
+        let may_straggle = |(before, until): (Heard, Mono)| {
+            now.since(until) < STRAGGLING
+                && self
+                    .heard
+                    .is_none_or(|heard| heard.address != before.address)
+        };
+        if self.before.is_some_and(may_straggle) {
+            return None;
+        }
+        let named = |rule: &SourceRule| rule.port.is_some();
+        let sends = |heard: &Heard| now.since(heard.last_arrival) < SURE;
+        let heard = || {
+            self.heard.filter(sends).map(|heard| SourceRule {
+                address: heard.address.ip(),
+                port: Some(heard.address.port()),
+            })
+        };
+        self.rule.filter(named).or_else(heard).or(self.rule)
     }
 
     /// Addresses that were heard, in the order of their coming.
@@ -351,3 +379,6 @@ fn steps(from: u16, to: u16) -> i64 {
     let steps = to.wrapping_sub(from) as i16;
     i64::from(steps)
 }
+
+#[cfg(test)]
+mod tests;

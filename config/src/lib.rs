@@ -11,6 +11,8 @@
 //! What belongs here: names, defaults, syntax, bounds, and which values contradict each other. What
 //! a value does belongs to the crate that obeys it.
 
+#![forbid(unsafe_code)]
+
 mod check;
 mod environment;
 mod error;

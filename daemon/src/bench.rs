@@ -13,6 +13,7 @@
 //! - `document`: docs/ref/performance.md out of what all of them wrote;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
 //! - `stall`: a disk that stands still under calls at once, held exact;
+//! - `flood`: strangers at one port, beside calls that are held exact;
 //! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
 //! - `catalog`: lists, inserts, start-up and memory over a million recordings;
 //! - `http`, `nginx`: WAV downloads, beside nginx with the same files;
@@ -41,6 +42,7 @@ mod document;
 mod encode;
 mod encoders;
 mod end;
+mod flood;
 mod growth;
 mod hands;
 mod house;
@@ -78,6 +80,8 @@ pub enum Bench {
     End(end::End),
     /// Makes the disk stand still under calls that are recorded, and holds every file to what was said
     Stall(stall::Stall),
+    /// Floods one track's port, and holds every file to what was said
+    Flood(flood::Flood),
     /// Encodes recordings on one core, beside the `lame` command, and says how fast
     Encode(encode::Encode),
     /// Sends WAV files, and says what a byte costs beside nginx
@@ -99,6 +103,7 @@ impl Bench {
             Self::Document(document) => document.run()?,
             Self::End(end) => end.run()?,
             Self::Stall(stall) => stall.run()?,
+            Self::Flood(flood) => flood.run()?,
             Self::Encode(encode) => encode.run()?,
             Self::Http(http) => http.run()?,
             Self::Catalog(catalog) => catalog.run()?,

@@ -8,6 +8,7 @@
 //! - [`sound`]: what is said, a function of a seed, a call and a track;
 //! - [`rtp`]: the header that goes before it;
 //! - [`send`](fn@send): pacing and sockets;
+//! - [`flood`](fn@flood): strangers at one of its ports;
 //! - [`exact`]: the comparison of a recording with what was said;
 //! - [`dual`]: the two channels of a recording.
 //!
@@ -15,12 +16,14 @@
 
 pub mod dual;
 pub mod exact;
+mod flood;
 pub mod rtp;
 mod send;
 pub mod sound;
 mod stream;
 
 pub use exact::{Difference, Exact};
+pub use flood::{Flooded, flood};
 pub use send::{MAX_BUNDLE, Plan, Sent, Sockets, send, thread_cpu};
 pub use sound::{Melody, Seeded, Sound, Voice};
 pub use stream::Stream;

@@ -2,6 +2,8 @@
 //!
 //! [`run()`] is the whole daemon; `bin/reeld.rs` reaches it through [`cli`], tests by themselves.
 
+#![forbid(unsafe_code)]
+
 mod aside;
 pub mod bench;
 pub mod caller;

@@ -5,12 +5,12 @@
 //! for all threads and all queues, in bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use reeld_capture::Output;
 use reeld_model::{Channels, Mono};
 
 use crate::clock::monotonic;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The bound and how much of it is used.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Backlog {
 
 impl Backlog {
     /// Room for `most` bytes of sound.
-    pub(crate) const fn new(most: u64) -> Self {
+    pub(crate) fn new(most: u64) -> Self {
         Self {
             most,
             bytes: AtomicU64::new(0),

@@ -1,9 +1,9 @@
 //! One `recvmmsg`: many datagrams of a socket in one system call, each with its source, the
-//! kernel's receive stamp and the socket's count of drops.
+//! kernel's receive stamp and the socket's count of drops. And that count by itself.
 //!
 //! `inlet` calls it. What a datagram holds is not looked at here.
 //!
-//! The system call is called as it is, and this is the crate's only `unsafe`: nix 0.32 has it, but
+//! The system calls are called as they are, and this is the crate's only `unsafe`: nix 0.32 has recvmmsg, but
 //! its headers are allocated, and have to be made anew for each call, since it does not restore the
 //! lengths that the kernel overwrites with what it used (nix-rust/nix#2813). At 2,500 calls that was
 //! a tenth of what a media thread does in user space. Here they lie on the stack and are filled for
@@ -140,6 +140,32 @@ impl Batch {
         }
         Ok(count)
     }
+}
+
+/// Where SO_MEMINFO has the count of drops, and how many counts it has (linux/sock_diag.h,
+/// SK_MEMINFO_DROPS and SK_MEMINFO_VARS).
+const DROPS: usize = 8;
+const VARS: usize = 9;
+
+/// How many datagrams the kernel has dropped on a socket since it was opened: a count that wraps.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) fn drops(socket: &impl AsFd) -> Result<u32, Errno> {
+    let mut counts = [0_u32; VARS];
+    #[expect(clippy::cast_possible_truncation, reason = "36")]
+    let mut length = size_of_val(&counts) as libc::socklen_t;
+    // SAFETY: `counts` has room for `length` bytes, both outlive the call, and any bytes are counts.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            counts.as_mut_ptr().cast::<c_void>(),
+            &raw mut length,
+        )
+    };
+    Errno::result(done).map(|_| counts[DROPS])
 }
 
 /// The receive stamp and the count of drops among a message's control messages.

@@ -47,6 +47,9 @@ pub(crate) struct HandedInlet {
     pub(crate) dropped: u32,
     /// What came before this instant has been read.
     pub(crate) emptied: Mono,
+    /// Whether the kernel drops what strangers send to it.
+    #[serde(default)]
+    pub(crate) is_filtered: bool,
 }
 
 impl HandedCall {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use reeld_capture::{Call, Port};
-use reeld_model::{Refusal, Track};
+use reeld_model::{Mono, Refusal, SourceRule, Track};
 
 use crate::clock::monotonic;
 use crate::handover::HandedLeg;
@@ -30,8 +30,17 @@ pub(crate) struct Binding {
 pub(crate) struct Leg {
     rtp: Inlet,
     rtcp: Inlet,
+    /// Whether the last drain of each found a flood.
+    is_flooded: [bool; 2],
+    /// Looks in a row that found a source which alone can be heard, up to [`SETTLED`].
+    settled: u8,
     lease: Lease,
 }
+
+/// Looks, half a second apart, that must find one source alone before others are shut out where there is no flood:
+/// a filter costs some 40 µs to put up and take down, and a sender that is silent between words has it taken
+/// down each time.
+const SETTLED: u8 = 4;
 
 /// Which of a leg's sockets a drain reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +73,9 @@ impl Leg {
             };
             let both = bind(rtp_port).and_then(|rtp| Ok((rtp, bind(rtp_port + 1)?)));
             match both {
-                Ok((rtp, rtcp)) => return Ok(Self { rtp, rtcp, lease }),
+                Ok((rtp, rtcp)) => {
+                    return Ok(Self::new(rtp, rtcp, lease));
+                }
                 Err((port, error)) if error.kind() == io::ErrorKind::AddrInUse => {
                     tracing::debug!(port, "a media port is in use elsewhere");
                     lease.held_elsewhere(port);
@@ -80,17 +91,23 @@ impl Leg {
     /// A track's sockets that came from another process.
     pub(crate) fn taken_up(binding: &Binding, (port, rtp, rtcp): (u16, Inlet, Inlet)) -> Self {
         let lease = Lease::hold(&binding.ports, port);
-        Self { rtp, rtcp, lease }
+        Self::new(rtp, rtcp, lease)
+    }
+
+    const fn new(rtp: Inlet, rtcp: Inlet, lease: Lease) -> Self {
+        Self {
+            rtp,
+            rtcp,
+            is_flooded: [false; 2],
+            settled: 0,
+            lease,
+        }
     }
 
     /// Gives its sockets away, RTP and RTCP.
     pub(crate) fn hand_over(self) -> ([OwnedFd; 2], HandedLeg) {
         let port = self.port();
-        let Self {
-            rtp,
-            rtcp,
-            lease: _,
-        } = self;
+        let Self { rtp, rtcp, .. } = self;
         let ((rtp_socket, rtp), (rtcp_socket, rtcp)) = (rtp.hand_over(), rtcp.hand_over());
         ([rtp_socket, rtcp_socket], HandedLeg { port, rtp, rtcp })
     }
@@ -121,20 +138,58 @@ impl Leg {
     ) -> bool {
         let Drained {
             mut dropped,
+            mut strangers,
+            is_flood,
             mut is_empty,
         } = self.rtp.drain(reader, reach, |from, arrival, bytes| {
             call.handle_datagram(track, Port::Rtp, from, arrival, bytes);
         });
+        self.is_flooded[0] = is_flood;
         if which == Sockets::All {
             let rtcp = self.rtcp.drain(reader, reach, |from, arrival, bytes| {
                 call.handle_datagram(track, Port::Rtcp, from, arrival, bytes);
             });
             dropped = dropped.saturating_add(rtcp.dropped);
+            strangers = strangers.saturating_add(rtcp.strangers);
+            self.is_flooded[1] = rtcp.is_flood;
             is_empty &= rtcp.is_empty;
         }
         if dropped > 0 {
             call.handle_kernel_drops(track, dropped);
         }
+        if strangers > 0 {
+            call.handle_strangers(track, strangers);
+        }
         is_empty
+    }
+
+    /// Whether more came in the last drain than a track has.
+    pub(crate) const fn is_flooded(&self) -> bool {
+        self.is_flooded[0] || self.is_flooded[1]
+    }
+
+    /// Has the kernel drop what strangers send while `call` can hear one source alone. Asked twice a second, and
+    /// whenever there is a flood; a second after a source fell silent others may come again, and after two they
+    /// may be heard (`capture`'s `source`).
+    pub(crate) fn guard(&mut self, track: Track, call: &Call, now: Mono) {
+        let only = call.only_source(track, now);
+        self.settled = only.map_or(0, |_| SETTLED.min(self.settled + 1));
+        let is_wanted = |inlet: &Inlet, is_flooded| inlet.is_filtered() || is_flooded;
+        if only.is_none() || self.settled == SETTLED || is_wanted(&self.rtp, self.is_flooded[0]) {
+            self.rtp.hear_only(only);
+        }
+        // Where reports come from is not known by port, and they are few: a filter's drops are told with the next
+        // datagram, so there is one in a flood alone.
+        if only.is_none() || is_wanted(&self.rtcp, self.is_flooded[1]) {
+            self.rtcp
+                .hear_only(only.map(|only| SourceRule { port: None, ..only }));
+        }
+    }
+
+    /// Counts what the kernel has dropped of strangers up to now.
+    pub(crate) fn count_strangers(&mut self, track: Track, call: &mut Call) {
+        for inlet in [&mut self.rtp, &mut self.rtcp] {
+            call.handle_strangers(track, inlet.take_strangers());
+        }
     }
 }

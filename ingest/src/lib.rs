@@ -18,8 +18,9 @@
 //! - each request is answered once, also when a thread panics (`promise`);
 //! - all that had arrived for a call before a command is in what the command acts on (`live`);
 //! - a port rests before another call gets it (`ports`);
+//! - a flooded port costs its track's share, and once its source is known nothing (`inlet`, `sieve`);
 //! - queue, backlog, rounds of a drain, calls and recordings are bounded;
-//! - the only `unsafe` is around recvmmsg, in `batch`.
+//! - the only `unsafe` is around recvmmsg and a socket's count of drops, in `batch`.
 
 mod admission;
 mod backlog;
@@ -36,7 +37,9 @@ mod promise;
 mod quota;
 mod routes;
 mod shared;
+mod sieve;
 mod switchboard;
+mod sync;
 mod thread;
 
 use std::io;

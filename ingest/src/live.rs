@@ -12,8 +12,8 @@
 
 use reeld_capture::{Call, Output, Transmit};
 use reeld_model::{
-    Answer, CallView, Channels, EndedBy, Mono, OpenCall, RecordingSid, Refusal, StartRecording,
-    Track, TrackStats,
+    Answer, CallView, Channels, EndedBy, Mono, OpenCall, RecordingSid, Refusal, SourceRule,
+    StartRecording, Track, TrackStats,
 };
 
 use crate::TICK;
@@ -120,6 +120,11 @@ impl LiveCall {
         let now = reader.now();
         self.read_in_steps(reader, now, Sockets::All);
         self.drain(reader, Reach::Until(now), Sockets::All);
+        for (track, leg) in Track::ALL.into_iter().zip(&mut self.legs) {
+            if let Some(leg) = leg {
+                leg.count_strangers(track, &mut self.call);
+            }
+        }
         self.read = now;
     }
 
@@ -128,6 +133,7 @@ impl LiveCall {
         let now = reader.now();
         self.read_in_steps(reader, now, which);
         self.drain(reader, Reach::TICK, which);
+        self.guard(now, |leg| which == Sockets::All || leg.is_flooded());
         self.read = now;
         self.call.handle_tick(monotonic());
         self.transmit();
@@ -153,6 +159,16 @@ impl LiveCall {
         self.drain(reader, Reach::TICK, Sockets::Rtp);
         self.call.handle_beep(monotonic());
         self.transmit();
+    }
+
+    /// Has the kernel drop what strangers send, where `wanted` says so of a leg.
+    fn guard(&mut self, now: Mono, wanted: impl Fn(&Leg) -> bool) {
+        let legs = Track::ALL.into_iter().zip(&mut self.legs);
+        for (track, leg) in legs.filter_map(|(track, leg)| Some((track, leg.as_mut()?))) {
+            if wanted(leg) {
+                leg.guard(track, &self.call, now);
+            }
+        }
     }
 
     /// Sends what the call has to send.
@@ -185,7 +201,18 @@ impl LiveCall {
         if open.sdp.is_none() && open.source.is_none() {
             return Ok(());
         }
-        self.call.update(open.sdp.as_deref(), open.source)
+        self.listen_to(open.sdp.as_deref(), open.source)
+    }
+
+    /// A new SDP, a new source: who could not be heard until now may be at once.
+    pub(crate) fn listen_to(
+        &mut self,
+        sdp: Option<&str>,
+        source: Option<SourceRule>,
+    ) -> Result<(), Refusal> {
+        self.call.update(sdp, source)?;
+        self.guard(monotonic(), |_| true);
+        Ok(())
     }
 
     /// Starts a recording, which keeps `seat` until it ends.

@@ -3,7 +3,8 @@
 //! `live` takes a [`Seat`] before it starts a recording and keeps it while the recording runs.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bound and how much of it is used.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ pub(crate) struct Quota {
 
 impl Quota {
     /// Room for `most` recordings.
-    pub(crate) const fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             taken: AtomicUsize::new(0),

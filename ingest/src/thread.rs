@@ -151,7 +151,7 @@ impl MediaThread {
                 sdp,
                 source,
             } => self.with_call((account, call), |live, _| {
-                live.call.update(sdp.as_deref(), source)?;
+                live.listen_to(sdp.as_deref(), source)?;
                 Ok(Answer::Call(live.view()))
             }),
             Command::CompleteCall { account, call } => {

@@ -6,6 +6,8 @@
 //!
 //! No I/O, no async, no clock: time and randomness arrive as arguments.
 
+#![forbid(unsafe_code)]
+
 pub mod control;
 pub mod load;
 pub mod quality;

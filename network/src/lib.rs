@@ -13,6 +13,7 @@
 //! sender's time plus the least delay of its path, and a packet's samples end where it arrives
 //! (docs/design/decisions/0001-a-packets-samples-end-where-it-arrived.md).
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "dice, counters that wrap and places that are small by construction; a wrong one fails a test"

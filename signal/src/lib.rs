@@ -6,6 +6,8 @@
 //!
 //! No socket and no clock: a file is read through `Read` and `Seek`, its time stamps are the time.
 
+#![forbid(unsafe_code)]
+
 pub mod pcap;
 mod sdp;
 mod sip;

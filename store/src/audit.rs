@@ -54,6 +54,10 @@ pub enum AuditAction {
     RotateAccount,
     AddKey,
     RemoveKey,
+    /// Put on legal hold.
+    Hold,
+    /// Released from it.
+    Release,
 }
 
 impl AuditAction {
@@ -77,6 +81,8 @@ impl AuditAction {
             Self::RotateAccount => "rotate-account",
             Self::AddKey => "add-key",
             Self::RemoveKey => "remove-key",
+            Self::Hold => "hold",
+            Self::Release => "release",
         }
     }
 }

@@ -8,10 +8,9 @@
 //! a sync fails, all whom it was for fail: the kernel reports a lost write once, so a second
 //! sync's success proves nothing for them.
 
-use std::sync::{Condvar, Mutex};
-
 use crate::StoreError;
 use crate::locks::lock;
+use crate::sync::{Condvar, Mutex};
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,8 @@
 //!
 //! `docs/ref/storage.md` says what every byte on disk is.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod api_keys;
 mod audit;
@@ -54,6 +56,7 @@ mod seal;
 mod spool;
 mod store;
 mod stored;
+mod sync;
 mod take;
 mod trouble;
 mod verify;

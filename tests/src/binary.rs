@@ -11,7 +11,11 @@ use crate::peer;
 /// The binary under test, with nothing of the test's own environment that would configure it.
 #[must_use]
 pub fn reeld() -> Command {
-    let mut command = Command::new(path());
+    clean(Command::new(path()))
+}
+
+/// A command with nothing of the test's own environment that would configure a daemon.
+pub(crate) fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("REELD_") {
             command.env_remove(&name);
@@ -33,7 +37,7 @@ pub fn reeld() -> Command {
 ///
 /// `cargo test` builds no binary of another package, so the first use in each process asks cargo,
 /// which answers at once when there is nothing to do.
-fn path() -> &'static Path {
+pub(crate) fn path() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("REELD_BIN") {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use crate::binary::reeld;
+use crate::binary::{self, reeld};
 use crate::client::Client;
 use crate::patience::wait_for;
 use crate::peer::{self, Finished};
@@ -47,6 +47,8 @@ pub struct Daemon {
     data_dir: PathBuf,
     log: PathBuf,
     environment: Vec<(String, OsString)>,
+    /// What runs the binary in its place; nothing where it runs by itself.
+    wrapper: Vec<OsString>,
     child: Option<Child>,
     client: Client,
     supervisor: Option<Supervisor>,
@@ -60,6 +62,7 @@ impl Daemon {
         text: &str,
         environment: Vec<(String, OsString)>,
         supervisor: Option<Supervisor>,
+        wrapper: Vec<OsString>,
         path: &str,
     ) -> Self {
         let config = folder.path().join("reeld.toml");
@@ -67,7 +70,7 @@ impl Daemon {
         let log = folder.path().join("stderr.log");
         let scheme = if path == TLS { "https" } else { "http" };
         let base = format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, ports.first());
-        let child = serve(&config, &log, &environment, supervisor.as_ref());
+        let child = serve(&config, &log, &environment, supervisor.as_ref(), &wrapper);
         let mut daemon = Self {
             data_dir: folder.path().join(DATA),
             folder,
@@ -75,6 +78,7 @@ impl Daemon {
             config,
             log,
             environment,
+            wrapper,
             child: Some(child),
             client: Client::new(&base, "", ""),
             supervisor,
@@ -149,6 +153,25 @@ impl Daemon {
         self.child.is_some()
     }
 
+    /// The process id of the daemon itself, where something else runs it: the only child of the only child, and so on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn inner_pid(&self) -> Pid {
+        let mut pid = self.pid();
+        let child = |pid: u32| -> Option<u32> {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            fs::read_to_string(path).ok()?.trim().parse().ok()
+        };
+        if !self.wrapper.is_empty() {
+            while let Some(inner) = child(pid) {
+                pid = inner;
+            }
+        }
+        Pid::from_raw(i32::try_from(pid).expect("pids are small"))
+    }
+
     /// Resident memory in bytes, by `/proc`.
     ///
     /// # Panics
@@ -177,12 +200,9 @@ impl Daemon {
     /// # Panics
     /// When it does not run or does not end.
     pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.inner_pid();
         let mut child = self.child.take().expect("the daemon runs");
-        kill(
-            Pid::from_raw(i32::try_from(child.id()).expect("pids are small")),
-            Signal::SIGTERM,
-        )
-        .expect("our own child can be signalled");
+        kill(pid, Signal::SIGTERM).expect("our own child can be signalled");
         peer::bounded_wait("reeld", &mut child, STOP_BOUND)
     }
 
@@ -222,6 +242,7 @@ impl Daemon {
             &self.log,
             &self.environment,
             self.supervisor.as_ref(),
+            &self.wrapper,
         ));
     }
 
@@ -364,10 +385,13 @@ impl Drop for Daemon {
 impl Daemon {
     /// Whether it ended by itself.
     fn terminate_or_kill(&mut self) -> bool {
+        if self.child.is_none() {
+            return true;
+        }
+        let pid = self.inner_pid();
         let Some(mut child) = self.child.take() else {
             return true;
         };
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         // It may have ended by itself: then there is nobody to signal and try_wait says so.
         let _ = kill(pid, Signal::SIGTERM);
         let start = std::time::Instant::now();
@@ -388,10 +412,18 @@ fn serve(
     log: &Path,
     environment: &[(String, OsString)],
     supervisor: Option<&Supervisor>,
+    wrapper: &[OsString],
 ) -> Child {
     let file = File::options().create(true).append(true).open(log);
     let file = file.expect("the temporary folder can be written");
-    let mut command = reeld();
+    let mut command = match wrapper.split_first() {
+        None => reeld(),
+        Some((program, arguments)) => {
+            let mut command = binary::clean(Command::new(program));
+            command.args(arguments);
+            command
+        }
+    };
     command.arg("serve").arg("--config").arg(config);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     if let Some(supervisor) = supervisor {

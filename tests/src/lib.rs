@@ -11,6 +11,8 @@
 //! Time: senders are paced by the clock, since real time is what is tested. Nothing else sleeps for
 //! a fixed time; waiting is polling with a bound ([`patience`]).
 
+#![forbid(unsafe_code)]
+
 pub mod archive;
 pub mod authority;
 pub mod binary;
@@ -26,6 +28,7 @@ pub mod port_block;
 pub mod receiver;
 pub mod reference;
 pub mod reply;
+pub mod sandbox;
 pub mod script;
 pub mod sdk;
 pub mod sender;

@@ -11,6 +11,7 @@ use toml::{Table, Value};
 use crate::authority::Files;
 use crate::daemon::{DATA, Daemon, TLS};
 use crate::port_block::PortBlock;
+use crate::sandbox::{self, Unit};
 use crate::supervisor::Supervisor;
 
 /// `store.media`.
@@ -41,6 +42,7 @@ pub struct Setup {
     table: Table,
     environment: Vec<(String, OsString)>,
     supervisor: Option<Supervisor>,
+    wrapper: Vec<OsString>,
 }
 
 impl Default for Setup {
@@ -70,6 +72,7 @@ impl Setup {
             table: Table::new(),
             environment: Vec::new(),
             supervisor: None,
+            wrapper: Vec::new(),
         };
         let listen = format!("{}:{}", Ipv4Addr::LOCALHOST, setup.ports.first());
         let range = setup.ports.range();
@@ -124,6 +127,13 @@ impl Setup {
         self
     }
 
+    /// In the sandbox of `systemd/reeld.service` ([`crate::sandbox`]).
+    #[must_use]
+    pub fn sandboxed(mut self) -> Self {
+        self.wrapper = sandbox::command(&Unit::new(), self.folder.path(), &self.data_dir());
+        self
+    }
+
     /// Where its data lies.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
@@ -174,15 +184,15 @@ impl Setup {
 
     fn start_until(self, path: &str) -> Daemon {
         let text = self.text();
-        let supervisor = self.supervisor;
-        Daemon::start(
-            self.folder,
-            self.ports,
-            &text,
-            self.environment,
+        let Self {
+            folder,
+            ports,
+            environment,
+            wrapper,
             supervisor,
-            path,
-        )
+            ..
+        } = self;
+        Daemon::start(folder, ports, &text, environment, supervisor, wrapper, path)
     }
 }
 

@@ -53,6 +53,19 @@ fn a_held_recording_stays_until_it_is_released(media: MediaKind) {
     let again = daemon.command(&["hold", "--release", &held]);
     assert_eq!(again.status.code(), Some(1));
     client.delete(&held).expect(204);
+    // Who it was is in the trail, also of what was done without a daemon.
+    let trail = daemon.command(&["audit", "--recording", &held, "--account", &account]);
+    let trail = trail.success().text();
+    let uid = format!("uid-{}", nix::unistd::getuid());
+    let told = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        [fields[1].clone(), fields[3].clone()]
+    };
+    let told: Vec<_> = trail.lines().map(told).collect();
+    for action in ["hold", "release"] {
+        let has = told.contains(&[action.to_owned(), uid.clone()]);
+        assert!(has, "{action} by {uid}: {trail}");
+    }
     daemon.command(&["verify"]).success();
     let log = daemon.log();
     for said in [

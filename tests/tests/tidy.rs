@@ -1,5 +1,5 @@
 //! The repository keeps house: what the documents point at exists, each Rust file says what it is and
-//! is short, and nothing is left half done.
+//! is short, nothing is left half done, and what the compiler does not check is where it is argued.
 //!
 //! Std only, and no daemon. It reads every file below the workspace's root, but for what is built or
 //! recorded there. In a document it holds links, and spans of code that begin with a name at the root
@@ -17,6 +17,15 @@ const UNFINISHED: [&str; 3] = [
     concat!("unimplemented", "!("),
     concat!("dbg", "!("),
 ];
+
+/// The word, in two pieces for the same reason.
+const UNSAFE: &str = concat!("uns", "afe");
+
+/// Where it may be, and how often: a number that grows is a decision.
+const UNSAFE_IN: [(&str, usize); 2] = [("codec/src/mp3/lame.rs", 10), ("ingest/src/batch.rs", 8)];
+
+/// Crates that hold one of these files, and so cannot forbid it.
+const ALLOWING: [&str; 2] = ["codec", "ingest"];
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -215,6 +224,57 @@ fn rust_files_say_what_they_are_and_are_short_and_done() {
     report(&findings);
 }
 
+/// The lines that ask the compiler to believe something, by number from 0.
+fn unchecked(text: &str) -> Vec<usize> {
+    let asks = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        let forms = ["{", "impl", "fn", "extern"].map(|what| format!("{UNSAFE} {what}"));
+        forms.iter().any(|form| code.contains(form.as_str()))
+    };
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| asks(line))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// Whether a line, or the statement that it ends, is argued right above.
+fn is_argued(text: &str, at: usize) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let above = lines[at.saturating_sub(8)..at].iter().rev();
+    let mut seen = above.take_while(|line| !line.is_empty());
+    seen.any(|line| line.starts_with("// SAFETY: ") || *line == "/// # Safety")
+}
+
+#[test]
+fn what_the_compiler_does_not_check_is_where_it_is_argued() {
+    let root = root();
+    let mut findings = Vec::new();
+    let mut counted = Vec::new();
+    for (file, text) in all("rs") {
+        let name = file.strip_prefix(&root).expect("it is below the root");
+        let name = name.to_string_lossy().into_owned();
+        let lines = unchecked(&text);
+        for at in lines.iter().filter(|at| !is_argued(&text, **at)) {
+            findings.push(format!("{name}:{}: nothing says why it is sound", at + 1));
+        }
+        if !lines.is_empty() {
+            counted.push((name.clone(), lines.len()));
+        }
+        let forbids = text.contains(concat!("#![forbid(uns", "afe_code)]"));
+        let of_crate = name
+            .strip_suffix("/src/lib.rs")
+            .filter(|name| !name.contains('/'));
+        if of_crate.is_some_and(|name| !ALLOWING.contains(&name)) && !forbids {
+            findings.push(format!("{name} does not forbid it"));
+        }
+    }
+    counted.sort();
+    let allowed = UNSAFE_IN.map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(counted, allowed, "where it is, and where it may be");
+    report(&findings);
+}
+
 #[test]
 fn what_is_wrong_is_seen() {
     let text = "a [b](c.md#d) [e](https://f)\n```\n[no](no.md)\n```\n`g/h.rs` and `i` [j](#k)\n";
@@ -241,4 +301,9 @@ fn what_is_wrong_is_seen() {
     assert!(wrong("tests/tests/no_such_file.rs").is_some_and(|what| what.contains("not exist")));
     assert_eq!(wrong("spool/RE.wav"), None);
     assert_eq!(wrong("/etc/reeld/reeld.toml"), None);
+
+    let text =
+        format!("// {UNSAFE} {{\n// SAFETY: so.\n{UNSAFE} {{ a() }}\n\n{UNSAFE} fn b() {{}}\n");
+    assert_eq!(unchecked(&text), [2, 4]);
+    assert!(is_argued(&text, 2) && !is_argued(&text, 4));
 }

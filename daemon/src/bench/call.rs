@@ -1,6 +1,6 @@
 //! One call of a measurement, from the start of its recording to the comparison of its file.
 //!
-//! Called by `capture`, `end` and `stall`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
+//! Called by `load`, `end`, `stall` and `flood`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
 //! said.
 
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ impl Call {
 
     /// Fetches its recording and holds both tracks against what was said.
     pub(super) fn check(&self, customer: &Customer) -> anyhow::Result<Checked> {
-        let record = customer.json(&self.media(customer, "json"))?;
+        let record = self.record(customer)?;
         let (_, file) = customer.get(&self.media(customer, "wav"))?;
         let samples = dual::samples(&file).with_context(|| self.sid.clone())?;
         let mut checked = Checked {
@@ -95,6 +95,11 @@ impl Call {
             }
         }
         Ok(checked)
+    }
+
+    /// Its recording's record.
+    pub(super) fn record(&self, customer: &Customer) -> anyhow::Result<serde_json::Value> {
+        customer.json(&self.media(customer, "json"))
     }
 
     fn media(&self, customer: &Customer, extension: &str) -> String {

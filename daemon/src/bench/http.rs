@@ -57,6 +57,9 @@ pub struct Http {
     /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Has the daemon keep no audit trail: what one costs is the difference
+    #[arg(long)]
+    no_audit: bool,
     /// Prints JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -110,7 +113,12 @@ impl Http {
         let beside = super::folder(self.data_dir.as_deref())?;
         let sids = self.record(&daemon::data_dir(&folder))?;
         let media = daemon::data_dir(&folder).join("media");
-        let daemon = Daemon::start_in(folder, 10)?;
+        let audit = if self.no_audit {
+            "[audit]\nkeep = \"0s\"\n"
+        } else {
+            ""
+        };
+        let daemon = Daemon::start_with(folder, 10, audit)?;
         let nginx = Nginx::start(beside.path(), &media)?;
         let report = self.measure(&daemon, &nginx, &sids);
         let report = report.with_context(|| daemon.log())?;

@@ -1,5 +1,7 @@
 //! The program: hands over to [`reeld::cli`].
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;

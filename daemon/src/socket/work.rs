@@ -16,11 +16,15 @@ pub fn carry_out(
     request: Request,
     progress: &mut dyn FnMut(Reply),
 ) -> Reply {
+    if let Request::Hold { sid } | Request::Release { sid } = &request {
+        // Who holds and who releases is for those who ask later: it is said at any level but error.
+        tracing::warn!(target: "reeld::audit", uid, recording = %sid, ?request, "legal hold");
+    }
     let asked = request.clone();
     let reply = try_out(store, request, progress).unwrap_or_else(|error| Reply::Refused {
         reason: error.to_string(),
     });
-    if let Some(entry) = audited(uid, &asked, &reply)
+    if let Some(entry) = audited(store, uid, &asked, &reply)
         && let Err(error) = store.audit(&[entry])
     {
         // It is done all the same, and the log has who asked.
@@ -30,7 +34,7 @@ pub fn carry_out(
 }
 
 /// What the audit trail is to have of a command that was carried out.
-fn audited(uid: u32, request: &Request, reply: &Reply) -> Option<AuditEntry> {
+fn audited(store: &Store, uid: u32, request: &Request, reply: &Reply) -> Option<AuditEntry> {
     let (action, account, recording, form) = match (request, reply) {
         (Request::AccountAdd { .. }, Reply::Token { sid, .. }) => {
             (AuditAction::AddAccount, Some(*sid), None, String::new())
@@ -53,6 +57,18 @@ fn audited(uid: u32, request: &Request, reply: &Reply) -> Option<AuditEntry> {
             Some(*sid),
             format.clone().unwrap_or_default(),
         ),
+        (Request::Hold { sid }, Reply::Holds { holds }) => (
+            AuditAction::Hold,
+            holds.first().map(|hold| hold.account),
+            Some(*sid),
+            String::new(),
+        ),
+        (Request::Release { sid }, Reply::Holds { .. }) => {
+            // Whose it is is for the list alone: without it the entry is told by the recording.
+            let record = store.find(*sid).ok().flatten();
+            let account = record.map(|record| record.account);
+            (AuditAction::Release, account, Some(*sid), String::new())
+        }
         _ => return None,
     };
     Some(AuditEntry {

@@ -185,3 +185,75 @@ fn a_socket_for_both_families_gives_ipv4_sources_as_ipv4() {
         );
     }
 }
+
+/// Who may pass: this one alone.
+fn only(sender: &UdpSocket) -> Option<SourceRule> {
+    let address = sender.local_addr().unwrap();
+    Some(SourceRule {
+        address: address.ip(),
+        port: Some(address.port()),
+    })
+}
+
+/// What was dropped for want of room, what of strangers, and how many came.
+fn counts(inlet: &mut Inlet, reader: &mut Reader) -> (u32, u32, usize) {
+    reader.refresh();
+    let mut came = 0;
+    let drained = inlet.drain(reader, Reach::TICK, |_, _, _| came += 1);
+    assert!(drained.is_empty);
+    (drained.dropped, drained.strangers, came)
+}
+
+#[test]
+fn strangers_are_dropped_unread_and_counted_apart_from_what_there_was_no_room_for() {
+    let (mut inlet, address) = inlet(16 << 10);
+    let (source, stranger, mut reader) = (sender(), sender(), Reader::new());
+    let send = |from: &UdpSocket, count: usize| {
+        for _ in 0..count {
+            from.send_to(&[0; 172], address).unwrap();
+        }
+    };
+    // A flood that finds no filter: there is no room for most of it, and no drain has said so.
+    send(&stranger, 300);
+    let (lost, strangers, read) = counts(&mut inlet, &mut reader);
+    assert_eq!((lost, strangers), (0, 0));
+    assert!(read < 100, "{read}");
+    inlet.hear_only(only(&source));
+    send(&stranger, 5_000);
+    send(&source, 1);
+    let (lost, strangers, came) = counts(&mut inlet, &mut reader);
+    assert_eq!(
+        lost as usize,
+        300 - read,
+        "before the filter: for want of room"
+    );
+    assert_eq!((strangers, came), (5_000, 1));
+    // What no datagram tells of is there for the asking, and told once.
+    send(&stranger, 7);
+    assert_eq!(counts(&mut inlet, &mut reader), (0, 0, 0));
+    assert_eq!((inlet.take_strangers(), inlet.take_strangers()), (7, 0));
+    // A source that floods its own port: for want of room, though strangers are dropped too.
+    send(&source, 300);
+    send(&stranger, 3);
+    let (lost, strangers, came) = counts(&mut inlet, &mut reader);
+    assert_eq!((lost, strangers), (0, 0), "said with the next one");
+    send(&source, 1);
+    let (lost, strangers, _) = counts(&mut inlet, &mut reader);
+    assert_eq!(lost as usize + strangers as usize + came, 303);
+    // With the filter away everybody comes again.
+    send(&stranger, 2);
+    inlet.hear_only(None);
+    send(&stranger, 4);
+    assert_eq!(counts(&mut inlet, &mut reader), (0, 2, 4));
+}
+
+#[test]
+fn what_had_come_before_the_filter_is_read() {
+    let (mut inlet, address) = inlet(200_000);
+    let (source, stranger) = (sender(), sender());
+    for from in [&stranger, &source] {
+        from.send_to(&[0; 172], address).unwrap();
+    }
+    inlet.hear_only(only(&source));
+    assert_eq!(counts(&mut inlet, &mut Reader::new()), (0, 0, 2));
+}
