@@ -8,7 +8,7 @@
 //!
 //! Of the unit's words these are kept: SystemCallFilter, RestrictAddressFamilies, RestrictNamespaces (clone3),
 //! RestrictRealtime, MemoryDenyWriteExecute, ProtectSystem, ProtectHome, PrivateTmp, PrivateDevices, PrivateUsers,
-//! ProtectProc (its own processes), CapabilityBoundingSet and NoNewPrivileges. A key that is not in [`KNOWN`] fails:
+//! ProtectProc (its own processes), CapabilityBoundingSet and NoNewPrivileges. A key that is not in `KNOWN` fails:
 //! who adds one says here what becomes of it.
 
 use std::collections::{BTreeMap, BTreeSet};

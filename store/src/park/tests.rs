@@ -1,3 +1,5 @@
+//! Recordings that are parked and resumed, and those that nobody goes on with.
+
 use std::fs::OpenOptions;
 
 use reeld_model::{Channels, EndedBy, Trim};

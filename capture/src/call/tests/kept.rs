@@ -122,8 +122,9 @@ impl Play {
         }
         self.other(97, &[1; 20], 160);
         self.speak(40);
-        for length in 1..6_u8 {
-            self.other(96, &[11, 0, 0, length * 80], 0);
+        for length in 1..6_u16 {
+            let [high, low] = (length * 80).to_be_bytes();
+            self.other(96, &[11, 0, high, low], 0);
         }
         self.speak(30);
         self.bench.stop(dual);
