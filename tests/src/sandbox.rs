@@ -26,7 +26,9 @@ use serde_json::json;
 use crate::binary;
 
 /// Keys of the unit's `[Service]` that are kept here, and those that are not a sandbox or are systemd's own to do.
-const KNOWN: [&str; 50] = [
+const KNOWN: [&str; 52] = [
+    "NotifyAccess",
+    "FileDescriptorStoreMax",
     "Type",
     "ExecStart",
     "ExecReload",
