@@ -2,8 +2,8 @@
 //!
 //! Called by `fuzz/` with bytes of libFuzzer's and by `network/tests/fuzz_short.rs` with seeded ones;
 //! calls `reeld_capture::Call`. It fails where a rule is broken: nothing follows an end, frames add
-//! up, no output is large, nothing is sent to who is not heard, and no file is longer than the time
-//! over which packets came, the reorder window and one packet. Every script ends, since its bytes and
+//! up, no output is large, nothing is sent to who is not heard, and no file begins more than a reorder window
+//! before its first packet (a burst was said before it came) or ends more than one behind the last. Every script ends, since its bytes and
 //! its time are bounded.
 
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.
 #[derive(Debug, Default)]
 struct Taped {
     channels: u64,
-    begun: bool,
+    /// When its first frame was.
+    begun: Option<Mono>,
     frames: u64,
     kept: u64,
     ended: bool,
@@ -311,16 +312,16 @@ impl Chaos<'_> {
                 .expect("outputs are of recordings that were started");
             assert!(!taped.ended, "nothing follows an end");
             match output {
-                Output::Started { .. } => {
-                    assert!(!taped.begun, "a file begins once");
-                    taped.begun = true;
+                Output::Started { at, .. } => {
+                    assert!(taped.begun.is_none(), "a file begins once");
+                    taped.begun = Some(at);
                 }
                 Output::Audio {
                     samples,
                     keep_frames,
                     ..
                 } => {
-                    assert!(taped.begun && samples.len() <= MOST_SAMPLES);
+                    assert!(taped.begun.is_some() && samples.len() <= MOST_SAMPLES);
                     assert!((samples.len() as u64).is_multiple_of(taped.channels));
                     taped.frames += samples.len() as u64 / taped.channels;
                     assert!((taped.kept..=taped.frames).contains(&keep_frames));
@@ -331,7 +332,7 @@ impl Chaos<'_> {
                     keep_frames,
                     ..
                 } => {
-                    assert!(taped.begun);
+                    assert!(taped.begun.is_some());
                     taped.frames += frames;
                     assert!((taped.kept..=taped.frames).contains(&keep_frames));
                     taped.kept = keep_frames;
@@ -346,13 +347,22 @@ impl Chaos<'_> {
 
     fn judge(&self) -> Result<u64, String> {
         let first = self.first_arrival.unwrap_or(self.now);
-        let span = self.now.since(first).as_micros() / 125;
-        let most = u64::try_from(span).unwrap_or(u64::MAX) + WINDOW + self.longest;
+        let time = |frames: u64| Duration::from_micros(125 * frames);
         for (sid, taped) in &self.taped {
             assert!(taped.ended, "{sid} never ended");
-            if taped.frames > most {
-                let frames = taped.frames;
-                return Err(format!("{sid} has {frames} frames of a time of {most}"));
+            let Some(begun) = taped.begun else {
+                continue;
+            };
+            let frames = taped.frames;
+            let early = first.since(begun + time(WINDOW + self.longest));
+            if early > Duration::ZERO {
+                return Err(format!("{sid} begins {early:?} before its sound can have"));
+            }
+            let late = (begun + time(frames)).since(self.now + time(WINDOW));
+            if late > Duration::ZERO {
+                return Err(format!(
+                    "{sid} has {frames} frames, {late:?} more than there was time for"
+                ));
             }
         }
         Ok(self.taped.values().map(|taped| taped.frames).sum())

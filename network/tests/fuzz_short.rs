@@ -95,3 +95,18 @@ fn no_script_harms_a_call() {
     );
     assert!(frames > 1_000_000, "{frames}: too little was recorded");
 }
+
+/// What the fuzzer found once.
+#[test]
+fn what_was_found_is_found_no_more() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/found");
+    let mut scripts = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|kind| kind == "call") {
+            chaos::call(&std::fs::read(&path).unwrap()).unwrap();
+            scripts += 1;
+        }
+    }
+    assert!(scripts > 0);
+}
