@@ -14,7 +14,8 @@
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
 #   make deb      the Debian package, target/debian/reeld_*.deb; the same bytes each time
-#   make package  the package installed, upgraded, removed and purged in a Debian of its own; as root
+#   make package  the package installed, upgraded, removed and purged in a Debian of its own, and a call recorded
+#                 over a restart and an upgrade under that Debian's systemd; as root
 #   make install  binary, unit, configuration and sysusers under DESTDIR and PREFIX
 
 PREFIX ?= /usr/local
@@ -181,11 +182,12 @@ deb:
 
 # The package as it is, upgraded to one of the same files with a later revision. cargo-deb keeps one at a time.
 package: deb
-	@.ci/need debootstrap
+	@.ci/need debootstrap ffmpeg openssl
 	mv target/debian/reeld_*.deb target/older.deb
 	$(MAKE) deb DEB_ARGS='--deb-revision 2'
 	mv target/debian/reeld_*.deb target/newer.deb
 	tests/package/run target/older.deb target/newer.deb
+	tests/package/restart target/older.deb target/newer.deb
 
 build-tools:
 	@.ci/need $(BUILD_PACKAGES)
