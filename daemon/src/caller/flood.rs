@@ -86,7 +86,9 @@ pub fn flood(
             u64::try_from(owed).unwrap_or(u64::MAX)
         };
         let due = owed(start.elapsed());
-        done = done.max(due.saturating_sub(owed(MOST_BEHIND)));
+        // A bundle at least, however slow it is.
+        let most = owed(MOST_BEHIND).max(u64::from(BUNDLE));
+        done = done.max(due.saturating_sub(most));
         while done + u64::from(BUNDLE) <= due {
             let bundle = match turn % HOSTS.len() {
                 0 => {
@@ -141,7 +143,7 @@ mod tests {
         let victim = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let to = victim.local_addr().unwrap();
         victim
-            .set_read_timeout(Some(Duration::from_millis(200)))
+            .set_read_timeout(Some(Duration::from_secs(1)))
             .unwrap();
         let stream = Stream::new(
             to,
@@ -164,11 +166,13 @@ mod tests {
             }
             (flood.join().unwrap().unwrap(), came)
         });
-        // Nine bundles of 64 fit into 600 packets.
-        assert_eq!((flooded.packets, flooded.refused), (9 * 64, 0));
+        // Nine bundles of 64 fit into 600 packets; a machine that holds it up for long lets go of some.
+        let bundles = usize::try_from(flooded.packets).unwrap() / 64;
+        assert_eq!(flooded.refused, 0);
+        assert!((5..=9).contains(&bundles), "{flooded:?}");
         let of = |host: usize| &came[&HOSTS[host].into()];
         for host in 0..3 {
-            assert_eq!(of(host).len(), 3 * 64);
+            assert_eq!(of(host).len(), (bundles - host).div_ceil(3) * 64);
             assert!(of(host).iter().all(|packet| packet.len() == 172));
         }
         let ssrc = |packet: &Vec<u8>| packet[8..12] == stream.ssrc.to_be_bytes();
