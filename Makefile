@@ -167,7 +167,7 @@ install: release
 		'$(DESTDIR)$(PREFIX)/lib/sysctl.d'
 	sed 's|/usr/local/bin/reeld|$(PREFIX)/bin/reeld|' systemd/reeld.service \
 		> '$(DESTDIR)$(PREFIX)/lib/systemd/system/reeld.service'
-	install -m 644 systemd/reeld.socket '$(DESTDIR)$(PREFIX)/lib/systemd/system/'
+	install -D -m 644 systemd/reeld.socket '$(DESTDIR)$(PREFIX)/share/doc/reeld/examples/reeld.socket'
 	install -m 644 systemd/reeld.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/reeld.conf'
 	install -m 644 systemd/reeld.sysctl '$(DESTDIR)$(PREFIX)/lib/sysctl.d/60-reeld.conf'
 	test -e '$(DESTDIR)/etc/reeld/reeld.toml' || \
