@@ -202,8 +202,9 @@ fn a_kill_costs_no_more(media: MediaKind) {
         });
     let playing = Playing::start(parts.collect());
     playing.wait_until(0, PACKETS);
-    daemon.kill_nine();
+    // Before, since a process takes its time to be gone.
     let killed = Instant::now();
+    daemon.kill_nine();
     let sent = playing.stop();
     daemon.start_again();
     for ((started, tape), sent) in started.iter().zip(&tapes).zip(sent) {
