@@ -53,23 +53,20 @@ pub(crate) struct HandedInlet {
 }
 
 impl HandedCall {
-    /// Keeps a call.
+    /// Keeps a call, with its sockets.
     pub(crate) fn new(
         call: &Call,
         legs: [Option<HandedLeg>; 2],
         read: Mono,
+        sockets: Vec<OwnedFd>,
     ) -> Result<Self, reeld_capture::KeepError> {
         Ok(Self {
             call: call.keep()?,
             legs,
             read,
             recordings: call.given(),
-            sockets: Vec::new(),
+            sockets,
         })
-    }
-
-    pub(crate) fn with(self, sockets: Vec<OwnedFd>) -> Self {
-        Self { sockets, ..self }
     }
 
     /// How many sockets belong to it.

@@ -97,16 +97,11 @@ impl LiveCall {
             sockets.extend(pair);
             Some(known)
         });
-        let handed = HandedCall::new(&self.call, legs, self.read);
+        let handed = HandedCall::new(&self.call, legs, self.read, sockets)
+            .inspect_err(|error| tracing::error!(%error, "a call ends with this process"));
         self.call.complete(monotonic(), EndedBy::Shutdown);
         self.collect(outbox);
-        match handed {
-            Ok(handed) => Some(handed.with(sockets)),
-            Err(error) => {
-                tracing::error!(%error, "a call ends with this process");
-                None
-            }
-        }
+        handed.ok()
     }
 
     /// The call's ports are told to its caller: they will rest when it is over.
