@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -185,14 +185,17 @@ impl Daemon {
         kib.unwrap_or_else(|| panic!("no VmRSS in {status}")) * 1_024
     }
 
-    /// Kills it as the kernel would: SIGKILL.
+    /// Kills it as the kernel would: SIGKILL. When that was: it does nothing more from then on, while it is
+    /// gone only once what its threads had begun at the disk is done, which was a second on a busy machine.
     ///
     /// # Panics
     /// When it does not run.
-    pub fn kill_nine(&mut self) {
+    pub fn kill_nine(&mut self) -> Instant {
         let mut child = self.child.take().expect("the daemon runs");
         child.kill().expect("our own child can be killed");
+        let killed = Instant::now();
         peer::bounded_wait("reeld", &mut child, STOP_BOUND);
+        killed
     }
 
     /// Asks it to stop, as systemd does, and waits for its end.
@@ -394,7 +397,7 @@ impl Daemon {
         };
         // It may have ended by itself: then there is nobody to signal and try_wait says so.
         let _ = kill(pid, Signal::SIGTERM);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while start.elapsed() < STOP_BOUND {
             if matches!(child.try_wait(), Ok(Some(_))) {
                 return true;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeld_tests::client::call_sid;
 use reeld_tests::patience::wait_for;
@@ -202,8 +202,7 @@ fn a_kill_costs_no_more(media: MediaKind) {
         });
     let playing = Playing::start(parts.collect());
     playing.wait_until(0, PACKETS);
-    daemon.kill_nine();
-    let killed = Instant::now();
+    let killed = daemon.kill_nine();
     let sent = playing.stop();
     daemon.start_again();
     for ((started, tape), sent) in started.iter().zip(&tapes).zip(sent) {

@@ -1,7 +1,7 @@
 //! kill -9 in the middle of 50 recordings: after a restart each of them is there, marked recovered,
 //! exact, and short by at most 1.5 seconds; nothing else is damaged.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeld_tests::client::call_sid;
 use reeld_tests::script::Law;
@@ -46,8 +46,7 @@ fn recordings_survive_kill_nine(media: MediaKind) {
         });
     let playing = Playing::start(parts.collect());
     playing.wait_until(0, PACKETS);
-    daemon.kill_nine();
-    let killed = Instant::now();
+    let killed = daemon.kill_nine();
     let sent = playing.stop();
 
     daemon.start_again();

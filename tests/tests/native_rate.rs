@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reeld_tests::client::call_sid;
 use reeld_tests::sender::Part;
@@ -166,8 +166,7 @@ fn what_a_kill_leaves_is_at_its_rate(media: MediaKind) {
         script,
     }]);
     playing.wait_until(0, PACKETS);
-    daemon.kill_nine();
-    let killed = Instant::now();
+    let killed = daemon.kill_nine();
     let sent = playing.stop();
     daemon.start_again();
 
