@@ -66,6 +66,30 @@ impl Found {
         Ok(Self { file, path, kind })
     }
 
+    /// Opens the take at `path` that another process parked and nothing has torn since: an encrypted one is not read
+    /// whole.
+    ///
+    /// # Errors
+    /// As [`Found::open`].
+    pub(crate) fn parked(
+        path: PathBuf,
+        keys: &Keyring,
+        sid: RecordingSid,
+    ) -> Result<Self, StoreError> {
+        let io = |e| StoreError::io("read", &path, e);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).map_err(io)?;
+        // What is in clear, and what does not end as a parked take, is what `open` finds.
+        match Growing::parked(&file, keys, sid) {
+            Ok(growing) => Ok(Self {
+                file,
+                path,
+                kind: Kind::Encrypted(Box::new(growing)),
+            }),
+            Err(_) => Self::open(path, keys, sid),
+        }
+    }
+
     /// The record behind it, where there is one.
     pub(crate) fn record(
         &self,

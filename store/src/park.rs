@@ -70,7 +70,7 @@ impl Inner {
         let known = self.catalog.get(sid)?;
         let live = known.filter(|stored| stored.record.stage == Stage::Live);
         let mut begun = live.ok_or(StoreError::NotLive { sid })?;
-        let found = Found::open(self.spool.take_path(sid), &self.keys, sid)?;
+        let found = Found::parked(self.spool.take_path(sid), &self.keys, sid)?;
         let parked = found.record(&self.keys, sid)?;
         let parked = parked.and_then(|stored| stored.record.started_ms);
         let GoesOn {

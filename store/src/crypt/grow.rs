@@ -12,9 +12,9 @@ use std::os::unix::fs::FileExt as _;
 
 use chacha20poly1305::XChaCha20Poly1305;
 
-use super::open::{Index, Runs, footer};
+use super::open::{End, Index, Runs, footer};
 use super::piece::{self, Head, Kind, MOST_SOUND, OVERHEAD};
-use super::{DataKey, ENVELOPE_BYTES, Envelope, KeyId, Keyring, Opened, Shut, open};
+use super::{DataKey, ENVELOPE_BYTES, Envelope, KeyId, Keyring, Opened, Shut};
 use crate::StoreError;
 use crate::stored::Stored;
 
@@ -65,6 +65,17 @@ impl Growing {
         keys: &Keyring,
         sid: reeld_model::RecordingSid,
     ) -> Result<Self, Shut> {
+        let (mut growing, length) = Self::opened(file, keys, sid)?;
+        while growing.take_up(file, length)? {}
+        Ok(growing)
+    }
+
+    /// With nothing of it taken up; how long its file is.
+    fn opened(
+        file: &File,
+        keys: &Keyring,
+        sid: reeld_model::RecordingSid,
+    ) -> Result<(Self, u64), Shut> {
         let mut envelope = [0; ENVELOPE_BYTES];
         let length = file.metadata()?.len();
         if length < ENVELOPE_BYTES as u64 {
@@ -74,8 +85,28 @@ impl Growing {
         let data_key = Envelope::parse(&envelope)
             .map_err(Shut::Damaged)?
             .open(keys, sid)?;
-        let mut growing = Self::new(&data_key);
-        while growing.take_up(file, length)? {}
+        Ok((Self::new(&data_key), length))
+    }
+
+    /// A take that another process parked: its end says which pieces it has, so none of them is read, however
+    /// long the call. What a crash left has to be judged piece by piece: [`Growing::resume`].
+    pub(crate) fn parked(
+        file: &File,
+        keys: &Keyring,
+        sid: reeld_model::RecordingSid,
+    ) -> Result<Self, Shut> {
+        let (mut growing, length) = Self::opened(file, keys, sid)?;
+        let end = End::read(&mut &*file, length, &growing.cipher)?;
+        if end.sound_at > growing.sound_at {
+            growing.take_up(file, length)?;
+        }
+        if end.sound_at != growing.sound_at || growing.data_bytes() > 0 {
+            return Err(Shut::Damaged(
+                "what is before its sound is not as it was written".to_owned(),
+            ));
+        }
+        growing.end = growing.sound_at + end.runs.file_bytes();
+        growing.runs = end.runs;
         Ok(growing)
     }
 
@@ -188,7 +219,7 @@ impl Growing {
 
     fn end_by(&self, stored: &Stored, runs: Runs) -> Result<(u64, Vec<u8>), StoreError> {
         let at = self.sound_at + runs.file_bytes();
-        let end = open::End {
+        let end = End {
             data_bytes: stored.record.data_bytes(),
             sound_at: self.sound_at,
             runs,

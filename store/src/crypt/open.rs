@@ -119,6 +119,46 @@ impl Runs {
     }
 }
 
+const NO_END: &str = "it has no end: it was cut, or never finished";
+const LEAST_BYTES: u64 = (ENVELOPE_BYTES + OVERHEAD + FOOTER_BYTES) as u64;
+
+impl End {
+    /// That of a file of `length` bytes.
+    pub(super) fn read(
+        raw: &mut impl RawBytes,
+        length: u64,
+        cipher: &XChaCha20Poly1305,
+    ) -> Result<Self, Shut> {
+        let damaged = |what: &str| Shut::Damaged(what.to_owned());
+        if length < LEAST_BYTES {
+            return Err(damaged(NO_END));
+        }
+        let mut footer = [0; FOOTER_BYTES];
+        raw.read_exact_at(&mut footer, length - FOOTER_BYTES as u64)?;
+        let room = length - (ENVELOPE_BYTES + FOOTER_BYTES) as u64;
+        let Some(end_bytes) =
+            end_bytes(&footer).filter(|bytes| (OVERHEAD as u64 + 1..=room).contains(bytes))
+        else {
+            return Err(damaged(NO_END));
+        };
+        let end_at = length - FOOTER_BYTES as u64 - end_bytes;
+        let read = read_piece(raw, cipher, end_at, end_bytes, 0)?;
+        let Some((Kind::End, plain)) = read else {
+            return Err(damaged("its end is not as it was written"));
+        };
+        let end: Option<(Self, &[u8])> = postcard::take_from_bytes(&plain).ok();
+        let Some((end, [])) = end.filter(|(end, _)| end.runs.are_possible()) else {
+            return Err(damaged("its end cannot be read"));
+        };
+        if end.sound_at.checked_add(end.runs.file_bytes()) != Some(end_at)
+            || end.runs.data_bytes() < end.data_bytes
+        {
+            return Err(damaged("its length is not what its end says"));
+        }
+        Ok(end)
+    }
+}
+
 /// Where the pieces lie.
 pub(super) struct Index {
     runs: Vec<Run>,
@@ -207,39 +247,15 @@ impl<R: RawBytes> Opened<R> {
         keys: &Keyring,
         sid: RecordingSid,
     ) -> Result<Self, Shut> {
-        let damaged = |what: &str| Shut::Damaged(what.to_owned());
-        const NO_END: &str = "it has no end: it was cut, or never finished";
-        const LEAST: u64 = (ENVELOPE_BYTES + OVERHEAD + FOOTER_BYTES) as u64;
-        if length < LEAST {
-            return Err(damaged(NO_END));
+        if length < LEAST_BYTES {
+            return Err(Shut::Damaged(NO_END.to_owned()));
         }
         let mut envelope = [0; ENVELOPE_BYTES];
         raw.read_exact_at(&mut envelope, 0)?;
         let envelope = Envelope::parse(&envelope).map_err(Shut::Damaged)?;
         let cipher = envelope.open(keys, sid)?.cipher();
-        let mut footer = [0; FOOTER_BYTES];
-        raw.read_exact_at(&mut footer, length - FOOTER_BYTES as u64)?;
-        let room = length - (ENVELOPE_BYTES + FOOTER_BYTES) as u64;
-        let Some(end_bytes) =
-            end_bytes(&footer).filter(|bytes| (OVERHEAD as u64 + 1..=room).contains(bytes))
-        else {
-            return Err(damaged(NO_END));
-        };
-        let end_at = length - FOOTER_BYTES as u64 - end_bytes;
-        let read = read_piece(&mut raw, &cipher, end_at, end_bytes, 0)?;
-        let Some((Kind::End, plain)) = read else {
-            return Err(damaged("its end is not as it was written"));
-        };
-        let end: Option<(End, &[u8])> = postcard::take_from_bytes(&plain).ok();
-        let Some((end, [])) = end.filter(|(end, _)| end.runs.are_possible()) else {
-            return Err(damaged("its end cannot be read"));
-        };
+        let end = End::read(&mut raw, length, &cipher)?;
         let stored = Stored::decode(&end.stored).filter(|stored| stored.record.sid == sid);
-        if end.sound_at.checked_add(end.runs.file_bytes()) != Some(end_at)
-            || end.runs.data_bytes() < end.data_bytes
-        {
-            return Err(damaged("its length is not what its end says"));
-        }
         Ok(Self {
             raw,
             cipher,

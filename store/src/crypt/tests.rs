@@ -337,3 +337,40 @@ fn the_fuzz_targets_seeds_are_files_of_this_version() {
     assert_eq!(read(&file, &keys(&[7]), one).unwrap(), &sound[..400]);
     fuzz(&file);
 }
+
+#[test]
+fn a_parked_take_is_known_by_its_end_and_not_read() {
+    let keys = keys(&[7]);
+    let blocks = [noise(16_000, 1), noise(16_000, 2), noise(900, 3)];
+    let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
+    let mut file = file_of(&keys, sid(3), &blocks, 32_900);
+    let temporary = |bytes: &[u8]| {
+        let mut temporary = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut temporary, bytes).unwrap();
+        temporary
+    };
+    let whole = Growing::resume(&temporary(&file), &keys, sid(3)).unwrap();
+    let parked = Growing::parked(&temporary(&file), &keys, sid(3)).unwrap();
+    assert_eq!(
+        (parked.end(), parked.data_bytes(), parked.rate_hz()),
+        (whole.end(), whole.data_bytes(), Some(16_000))
+    );
+    // What is wrong with a piece is found where it is read, and by who judges each.
+    file[ENVELOPE_BYTES + 20_000] ^= 1;
+    let torn = temporary(&file);
+    let parked = Growing::parked(&torn, &keys, sid(3)).unwrap();
+    assert_eq!(parked.data_bytes(), 32_900);
+    let mut sound = Vec::new();
+    parked
+        .reader(&torn)
+        .sound()
+        .read_to_end(&mut sound)
+        .unwrap_err();
+    assert_eq!(sound, blocks[0]);
+    let judged = Growing::resume(&torn, &keys, sid(3)).unwrap();
+    assert_eq!(judged.data_bytes(), 16_000);
+    // No end, and what is not of this recording.
+    file.pop();
+    assert!(Growing::parked(&temporary(&file), &keys, sid(3)).is_err());
+    assert!(Growing::parked(&torn, &keys, sid(4)).is_err());
+}
