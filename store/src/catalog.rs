@@ -12,6 +12,7 @@ mod change;
 mod check;
 mod count;
 mod due;
+mod indices;
 mod key;
 mod list;
 mod outbox;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reeld_model::AccountSid;
 
 use super::count::{self, Counts, SHIFTS};
-use super::key::{self, Scope, View};
+use super::key::{self, Index, Scope, View};
 use super::usage;
 use crate::StoreError;
 use crate::kv::{Changes, Table};
@@ -42,12 +42,14 @@ fn views(record: &Record) -> impl Iterator<Item = View> {
 /// A record's places in the indices that have nothing but places.
 fn index_keys(record: &Record) -> impl Iterator<Item = Vec<u8>> {
     // One of the account's indices is where the records lie.
-    let home = (View::home(record.stage), Scope::Account(record.account));
+    let home = (Index::home(record.stage), Scope::Account(record.account));
     let purge = (record.stage == Stage::Deleted).then(|| key::purge(record));
-    views(record)
-        .flat_map(|view| scopes(record).map(|scope| (view, scope)))
+    Index::EACH
+        .into_iter()
+        .filter(|of| of.has(record.stage))
+        .flat_map(|of| scopes(record).map(|scope| (of, scope)))
         .filter(move |place| *place != home)
-        .map(|(view, scope)| key::index(view, scope, record))
+        .map(|(of, scope)| key::index(of, scope, record))
         .chain(purge)
 }
 

@@ -4,13 +4,14 @@
 //! both. It walks everything, but holds the catalog still only for one key at a time, so that
 //! recordings go on; what changed meanwhile is read again under the lock before it is told.
 
+use std::ops::Range;
 use std::sync::RwLock;
 
 use reeld_model::RecordingSid;
 
 use super::change::{count_keys, marks, scopes};
 use super::count::{self, Counts, SHIFTS};
-use super::key::{self, Scope, View};
+use super::key::{self, Index, Scope, View};
 use super::usage;
 use crate::kv::{Table, Value};
 use crate::locks::read;
@@ -32,7 +33,7 @@ pub(crate) fn check(
         (key::PLACE, of_place),
         (key::DELETED_PLACE, of_place),
         (key::PURGE, of_purge),
-        (key::LISTED_INDEX, of_index),
+        (key::UNLISTED_INDEX, of_index),
         (key::CALL_INDEX, of_index),
         (key::LIVE, of_live),
         (key::HELD, of_mark),
@@ -67,15 +68,12 @@ fn of_record(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>,
             record.sid
         )));
     }
-    for view in View::EACH {
+    for of in Index::EACH {
         for scope in scopes(&record) {
-            let wanted = view.has(record.stage);
-            if table.has(&key::index(view, scope, &record))? != wanted {
+            let wanted = of.has(record.stage);
+            if table.has(&key::index(of, scope, &record))? != wanted {
                 let lacks = if wanted { "lacks" } else { "has" };
-                return Ok(Some(format!(
-                    "{scope:?} {lacks} {} in {view:?}",
-                    record.sid
-                )));
+                return Ok(Some(format!("{scope:?} {lacks} {} in {of:?}", record.sid)));
             }
         }
     }
@@ -170,9 +168,9 @@ fn of_index(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Stor
         Some(None) => return Ok(None),
         Some(Some(record)) => record,
     };
-    let its_own = View::EACH
+    let its_own = Index::EACH
         .into_iter()
-        .flat_map(|view| scopes(&record).map(|scope| key::index(view, scope, &record)))
+        .flat_map(|of| scopes(&record).map(|scope| key::index(of, scope, &record)))
         .any(|place| place == key);
     Ok((!its_own).then(|| format!("an index has {sid} at another place than its own")))
 }
@@ -246,16 +244,15 @@ fn of_count(table: &Table, key: &[u8], value: &Value) -> Result<Option<String>, 
         }
     } else {
         let scope = Scope::Account(account);
-        let last = (bucket << shift) | ((1 << shift) - 1);
-        for view in View::EACH {
-            let start = key::index_from(view, scope, bucket << shift);
-            for pair in table.range(start..key::index_end(view, scope)) {
-                if key::newest_in(&pair?.0).is_none_or(|newest| newest > last) {
-                    break;
-                }
-                sums[view.index()] += 1;
+        let end = |of| match bucket.checked_add(1) {
+            Some(next) if next < 1 << (u64::BITS - shift) => {
+                key::index_from(of, scope, next << shift)
             }
-        }
+            Some(_) | None => key::index_end(of, scope),
+        };
+        sums = of_views(table, |of| {
+            key::index_from(of, scope, bucket << shift)..end(of)
+        })?;
     }
     compare(
         &format!("{account}, bucket {bucket} of level {level}"),
@@ -269,15 +266,19 @@ fn of_call_count(table: &Table, key: &[u8], value: &Value) -> Result<Option<Stri
         return Ok(Some(odd(key)));
     };
     let scope = Scope::Call(account, call);
+    let sums = of_views(table, |of| {
+        key::index_from(of, scope, 0)..key::index_end(of, scope)
+    })?;
+    compare(&format!("{account}, {call}"), value, sums)
+}
+
+/// How many each view has in a span of keys that `span` gives of each index.
+fn of_views(table: &Table, span: impl Fn(Index) -> Range<Vec<u8>>) -> Result<Counts, StoreError> {
     let mut sums = Counts::default();
     for view in View::EACH {
-        let start = key::index_from(view, scope, 0);
-        for pair in table.range(start..key::index_end(view, scope)) {
-            pair?;
-            sums[view.index()] += 1;
-        }
+        sums[view.index()] = count::entries(table, &[view], &span)?;
     }
-    compare(&format!("{account}, {call}"), value, sums)
+    Ok(sums)
 }
 
 fn compare(whose: &str, value: &[u8], sums: Counts) -> Result<Option<String>, StoreError> {

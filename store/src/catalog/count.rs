@@ -10,11 +10,11 @@
 //! cost one key more a record and have no bound at the top; the calendar would be no help, since
 //! bounds are instants and days depend on a time zone.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use reeld_model::AccountSid;
 
-use super::key::{self, Scope, View};
+use super::key::{self, Index, Scope, View};
 use crate::StoreError;
 use crate::kv::{Table, Value};
 
@@ -59,6 +59,29 @@ pub(crate) fn sum(counts: Counts, views: &[View]) -> u64 {
     views.iter().map(|view| counts[view.index()]).sum()
 }
 
+/// How many records some views, which share none, have together in a span of keys that `span` gives of each index.
+pub(crate) fn entries(
+    table: &Table,
+    views: &[View],
+    span: impl Fn(Index) -> Range<Vec<u8>>,
+) -> Result<u64, StoreError> {
+    let walked = |of: Index| {
+        let Range { start, end } = span(of);
+        if end <= start {
+            return Ok(0);
+        }
+        table
+            .range(start..end)
+            .try_fold(0, |count: u64, entry| entry.map(|_| count + 1))
+    };
+    let mut sum: u64 = 0;
+    for view in views {
+        let (of, without) = view.indices();
+        sum += walked(of)?.saturating_sub(without.map_or(Ok(0), &walked)?);
+    }
+    Ok(sum)
+}
+
 /// An account's records in some views together, which share none.
 #[derive(Clone, Copy)]
 pub(crate) struct Counted<'a> {
@@ -85,15 +108,10 @@ impl Counted<'_> {
         }
         let Some(place) = place else { return Ok(sum) };
         let scope = Scope::Account(self.account);
-        for view in self.views {
-            let start = key::index_from(*view, scope, from << above);
-            let end = key::index_from(*view, scope, place);
-            for entry in self.table.range(start..end) {
-                entry?;
-                sum += 1;
-            }
-        }
-        Ok(sum)
+        let beside = entries(self.table, self.views, |of| {
+            key::index_from(of, scope, from << above)..key::index_from(of, scope, place)
+        })?;
+        Ok(sum + beside)
     }
 
     /// From which time, turned round, to go on, and how many to pass over from there, for the

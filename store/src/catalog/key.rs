@@ -6,9 +6,9 @@
 //! | key | value |
 //! | --- | --- |
 //! | `a` account newest sid | the record's bytes: the account's index of every record |
-//! | `b` account newest sid | nothing: the account's index of completed ones |
+//! | `w` account newest sid | nothing: the account's index of unlisted ones, neither completed nor deleted |
 //! | `e` account newest sid | a deleted recording's record: the account's index of deleted ones |
-//! | `c` view account call newest sid | nothing: the call's three indices |
+//! | `c` index account call newest sid | nothing: the call's three indices, `A` of every record, `U` of unlisted ones, `D` of deleted ones |
 //! | `r` sid | account newest: where the record lies |
 //! | `y` sid | account newest: where a deleted recording's record lies |
 //! | `p` deleted sid | nothing: a deleted recording, by when it was deleted |
@@ -21,10 +21,12 @@
 //! | `n` level account bucket | a count for each view |
 //! | `m` account call | a count for each view |
 //! | `u` account | bytes of its completed recordings' media, as they are served; `u` alone: these are kept |
+//! | `i` | nothing: the indices are these (before there was it, `b` and `c` `L` had completed ones) |
 //!
 //! `newest` is the creation time turned round, so that the newest comes first; equal times are
 //! ordered by Sid. Records lie in that order, so that a page is read in one place and new records
-//! are written in one. What is deleted lies apart: no list that leaves it out ever meets it.
+//! are written in one. What is deleted lies apart: no list that leaves it out ever meets it. Nearly every record
+//! is completed, so it is the few others that an index names: completed ones are all but these.
 
 use std::ops::Range;
 
@@ -33,7 +35,7 @@ use reeld_model::{AccountSid, CallSid, RecordingSid};
 use crate::events::Number;
 use crate::{Record, Stage};
 
-/// Which records an index has.
+/// Which records a list has, and a kept count counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
     /// Every record that is not deleted: 2010's list.
@@ -55,23 +57,6 @@ impl View {
         }
     }
 
-    const fn byte(self) -> u8 {
-        match self {
-            Self::All => b'A',
-            Self::Listed => b'L',
-            Self::Deleted => b'D',
-        }
-    }
-
-    /// The tag of an account's index.
-    const fn tag(self) -> u8 {
-        match self {
-            Self::All => RECORD,
-            Self::Listed => LISTED_INDEX,
-            Self::Deleted => DELETED_RECORD,
-        }
-    }
-
     pub(crate) const fn has(self, stage: Stage) -> bool {
         match self {
             Self::All => !matches!(stage, Stage::Deleted),
@@ -80,19 +65,60 @@ impl View {
         }
     }
 
-    /// The view whose index of the account is where records of this stage lie.
+    /// The index that has its records, and the one that has those of that one's that it leaves out.
+    pub(crate) const fn indices(self) -> (Index, Option<Index>) {
+        match self {
+            Self::All => (Index::All, None),
+            Self::Listed => (Index::All, Some(Index::Unlisted)),
+            Self::Deleted => (Index::Deleted, None),
+        }
+    }
+}
+
+/// Which records an index has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Index {
+    /// Every one that is not deleted.
+    All,
+    /// Of these the ones that are not completed.
+    Unlisted,
+    /// Deleted ones.
+    Deleted,
+}
+
+impl Index {
+    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Unlisted, Self::Deleted];
+
+    const fn byte(self) -> u8 {
+        match self {
+            Self::All => b'A',
+            Self::Unlisted => b'U',
+            Self::Deleted => b'D',
+        }
+    }
+
+    /// The tag of an account's index.
+    const fn tag(self) -> u8 {
+        match self {
+            Self::All => RECORD,
+            Self::Unlisted => UNLISTED_INDEX,
+            Self::Deleted => DELETED_RECORD,
+        }
+    }
+
+    pub(crate) const fn has(self, stage: Stage) -> bool {
+        match self {
+            Self::All => View::All.has(stage),
+            Self::Unlisted => View::All.has(stage) && !View::Listed.has(stage),
+            Self::Deleted => View::Deleted.has(stage),
+        }
+    }
+
+    /// The index of the account where records of this stage lie.
     pub(crate) const fn home(stage: Stage) -> Self {
         match stage {
             Stage::Live | Stage::Completed | Stage::Absent => Self::All,
             Stage::Deleted => Self::Deleted,
-        }
-    }
-
-    /// The view whose index of the account has the records that this one lists.
-    const fn lies_in(self) -> Self {
-        match self {
-            Self::All | Self::Listed => Self::All,
-            Self::Deleted => Self::Deleted,
         }
     }
 }
@@ -137,7 +163,9 @@ pub(crate) const DEAD: u8 = b'd';
 pub(crate) const USAGE: u8 = b'u';
 pub(crate) const COUNT: u8 = b'n';
 pub(crate) const CALL_COUNT: u8 = b'm';
-pub(crate) const LISTED_INDEX: u8 = b'b';
+pub(crate) const UNLISTED_INDEX: u8 = b'w';
+pub(crate) const OLD_LISTED_INDEX: u8 = b'b';
+pub(crate) const INDICES: u8 = b'i';
 pub(crate) const CALL_INDEX: u8 = b'c';
 
 /// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`HELD`], [`DAMAGED`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
@@ -164,42 +192,42 @@ pub(crate) fn token(account: AccountSid, token: &[u8; 16]) -> Vec<u8> {
 }
 
 /// The place in an index where those created at `newest` begin.
-pub(crate) fn index_from(view: View, scope: Scope, newest: u64) -> Vec<u8> {
+pub(crate) fn index_from(of: Index, scope: Scope, newest: u64) -> Vec<u8> {
     let time = &newest.to_be_bytes();
     match scope {
-        Scope::Account(account) => join(view.tag(), &[account.as_bytes(), time]),
+        Scope::Account(account) => join(of.tag(), &[account.as_bytes(), time]),
         Scope::Call(account, call) => join(
             CALL_INDEX,
-            &[&[view.byte()], account.as_bytes(), call.as_bytes(), time],
+            &[&[of.byte()], account.as_bytes(), call.as_bytes(), time],
         ),
     }
 }
 
 /// The place just behind an index.
-pub(crate) fn index_end(view: View, scope: Scope) -> Vec<u8> {
-    let mut end = index_from(view, scope, u64::MAX);
+pub(crate) fn index_end(of: Index, scope: Scope) -> Vec<u8> {
+    let mut end = index_from(of, scope, u64::MAX);
     end.extend_from_slice(&[u8::MAX; 17]);
     end
 }
 
 /// A record's place in an index.
-pub(crate) fn index(view: View, scope: Scope, record: &Record) -> Vec<u8> {
-    let mut key = index_from(view, scope, newest(record.created_ms));
+pub(crate) fn index(of: Index, scope: Scope, record: &Record) -> Vec<u8> {
+    let mut key = index_from(of, scope, newest(record.created_ms));
     key.extend_from_slice(record.sid.as_bytes());
     key
 }
 
 /// Where a record lies.
 pub(crate) fn record(record: &Record) -> Vec<u8> {
-    let home = View::home(record.stage);
+    let home = Index::home(record.stage);
     index(home, Scope::Account(record.account), record)
 }
 
 /// The key under which a record's place is found by its Sid.
 pub(crate) fn by_sid(record: &Record) -> Vec<u8> {
-    let tag = match View::home(record.stage) {
-        View::All | View::Listed => PLACE,
-        View::Deleted => DELETED_PLACE,
+    let tag = match Index::home(record.stage) {
+        Index::All | Index::Unlisted => PLACE,
+        Index::Deleted => DELETED_PLACE,
     };
     of_sid(tag, record.sid)
 }
@@ -223,6 +251,11 @@ pub(crate) fn record_at(tag: u8, place: &[u8], sid: RecordingSid) -> Vec<u8> {
     join(home, &[place, sid.as_bytes()])
 }
 
+/// The keys of the calls' indices of completed ones, which there were before [`INDICES`].
+pub(crate) fn old_call_listed() -> Range<Vec<u8>> {
+    vec![CALL_INDEX, b'L']..vec![CALL_INDEX, b'L' + 1]
+}
+
 /// A record's place among others, as each index of a scope ends with it: newest, sid.
 pub(crate) type Rank = [u8; 24];
 
@@ -231,9 +264,9 @@ pub(crate) fn rank(index: &[u8]) -> Option<Rank> {
     index.last_chunk().copied()
 }
 
-/// Where the record lies that has this rank in one of the account's indices.
-pub(crate) fn record_of(view: View, account: AccountSid, rank: &Rank) -> Vec<u8> {
-    join(view.lies_in().tag(), &[account.as_bytes(), rank])
+/// Where the record lies that has this rank in the account's index that has the records.
+pub(crate) fn record_of(of: Index, account: AccountSid, rank: &Rank) -> Vec<u8> {
+    join(of.tag(), &[account.as_bytes(), rank])
 }
 
 /// A deleted recording's place among those to be purged; a time before 1970 counts as 1970.
@@ -247,12 +280,6 @@ pub(crate) fn purge(record: &Record) -> Vec<u8> {
 pub(crate) fn purge_from(deleted_ms: i64) -> Vec<u8> {
     let deleted = u64::try_from(deleted_ms).unwrap_or(0);
     join(PURGE, &[&deleted.to_be_bytes()])
-}
-
-/// The creation time, turned round, in a key of an index.
-pub(crate) fn newest_in(key: &[u8]) -> Option<u64> {
-    let (rest, _sid) = key.split_last_chunk::<16>()?;
-    rest.last_chunk().map(|time| u64::from_be_bytes(*time))
 }
 
 pub(crate) fn count(level: u8, account: AccountSid, bucket: u64) -> Vec<u8> {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use reeld_model::AccountSid;
 
 use super::count::{self, Counted};
-use super::key::{self, Rank, Scope, View};
+use super::key::{self, Index, Rank, Scope, View};
 use crate::kv::Table;
 use crate::{Cursor, PageAt, Query, StoreError, Which};
 
@@ -144,16 +144,23 @@ impl Indices<'_> {
     /// Where the records lie, from a time (turned round) on and up to the end of `bounds`, in the
     /// list's order.
     fn walk(self, from: u64, bounds: Bounds) -> impl Iterator<Item = Result<Vec<u8>, StoreError>> {
+        let ranks = move |of: Index| {
+            let start = key::index_from(of, self.scope, from);
+            let entries = self.table.range(start..bounds.end(of, self.scope));
+            entries.map(|entry| key::rank(&entry?.0).ok_or_else(count::damaged))
+        };
         let sides = self.views.iter().map(|view| {
-            let start = key::index_from(*view, self.scope, from);
-            let ranks = self.table.range(start..bounds.end(*view, self.scope));
-            let ranks = ranks.map(|entry| key::rank(&entry?.0).ok_or_else(count::damaged));
-            (*view, ranks.peekable())
+            let (of, without) = view.indices();
+            let less = Less {
+                all: ranks(of),
+                without: without.map(|without| ranks(without).peekable()),
+            };
+            (of, less.peekable())
         });
         let merged = Merged(sides.collect());
         merged.map(move |entry| {
-            let (view, rank) = entry?;
-            Ok(key::record_of(view, self.account, &rank))
+            let (of, rank) = entry?;
+            Ok(key::record_of(of, self.account, &rank))
         })
     }
 
@@ -166,37 +173,60 @@ impl Indices<'_> {
         cursor: Cursor,
         counts_it: bool,
     ) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for view in self.views {
-            let start = key::index_from(*view, self.scope, from);
-            let end = cursor_end(*view, self.scope, cursor, counts_it);
-            let end = end.min(bounds.end(*view, self.scope));
-            if end <= start {
-                continue;
-            }
-            for entry in self.table.range(start..end) {
-                entry?;
-                count += 1;
+        count::entries(self.table, self.views, |of| {
+            let start = key::index_from(of, self.scope, from);
+            let end = cursor_end(of, self.scope, cursor, counts_it);
+            start..end.min(bounds.end(of, self.scope))
+        })
+    }
+}
+
+/// An index's entries less those that another has.
+struct Less<I: Iterator> {
+    all: I,
+    without: Option<Peekable<I>>,
+}
+
+impl<I: Iterator<Item = Result<Rank, StoreError>>> Iterator for Less<I> {
+    type Item = Result<Rank, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rank = match self.all.next()? {
+                Ok(rank) => rank,
+                Err(error) => return Some(Err(error)),
+            };
+            let Some(without) = &mut self.without else {
+                return Some(Ok(rank));
+            };
+            while without
+                .next_if(|other| other.as_ref().is_ok_and(|other| *other < rank))
+                .is_some()
+            {}
+            match without.peek() {
+                Some(Ok(other)) if *other == rank => {}
+                // What it leaves out is not known: that ends the list.
+                Some(Err(_)) => return without.next(),
+                Some(Ok(_)) | None => return Some(Ok(rank)),
             }
         }
-        Ok(count)
     }
 }
 
 /// Several views' entries in one order.
-struct Merged<I: Iterator>(Vec<(View, Peekable<I>)>);
+struct Merged<I: Iterator>(Vec<(Index, Peekable<I>)>);
 
 impl<I: Iterator<Item = Result<Rank, StoreError>>> Iterator for Merged<I> {
-    type Item = Result<(View, Rank), StoreError>;
+    type Item = Result<(Index, Rank), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let sides = self.0.iter_mut().filter_map(|(view, side)| {
+        let sides = self.0.iter_mut().filter_map(|(of, side)| {
             // A side that cannot be read comes first, and ends the list with its error.
             let rank = side.peek()?.as_ref().ok().copied();
-            Some((rank, *view, side))
+            Some((rank, *of, side))
         });
-        let (_, view, side) = sides.min_by_key(|(rank, ..)| *rank)?;
-        side.next().map(|rank| Ok((view, rank?)))
+        let (_, of, side) = sides.min_by_key(|(rank, ..)| *rank)?;
+        side.next().map(|rank| Ok((of, rank?)))
     }
 }
 
@@ -219,8 +249,8 @@ fn span(
 }
 
 /// The key up to which an index comes before a cursor, or just behind it.
-fn cursor_end(view: View, scope: Scope, cursor: Cursor, behind: bool) -> Vec<u8> {
-    let mut end = key::index_from(view, scope, key::newest(cursor.created_ms));
+fn cursor_end(of: Index, scope: Scope, cursor: Cursor, behind: bool) -> Vec<u8> {
+    let mut end = key::index_from(of, scope, key::newest(cursor.created_ms));
     end.extend_from_slice(cursor.sid.as_bytes());
     if behind {
         end.push(0);
@@ -253,10 +283,10 @@ impl Bounds {
     }
 
     /// The key just behind the span.
-    fn end(self, view: View, scope: Scope) -> Vec<u8> {
+    fn end(self, of: Index, scope: Scope) -> Vec<u8> {
         match self.to {
-            Some(to) => key::index_from(view, scope, to),
-            None => key::index_end(view, scope),
+            Some(to) => key::index_from(of, scope, to),
+            None => key::index_end(of, scope),
         }
     }
 }

@@ -19,7 +19,9 @@ use reeld_model::{AccountSid, KeySid, RecordingSid};
 use super::change::{self, changes};
 use super::key::{self, View};
 use super::list::Slice;
-use super::{Catalog, Insert, Met, Outbox, Told, Trail, check, count, list, outbox, usage};
+use super::{
+    Catalog, Insert, Met, Outbox, Told, Trail, check, count, indices, list, outbox, usage,
+};
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
@@ -59,6 +61,7 @@ impl SledCatalog {
         let keys = kv.table("keys")?;
         let table = kv.table(&table_name(generation))?;
         usage::settle(&table)?;
+        indices::settle(&table)?;
         let outbox = Outbox::open(Arc::clone(&kv), table.clone())?;
         let trail = Trail::open(Arc::clone(&kv))?;
         Ok(Self {
@@ -577,6 +580,10 @@ impl SledCatalog {
 
     pub(crate) fn table_has(&self, key: &[u8]) -> bool {
         self.table.has(key).unwrap()
+    }
+
+    pub(crate) fn table_has_any(&self, span: std::ops::Range<Vec<u8>>) -> bool {
+        self.table.range(span).next().is_some()
     }
 
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {

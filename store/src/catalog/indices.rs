@@ -1,0 +1,79 @@
+//! The indices of a catalog from before it had one of unlisted recordings: made when it is opened.
+//!
+//! Called by `catalog::sled`. Such a catalog names each completed recording twice more, in the account's and in the call's
+//! index of completed ones; with a million that is 55 MiB of memory. A crash in between has it done again.
+
+use std::ops::Range;
+
+use super::change::scopes;
+use super::count;
+use super::key::{self, Index};
+use crate::StoreError;
+use crate::kv::{Changes, Table};
+use crate::stored::Stored;
+
+/// Keys that change at once.
+const BATCH: usize = 1_024;
+
+/// Makes the index of unlisted recordings where there is none yet, and removes what it takes the place of.
+pub(super) fn settle(table: &Table) -> Result<(), StoreError> {
+    let are_these = vec![key::INDICES];
+    if table.has(&are_these)? {
+        return Ok(());
+    }
+    let old = [key::all(key::OLD_LISTED_INDEX), key::old_call_listed()];
+    if table.range(key::all(key::RECORD)).next().is_some() {
+        tracing::info!("the catalog's indices are made anew");
+        put_unlisted(table)?;
+        for span in old {
+            remove(table, span)?;
+        }
+    }
+    let mut changes = Changes::default();
+    changes.put(are_these, Vec::new());
+    table.apply(changes)
+}
+
+fn put_unlisted(table: &Table) -> Result<(), StoreError> {
+    let mut changes = Changes::default();
+    let mut listed = table.range(key::all(key::OLD_LISTED_INDEX)).peekable();
+    for pair in table.range(key::all(key::RECORD)) {
+        let (key, bytes) = pair?;
+        // Both are in one order, so a record that is listed is not even read.
+        let place = key.get(1..).ok_or_else(count::damaged)?;
+        let is_before = |other: &[u8]| other.get(1..).is_some_and(|other| other < place);
+        while listed
+            .next_if(|entry| entry.as_ref().is_ok_and(|(other, _)| is_before(other)))
+            .is_some()
+        {}
+        match listed.peek() {
+            Some(Ok((other, _))) if other.get(1..) == Some(place) => continue,
+            Some(Err(_)) => return listed.next().map_or(Ok(()), |entry| entry.map(drop)),
+            Some(Ok(_)) | None => {}
+        }
+        let Some(Stored { record, .. }) = Stored::decode(&bytes) else {
+            continue; // damaged: verify tells of it
+        };
+        if Index::Unlisted.has(record.stage) {
+            for scope in scopes(&record) {
+                changes.put(key::index(Index::Unlisted, scope, &record), Vec::new());
+            }
+        }
+    }
+    table.apply(changes)
+}
+
+fn remove(table: &Table, span: Range<Vec<u8>>) -> Result<(), StoreError> {
+    loop {
+        let mut changes = Changes::default();
+        let mut count = 0;
+        for pair in table.range(span.clone()).take(BATCH) {
+            changes.remove(pair?.0.to_vec());
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        table.apply(changes)?;
+    }
+}
