@@ -188,9 +188,17 @@ impl Client {
     /// When no answer comes.
     #[track_caller]
     pub fn get_public(&self, path: &str) -> Reply {
-        let response = self.http.get(format!("{}{path}", self.base)).send();
-        let reply = response.and_then(Reply::of_response);
+        let reply = self.try_get_public(path);
         reply.unwrap_or_else(|error| panic!("{path}: no answer: {error:?}"))
+    }
+
+    /// As [`Client::get_public`], where an answer may break off.
+    ///
+    /// # Errors
+    /// What the client says of that.
+    pub fn try_get_public(&self, path: &str) -> reqwest::Result<Reply> {
+        let response = self.http.get(format!("{}{path}", self.base)).send();
+        response.and_then(Reply::of_response)
     }
 
     /// `/metrics`.

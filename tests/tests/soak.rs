@@ -345,7 +345,12 @@ fn call(plan: &Plan, client: &Client, shared: &Shared, url: &str, number: u64) {
     match dice.below(6) {
         0 => {
             let mp3 = client.old_path(&format!("/Recordings/{sid}.mp3"));
-            let reply = client.get_public(&mp3);
+            let reply = match client.try_get_public(&mp3) {
+                Ok(reply) => reply,
+                // It is sent while it is encoded, so a disk that fails meanwhile can only break it off.
+                Err(_) if shared.era() != era => return shared.count("encodings broken off", 1),
+                Err(error) => return shared.find(format!("{sid}: its MP3 broke off: {error}")),
+            };
             // A machine that falls behind puts encodings off, and says so.
             if reply.status == 503 && reply.header("retry-after").is_some() {
                 shared.count("encodings put off", 1);
