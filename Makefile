@@ -13,6 +13,7 @@
 #   make loom     what threads share, in every order of their steps (tests/loom)
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
+#   make sbom     what the program is made of, target/reeld.cdx.json (CycloneDX); the same bytes each time
 #   make deb      the Debian package, target/debian/reeld_*.deb; the same bytes each time
 #   make package  the package installed, upgraded, removed and purged in a Debian of its own, and a call recorded
 #                 over a restart and an upgrade under that Debian's systemd; as root
@@ -31,6 +32,7 @@ MINUTES ?= 20
 CALLS ?= 200
 NIGHTLY ?= nightly
 CARGO_DEB ?= 3.8.0
+CARGO_CYCLONEDX ?= 0.5.9
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
@@ -51,8 +53,12 @@ SPEECH := $(foreach language,en es fr it ru,asterisk-core-sounds-$(language)-wav
 SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad $(SPEECH) python3 python3-venv python3-dev
 
-.PHONY: run test check torture soak seeds fuzz nightly bench flood loom scores voice deb package install build-tools \
-	test-tools release fmt clippy doc deny exposure
+# This machine's kind, as Rust calls it, and the commit's time, for what has to be the same bytes each time.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+COMMITTED = $(shell git log -1 --format=%ct)
+
+.PHONY: run test check torture soak seeds fuzz nightly bench flood loom scores voice sbom deb package install \
+	build-tools test-tools release fmt clippy doc deny exposure
 
 run: build-tools
 	$(CARGO) run --locked --release --bin reeld -- serve $(ARGS)
@@ -82,16 +88,14 @@ FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address
-FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-
 # Where no nightly is installed the stable compiler takes the same -Z flags: it has the sanitizer's runtime too.
 FUZZ_CARGO = $(shell rustup run $(NIGHTLY) true 2>/dev/null && echo rustup run $(NIGHTLY) cargo || echo RUSTC_BOOTSTRAP=1 cargo)
 
 fuzz: build-tools
-	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(FUZZ_CARGO) build --locked --release --target $(FUZZ_HOST)
+	cd fuzz && RUSTFLAGS='$(FUZZ_FLAGS)' $(FUZZ_CARGO) build --locked --release --target $(HOST)
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target && \
-		fuzz/target/$(FUZZ_HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
+		fuzz/target/$(HOST)/release/$$target -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -max_len=8192 -len_control=0 \
 			-artifact_prefix=fuzz/artifacts/$$target/ fuzz/corpus/$$target $$(ls -d fuzz/seeds/$$target 2>/dev/null) || exit 1; \
 	done
 
@@ -173,12 +177,24 @@ install: release
 	test -e '$(DESTDIR)/etc/reeld/reeld.toml' || \
 		install -D -m 644 systemd/reeld.toml '$(DESTDIR)/etc/reeld/reeld.toml'
 
+# cargo-cyclonedx, for it is the OWASP project's own, leaves the serial number out once a time is given, and gives each
+# crate's checksum and licence (cargo-sbom has a random identity in each file, cargo-auditable no licences).
+sbom:
+	@.ci/need python3
+	@command -v cargo-cyclonedx >/dev/null || $(CARGO) install --locked cargo-cyclonedx@$(CARGO_CYCLONEDX)
+	SOURCE_DATE_EPOCH=$(COMMITTED) $(CARGO) cyclonedx --manifest-path daemon/Cargo.toml --describe binaries \
+		--format json --spec-version 1.5 --target $(HOST) -q
+	@mkdir -p target
+	sed 's|path+file://$(CURDIR)/|path+file:///|' daemon/reeld_bin.cdx.json >target/reeld.cdx.json
+	rm daemon/reeld_bin.cdx.json
+	tests/package/sbom target/reeld.cdx.json
+
 # Times within the package are the commit's, so that the same source gives the same bytes.
-deb:
+deb: sbom
 	@command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb@$(CARGO_DEB)
 	rm -rf target/deb
 	$(MAKE) install DESTDIR=target/deb PREFIX=/usr
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(CARGO) deb -p reeld --no-build $(DEB_ARGS)
+	SOURCE_DATE_EPOCH=$(COMMITTED) $(CARGO) deb -p reeld --no-build $(DEB_ARGS)
 
 # The package as it is, upgraded to one of the same files with a later revision. cargo-deb keeps one at a time.
 package: deb
@@ -195,8 +211,9 @@ build-tools:
 test-tools:
 	@.ci/need $(TEST_PACKAGES)
 
+# Without what this make was told: jemalloc is built by a make of its own, which would install into our DESTDIR.
 release: build-tools
-	$(CARGO) build --locked --release --bin reeld
+	env -u MAKEFLAGS -u MFLAGS -u DESTDIR -u PREFIX $(CARGO) build --locked --release --bin reeld
 
 # The steps of check, each one command that can be run alone.
 
