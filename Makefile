@@ -10,6 +10,7 @@
 #   make nightly  all of these for long, in the background; goes on where it was stopped
 #   make bench    the measurements of docs/ref/performance.md, held to their bounds; 45 minutes, on a quiet machine
 #   make flood    200,000 packets a second at one port for a minute, beside calls that are held exact
+#   make asan     the tests of what has unsafe, and of the catalog's engine, under the address sanitizer; wants a nightly Rust
 #   make loom     what threads share, in every order of their steps (tests/loom)
 #   make scores   PESQ after random loss, beside ffmpeg and GStreamer (tests/scores/scores.py); 10 minutes
 #   make voice    early and late ends in noise, beside other detectors (tests/scores/voice_activity); 3 minutes
@@ -57,7 +58,7 @@ SCORES_PACKAGES := $(BUILD_PACKAGES) ffmpeg gstreamer1.0-tools gstreamer1.0-plug
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 COMMITTED = $(shell git log -1 --format=%ct)
 
-.PHONY: run test check torture soak seeds fuzz nightly bench flood loom scores voice sbom deb package install \
+.PHONY: run test check torture soak seeds fuzz nightly bench flood asan loom scores voice sbom deb package install \
 	build-tools test-tools release fmt clippy doc deny exposure
 
 run: build-tools
@@ -133,6 +134,17 @@ bench: release
 
 flood: release
 	target/release/reeld bench flood --seconds 60 $(ARGS)
+
+# Ours that has unsafe, and the store for sled's; LAME and Opus are the system's, whose memory is watched all the same. The
+# sanitizer's runtime is said to be missing before anything is built, for else only the linker would say so.
+ASAN_CRATES := reeld-codec reeld-ingest reeld-store
+asan: build-tools
+	@runtime=$$(rustup run $(NIGHTLY) rustc --print target-libdir 2>/dev/null)/librustc-$(NIGHTLY)_rt.asan.a; test -f "$$runtime" || { \
+		echo "asan: there is no $(NIGHTLY) Rust with the address sanitizer: rustup toolchain install $(NIGHTLY)" >&2; exit 1; }
+	RUSTFLAGS='-Zsanitizer=address -Cforce-frame-pointers=yes' CARGO_TARGET_DIR=target/asan \
+		ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:check_initialization_order=1 \
+		LSAN_OPTIONS=suppressions=$(CURDIR)/tests/asan.supp:print_suppressions=0 \
+		rustup run $(NIGHTLY) cargo test --locked --no-fail-fast --target $(HOST) $(ASAN_CRATES:%=-p %) --lib --tests $(ARGS)
 
 loom: build-tools
 	CARGO_TARGET_DIR=target/loom $(CARGO) run --locked --release --manifest-path tests/loom/Cargo.toml
