@@ -13,8 +13,8 @@ use super::message::{Request, host_of};
 pub struct Route {
     /// Whose the session is.
     pub account: AccountSid,
-    /// The network that it comes from.
-    pub network: Option<IpNet>,
+    /// The networks that it may come from; any where there are none.
+    pub networks: Vec<IpNet>,
     /// The host of its Request-URI or its To.
     pub domain: Option<String>,
     /// A header and what it says.
@@ -24,9 +24,10 @@ pub struct Route {
 impl Route {
     /// Whether the rule is for this request.
     pub(crate) fn fits(&self, request: &Request, from: Peer) -> bool {
-        let network = self
-            .network
-            .is_none_or(|network| network.contains(&from.address().ip().to_canonical()));
+        let address = from.address().ip().to_canonical();
+        let mut networks = self.networks.iter();
+        let network =
+            self.networks.is_empty() || networks.any(|network| network.contains(&address));
         let domain = self.domain.as_ref().is_none_or(|domain| {
             let hosts = [
                 host_of(&request.uri),

@@ -16,6 +16,12 @@ pub struct Framer {
 }
 
 impl Framer {
+    /// Whether no message has begun.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Takes bytes in, and gives each whole message out; a keep-alive as its two line ends.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use super::{Catalog, Insert, Met, Outbox, Told, Trail, check, count, list, outbo
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Cursor, Deletion, Event, EventStatus, Marks, Page, Query, Record, Stage, StoreError};
+use crate::{Cursor, Deletion, Event, EventStatus, Page, Query, Record, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -441,7 +441,7 @@ impl Catalog for SledCatalog {
     fn amend(
         &self,
         sid: RecordingSid,
-        change: &mut dyn FnMut(&mut Marks),
+        change: &mut dyn FnMut(&mut Record),
     ) -> Result<Option<Stored>, StoreError> {
         let epoch = self.kv.epoch();
         let new = {
@@ -450,7 +450,7 @@ impl Catalog for SledCatalog {
                 return Ok(None);
             };
             let mut new = old.clone();
-            change(&mut new.record.marks);
+            change(&mut new.record);
             if new != old {
                 self.table
                     .apply(changes(&self.table, Some(&old), Some(&new))?)?;

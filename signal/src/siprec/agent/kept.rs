@@ -20,12 +20,17 @@ impl Agent {
         serde_json::to_vec(&dialogs)
     }
 
-    /// Takes up what [`Agent::keep`] wrote; how many sessions that were.
+    /// Takes up what [`Agent::keep`] wrote, of the calls that `is_open` says go on; how many sessions that are.
     ///
     /// # Errors
     /// The bytes are none of these.
-    pub fn take_up(&mut self, bytes: &[u8]) -> Result<usize, serde_json::Error> {
-        let dialogs: Vec<Dialog> = serde_json::from_slice(bytes)?;
+    pub fn take_up(
+        &mut self,
+        bytes: &[u8],
+        is_open: impl Fn(AccountSid, CallSid) -> bool,
+    ) -> Result<usize, serde_json::Error> {
+        let mut dialogs: Vec<Dialog> = serde_json::from_slice(bytes)?;
+        dialogs.retain(|dialog| is_open(dialog.account, dialog.call));
         let count = dialogs.len();
         for mut dialog in dialogs {
             // A connection did not outlive its process; the client makes another one.

@@ -3,7 +3,6 @@
 use reeld_model::{AccountSid, CallSid, Mono};
 
 use super::*;
-use crate::siprec::message::host_of;
 
 /// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for.
 const KNOWN_EXTENSIONS: [&str; 3] = ["siprec", "timer", "100rel"];
@@ -530,9 +529,4 @@ pub(super) fn warning(text: &str) -> String {
         .take(200)
         .collect();
     format!("399 reeld \"{text}\"")
-}
-
-/// Whether a URI is one of ours to call at all; used by fuzzers to reach the parser of URIs.
-pub(in crate::siprec) fn has_host(uri: &str) -> bool {
-    host_of(uri).is_some()
 }

@@ -676,7 +676,10 @@ fn an_account_is_found_by_network_domain_and_header() {
     let route =
         |byte, network: Option<&str>, domain: Option<&str>, header: Option<(&str, &str)>| Route {
             account: account(byte),
-            network: network.map(|network| network.parse().unwrap()),
+            networks: network
+                .iter()
+                .map(|network| network.parse().unwrap())
+                .collect(),
             domain: domain.map(str::to_owned),
             header: header.map(|(name, value)| (name.to_owned(), value.to_owned())),
         };
@@ -759,7 +762,8 @@ fn a_restart_keeps_sessions() {
     rig.open("Session-Expires: 90;refresher=uac\r\nSupported: timer\r\n");
     let kept = rig.agent.keep().unwrap();
     let mut next = Rig::new();
-    assert_eq!(next.agent.take_up(&kept).unwrap(), 1);
+    assert_eq!(next.agent.take_up(&kept, |_, _| false).unwrap(), 0);
+    assert_eq!(next.agent.take_up(&kept, |_, _| true).unwrap(), 1);
     (next.cseq, next.to_tag, next.now) = (rig.cseq, rig.to_tag.clone(), rig.now);
     next.send(
         "INVITE",
@@ -780,7 +784,7 @@ fn a_restart_keeps_sessions() {
         next.wait(90).iter().any(|text| text.starts_with("BYE ")),
         "its timer goes on"
     );
-    assert!(Rig::new().agent.take_up(b"{").is_err());
+    assert!(Rig::new().agent.take_up(b"{", |_, _| true).is_err());
 }
 
 #[test]
