@@ -9,7 +9,7 @@ use reeld_store::Parties;
 use crate::document::{Document, Field, Value};
 use crate::face::Version;
 use crate::path::{Resource, path_of};
-use crate::recording::{stats_fields, whole_ms};
+use crate::recording::{signalling_fields, stats_fields, whole_ms};
 
 /// What is left of a call that is not open: its recordings'.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub(crate) struct EndedCall {
     pub(crate) first_ms: i64,
     /// When its last recording changed last.
     pub(crate) last_ms: i64,
+    /// What its last recording kept of its signalling.
+    pub(crate) signalling_json: String,
 }
 
 /// What both kinds of call say of themselves.
@@ -36,8 +38,8 @@ struct Facts<'a> {
     state: CallState,
 }
 
-/// A call that control knows.
-pub(crate) fn open_document(view: &CallView, now_ms: i64) -> Document {
+/// A call that control knows; `signalling_json` is what a recording of it that runs has of its signalling.
+pub(crate) fn open_document(view: &CallView, now_ms: i64, signalling_json: &str) -> Document {
     let mut fields = facts_fields(&Facts {
         account: view.account,
         call: view.call,
@@ -85,6 +87,7 @@ pub(crate) fn open_document(view: &CallView, now_ms: i64) -> Document {
             },
         ),
     ]);
+    fields.extend(signalling_fields(signalling_json, true));
     Document {
         name: "Call",
         fields,
@@ -93,18 +96,20 @@ pub(crate) fn open_document(view: &CallView, now_ms: i64) -> Document {
 
 /// A call that has ended.
 pub(crate) fn ended_document(ended: &EndedCall) -> Document {
+    let mut fields = facts_fields(&Facts {
+        account: ended.account,
+        call: ended.call,
+        from: ended.parties.from.as_deref(),
+        to: ended.parties.to.as_deref(),
+        external_id: ended.parties.external_id.as_deref(),
+        created_ms: ended.first_ms,
+        updated_ms: ended.last_ms,
+        state: CallState::Completed,
+    });
+    fields.extend(signalling_fields(&ended.signalling_json, true));
     Document {
         name: "Call",
-        fields: facts_fields(&Facts {
-            account: ended.account,
-            call: ended.call,
-            from: ended.parties.from.as_deref(),
-            to: ended.parties.to.as_deref(),
-            external_id: ended.parties.external_id.as_deref(),
-            created_ms: ended.first_ms,
-            updated_ms: ended.last_ms,
-            state: CallState::Completed,
-        }),
+        fields,
     }
 }
 

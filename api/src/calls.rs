@@ -5,7 +5,9 @@
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use reeld_model::{CallSid, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection};
+use reeld_model::{
+    CallSid, CallView, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection,
+};
 use reeld_store::{AuditAction, PageAt, Query, Record, Which};
 
 use crate::answer;
@@ -70,7 +72,7 @@ pub(crate) async fn open(asked: &Asked, mut form: Params) -> Result<Response<Bod
     let mut response = respond(
         asked,
         StatusCode::CREATED,
-        &open_document(&view, asked.app.now_ms()),
+        &open_document(&view, asked.app.now_ms(), &signalling(asked, &view).await?),
     )?;
     set_location(&mut response, asked, &Resource::Call(view.call));
     response.extensions_mut().insert(Deed {
@@ -88,7 +90,7 @@ pub(crate) async fn show(asked: &Asked, call: CallSid) -> Result<Response<Body>,
         call,
     };
     let document = match asked.app.ask_call(command).await {
-        Ok(view) => open_document(&view, asked.app.now_ms()),
+        Ok(view) => open_document(&view, asked.app.now_ms(), &signalling(asked, &view).await?),
         Err(Declined::Refused(Refusal::CallUnknown)) => ended_document(&ended(asked, call).await?),
         Err(declined) => return Err(declined.into()),
     };
@@ -129,7 +131,7 @@ pub(crate) async fn update(
         }
     };
     let document = match asked.app.ask_call(command).await {
-        Ok(view) => open_document(&view, asked.app.now_ms()),
+        Ok(view) => open_document(&view, asked.app.now_ms(), &signalling(asked, &view).await?),
         Err(Declined::Refused(Refusal::CallUnknown)) => {
             let ended = ended(asked, call).await?;
             if !completes {
@@ -227,6 +229,19 @@ fn source(form: &mut Params) -> Result<Option<SourceRule>, Fault> {
     })
 }
 
+/// What a recording of an open call has of its signalling; nothing where none runs.
+async fn signalling(asked: &Asked, view: &CallView) -> Result<String, Fault> {
+    let Some(recording) = view.recordings.first().map(|recording| recording.sid) else {
+        return Ok(String::new());
+    };
+    let account = asked.target.account;
+    let record = asked.app.store(move |store| store.get(account, recording));
+    Ok(record
+        .await?
+        .map(|record| record.signalling_json)
+        .unwrap_or_default())
+}
+
 /// What the catalog has of a call that is not open, or 404.
 async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
     let account = asked.target.account;
@@ -255,6 +270,7 @@ async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
         parties: newest.parties,
         first_ms: oldest.created_ms,
         last_ms: newest.updated_ms,
+        signalling_json: newest.signalling_json,
     })
 }
 

@@ -97,6 +97,7 @@ pub(crate) async fn start(
         origin: wanted.origin,
         created_ms: app.now_ms(),
         tags: wanted.tags,
+        signalling_json: String::new(),
         idempotency_token: idempotency_token(&asked.headers)?,
         subscription,
         action,

@@ -154,7 +154,7 @@ impl RecordingView<'_> {
             "" => Value::Json(serde_json::Map::new().into()),
             text => Value::Json(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
         };
-        vec![
+        let mut fields = vec![
             Field::own("DurationMs", duration_ms),
             Field::own(
                 "EndedBy",
@@ -174,7 +174,9 @@ impl RecordingView<'_> {
                         .into(),
                 ),
             ),
-        ]
+        ];
+        fields.extend(signalling_fields(&record.signalling_json, self.ranges));
+        fields
     }
 
     /// What happened to a track, by its index.
@@ -249,7 +251,31 @@ const fn source(origin: Origin) -> &'static str {
     match origin {
         Origin::ControlApi | Origin::Import => "StartCallRecordingAPI",
         Origin::RecordVerb => "RecordVerb",
+        Origin::Siprec => "Trunking",
     }
+}
+
+/// What signalled a call says of it: who took part, what was wrong, and, with `whole`, the rest.
+pub(crate) fn signalling_fields(json: &str, whole: bool) -> Vec<Field> {
+    let mut said = match serde_json::from_str(json) {
+        Ok(serde_json::Value::Object(said)) => said,
+        // Nothing did, or the text is damaged: the record is shown all the same.
+        Ok(_) | Err(_) => serde_json::Map::new(),
+    };
+    let mut list = |name| Value::Json(said.remove(name).unwrap_or_else(|| json!([])));
+    let mut fields = vec![
+        Field::own_json("Participants", list("participants")),
+        Field::own_json("Warnings", list("warnings")),
+    ];
+    if whole {
+        let rest = if said.is_empty() {
+            Value::Null
+        } else {
+            Value::Json(said.into())
+        };
+        fields.push(Field::own_json("Signalling", rest));
+    }
+    fields
 }
 
 /// Whole milliseconds of a live recording's `frames`, of which the last is not over.

@@ -491,8 +491,11 @@ impl Call {
         }
     }
 
-    /// Ends what nothing came for.
+    /// Ends what nothing came for, where nobody else says when the call ends.
     fn look_to_deadlines(&mut self, now: Mono) {
+        if self.open.is_signalled {
+            return;
+        }
         let mut at = 0;
         while at < self.timeline.recordings.len() {
             let recording = &self.timeline.recordings[at];

@@ -53,4 +53,5 @@ pub use block::recycle;
 pub use call::{Call, Given, KeepError, Kept, Port};
 pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;
+pub use sdp::offer_fault;
 pub use settings::{Dtmf, Rate, Settings};

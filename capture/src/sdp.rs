@@ -148,6 +148,13 @@ impl<'de> Deserialize<'de> for Offer {
     }
 }
 
+/// What is wrong with an offer, if it cannot be recorded. Who has several lines asks of each alone, so that
+/// one costs no other.
+#[must_use]
+pub fn offer_fault(text: &str) -> Option<String> {
+    Offer::read(text).err()
+}
+
 fn is_used_audio(media: &Media) -> bool {
     media.media == "audio" && media.port != 0
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_model::Trim;
+use reeld_model::{Channels, PauseBehavior, Trim};
 
 use crate::error::{Kind, Place, Problem};
 use crate::file;
@@ -21,6 +21,7 @@ use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
     KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };
+use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -178,6 +179,7 @@ impl Reader<'_> {
                     value::integer(v, 1_000..=100_000_000).map(u64::from)
                 }),
             },
+            sip: self.sip(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -192,6 +194,27 @@ impl Reader<'_> {
                 }),
             },
             accounts: self.accounts(),
+        }
+    }
+
+    fn sip(&self) -> Sip {
+        Sip {
+            listen: self.get("sip", "listen", value::optional_socket),
+            advertise: self.get("sip", "advertise", value::optional_address),
+            allow: self.get("sip", "allow", value::networks),
+            routes: self.get("sip", "routes", sip::routes),
+            channels: self.get("sip", "channels", |v| {
+                value::choice(v, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
+            }),
+            pause: self.get("sip", "pause", |v| {
+                value::choice(
+                    v,
+                    &[
+                        ("skip", PauseBehavior::Skip),
+                        ("silence", PauseBehavior::Silence),
+                    ],
+                )
+            }),
         }
     }
 
@@ -301,10 +324,7 @@ impl Reader<'_> {
 
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
-        for (table, name, what) in [
-            ("sip", "listen", "the SIPREC recording server"),
-            ("rtpengine", "ng", "the rtpengine control socket"),
-        ] {
+        for (table, name, what) in [("rtpengine", "ng", "the rtpengine control socket")] {
             self.get(table, name, |v| value::off(v, what));
         }
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
@@ -435,6 +455,18 @@ fn warnings(config: &Config) -> Vec<String> {
             "api.media_auth is \"public\" while api.listen is {}: whoever reaches it and knows a recording's Sid can fetch its audio; \"required\" closes that",
             api.listen
         ));
+    }
+    let sip = &config.sip;
+    if let Some(listen) = sip.listen.filter(|listen| !listen.ip().is_loopback()) {
+        if sip.allow.iter().all(|net| net.addr().is_loopback()) {
+            warnings.push(format!(
+                "sip.allow is loopback alone while sip.listen is {listen}: no other machine's call is taken"
+            ));
+        } else if sip.routes.is_empty() {
+            warnings.push(format!(
+                "sip.routes is empty while sip.listen is {listen}: another machine's call has no account, and is refused"
+            ));
+        }
     }
     let pairs = (usize::from(*config.media.ports.end()) - usize::from(*config.media.ports.start()))
         .div_ceil(2);

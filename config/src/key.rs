@@ -90,7 +90,7 @@ pub const TABLES: &[(&str, &str)] = &[
         "audit",
         "Who fetched, deleted, started and stopped what: kept in the catalog (reeld audit), and logged as the target audit.",
     ),
-    ("sip", "SIPREC recording server."),
+    ("sip", "The SIPREC recording server (docs/guide/siprec.md)."),
     ("rtpengine", "Taking calls from an rtpengine."),
     ("log", "Logs go to standard error."),
 ];
@@ -238,7 +238,17 @@ keys! {
         "Entries that are kept at most; the oldest go first. A million take about 200 MB.";
 
     "sip" . "listen": Text = r#""""#, "address:port, or empty",
-        "Not built yet: the SIPREC recording server.";
+        "Where the SIPREC recording server listens, by UDP and by TCP; empty is off. SIP's own port is 5060.";
+    "sip" . "advertise": Text = r#""""#, "IP address, or empty",
+        "The address in the server's Contact, where recording clients reach it; empty is that of sip.listen, or media.advertise where that is every address.";
+    "sip" . "allow": List = r#"["loopback"]"#, r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,
+        "From which networks it may be called. Others are answered with 403.";
+    "sip" . "routes": List = "[]", r#""AC…=network:192.0.2.0/24 domain:rec.example.com header:X-Tenant:acme""#,
+        "Whose account a call is: the first rule of which all that it names is so. A network is where the call comes from, a domain the host of its Request-URI or its To, a header one of its INVITE; a rule that names nothing is for every call. Without a rule calls from loopback are the account's, where there is one alone; others are answered with 403.";
+    "sip" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
+        "How a call of two streams is recorded: the caller left and the callee right, or both mixed. A call of one stream is mono.";
+    "sip" . "pause": Text = r#""skip""#, r#""skip" or "silence""#,
+        "What a pause that a recording client asks for leaves in the file: nothing, or silence of its length.";
 
     "rtpengine" . "ng": Text = r#""""#, "address:port, or empty",
         "Not built yet: the control socket of an rtpengine.";

@@ -23,6 +23,7 @@ mod load;
 mod network;
 mod retention;
 mod settings;
+mod sip;
 mod value;
 
 pub use error::{ConfigError, Kind, Place, Problem};
@@ -32,3 +33,4 @@ pub use settings::{
     AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, KeyPlace, Log,
     LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };
+pub use sip::{Sip, SipRoute};

@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use reeld_model::{AccountSid, Trim};
 
 use crate::retention::Limits;
+use crate::sip::Sip;
 
 /// All of it. [`Config::default`] is the embedded defaults: what an empty file says.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub store: Store,
     /// `[audit]`.
     pub audit: Audit,
+    /// `[sip]`.
+    pub sip: Sip,
     /// `[log]`.
     pub log: Log,
     /// `[[accounts]]`.

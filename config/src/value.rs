@@ -204,6 +204,14 @@ pub(crate) fn size(value: &Value, bounds: RangeInclusive<u64>) -> Result<u64, Re
     )))
 }
 
+/// An address and a port, or none.
+pub(crate) fn optional_socket(value: &Value) -> Result<Option<SocketAddr>, Reason> {
+    match text(value, "an address and a port, or empty")? {
+        "" => Ok(None),
+        _ => socket(value).map(Some),
+    }
+}
+
 /// A size within bounds, or an empty text for none.
 pub(crate) fn optional_size(
     value: &Value,

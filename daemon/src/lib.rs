@@ -25,6 +25,7 @@ mod retain;
 pub mod run;
 mod scrub;
 pub mod settings;
+mod siprec;
 pub mod socket;
 pub mod telemetry;
 mod tls;

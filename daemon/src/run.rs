@@ -4,16 +4,17 @@
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
-//! 2. the API's certificate is read and its port is bound;
+//! 2. the API's certificate is read, its port is bound, and so is the SIPREC server's;
 //! 3. calls that the daemon before handed over are made ours (`handover`), and what else it left in the spool is
 //!    finished;
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
 //!
-//! At the end: media threads finish their calls, the recorder makes all of it durable, and only then
+//! At the end: the SIPREC server tells its clients, or keeps its sessions; media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it. Where a supervisor keeps descriptors for the next
 //! daemon, calls are handed over instead, and their recordings parked.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
@@ -34,6 +35,7 @@ use crate::aside::Aside;
 use crate::handover::{self, Leaving, Passed};
 use crate::memory::Memory;
 use crate::recorder::Recorder;
+use crate::siprec::{self, Siprec};
 use crate::{clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket, tls};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
@@ -75,6 +77,7 @@ pub(crate) async fn run_shown(
     let tls = tls::load(config.api.tls.as_ref())?;
     let (listener, is_activated) = listen(config.api.listen, &mut passed).await?;
     let listen = listener.local_addr()?;
+    let sip = siprec::Bound::bind(&config).await?;
     let leaving = Leaving::new((!is_activated).then(|| listener.as_fd()));
     let calls = blocking({
         let store = store.clone();
@@ -86,6 +89,7 @@ pub(crate) async fn run_shown(
     })
     .await?;
 
+    let open: HashSet<_> = calls.iter().map(reeld_ingest::TakenCall::key).collect();
     let recorder = Recorder::start(store.clone(), config.capture.fsync)?;
     let memory = Memory::here();
     let capture = settings::ingest(&config, memory.most());
@@ -108,6 +112,14 @@ pub(crate) async fn run_shown(
     };
     let control: Arc<dyn Control> = Arc::new(switchboard.clone());
     recorder.connect(Arc::clone(&control));
+    let sip = match sip {
+        Some(bound) => Some(
+            bound
+                .start(&config, &store, Arc::clone(&control), &open)
+                .await,
+        ),
+        None => None,
+    };
 
     let served = serve(
         &config,
@@ -117,12 +129,16 @@ pub(crate) async fn run_shown(
         tls,
         &switchboard,
         &recorder,
+        sip.as_ref(),
         shutdown,
         show,
     )
     .await;
 
     let hands_over = served.is_ok() && notify::keeps_descriptors().await;
+    if let Some(sip) = sip {
+        sip.stop(hands_over).await;
+    }
     let ended = blocking(move || {
         // It holds the capture side too.
         drop(watch);
@@ -171,6 +187,7 @@ async fn serve(
     tls: Option<Tls>,
     switchboard: &Switchboard,
     recorder: &Recorder,
+    sip: Option<&Siprec>,
     shutdown: impl Future<Output = ()>,
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
@@ -191,7 +208,13 @@ async fn serve(
     )?;
     recorder.on_ended({
         let api = api.clone();
-        move |record| api.ended(record)
+        let sip = sip.map(Siprec::hear);
+        move |record| {
+            api.ended(record);
+            if let Some(hear) = &sip {
+                hear(record);
+            }
+        }
     });
     let local = socket::server::bind(&config.data_dir)?;
     let (ending, ended) = watch::channel(false);

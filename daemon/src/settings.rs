@@ -1,6 +1,7 @@
 //! The configuration → what each crate is told. The one place where names of the one meet names of
 //! the other; nothing is decided here.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
@@ -81,6 +82,35 @@ pub fn ingest(config: &Config, memory: u64) -> reeld_ingest::Settings {
             reeld_config::Rate::Narrow => reeld_capture::Rate::Narrow,
             reeld_config::Rate::Native => reeld_capture::Rate::Native,
         },
+    }
+}
+
+/// The SIPREC server's settings, where it listens at `listen`.
+#[must_use]
+pub fn siprec(config: &Config, listen: SocketAddr) -> reeld_signal::siprec::Settings {
+    let Config { sip, media, .. } = config;
+    let own = Some(listen.ip()).filter(|address| !address.is_unspecified());
+    let contact = sip
+        .advertise
+        .or(own)
+        .or(media.advertise)
+        .unwrap_or(media.address);
+    reeld_signal::siprec::Settings {
+        allow: sip.allow.clone(),
+        routes: sip
+            .routes
+            .iter()
+            .map(|route| reeld_signal::siprec::Route {
+                account: route.account,
+                networks: route.networks.clone(),
+                domain: route.domain.clone(),
+                header: route.header.clone(),
+            })
+            .collect(),
+        contact: SocketAddr::new(contact, listen.port()),
+        pause: sip.pause,
+        channels: sip.channels,
+        media_is_local: media.address.is_loopback(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use reeld_capture::{Call, Given, Kept};
-use reeld_model::Mono;
+use reeld_model::{AccountSid, CallSid, Mono};
 use serde::{Deserialize, Serialize};
 
 use crate::IngestError;
@@ -88,6 +88,12 @@ pub struct TakenCall {
 }
 
 impl TakenCall {
+    /// Whose call it is, and which one.
+    #[must_use]
+    pub fn key(&self) -> (AccountSid, CallSid) {
+        self.kept.key()
+    }
+
     /// Reads what was kept and looks at the sockets.
     ///
     /// # Errors

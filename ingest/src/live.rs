@@ -193,6 +193,9 @@ impl LiveCall {
 
     /// Applies what `open` says of an open call's sender: a new SDP, a new source.
     pub(crate) fn update(&mut self, open: &OpenCall) -> Result<(), Refusal> {
+        if open.is_signalled {
+            self.call.signalled();
+        }
         if open.sdp.is_none() && open.source.is_none() {
             return Ok(());
         }

@@ -120,6 +120,10 @@ pub struct OpenCall {
     pub source: Option<SourceRule>,
     /// The tracks to open ports for.
     pub tracks: TrackSelection,
+    /// Whether its end is signalled, so that none is guessed from packets: neither `capture.first_packet` nor
+    /// `capture.inactivity` nor an RTCP BYE ends it.
+    #[serde(default)]
+    pub is_signalled: bool,
 }
 
 impl OpenCall {
@@ -135,6 +139,7 @@ impl OpenCall {
             sdp: None,
             source: None,
             tracks: TrackSelection::Both,
+            is_signalled: false,
         }
     }
 }

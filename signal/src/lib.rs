@@ -1,13 +1,15 @@
 //! Who tells us of calls.
 //!
-//! Called by the daemon; calls `capture`. So far: [`pcap`], calls in captures of the network, for
-//! `reeld import`. Which recordings there are is decided here, by signalling; what is in them is
-//! decided by `capture`, and where they go by whoever implements [`pcap::Sink`].
+//! Called by the daemon; calls `capture`. [`siprec`] is a recording server, for calls as they are; [`pcap`] finds
+//! calls in captures of the network, for `reeld import`. Which recordings there are is decided here, by
+//! signalling; what is in them is decided by `capture`, and where they go by the daemon.
 //!
-//! No socket and no clock: a file is read through `Read` and `Seek`, its time stamps are the time.
+//! No socket and no clock: of [`siprec`] the daemon has both; a file is read through `Read` and `Seek`, its time
+//! stamps are the time.
 
 #![forbid(unsafe_code)]
 
 pub mod pcap;
 mod sdp;
 mod sip;
+pub mod siprec;

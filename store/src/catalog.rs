@@ -28,9 +28,7 @@ use std::collections::HashSet;
 use reeld_model::{AccountSid, KeySid, RecordingSid};
 
 use crate::stored::Stored;
-use crate::{
-    Action, Cursor, Deletion, EventStatus, Marks, Page, Query, Record, StoreError, Subscription,
-};
+use crate::{Action, Cursor, Deletion, EventStatus, Page, Query, Record, StoreError, Subscription};
 
 pub(crate) use outbox::{MOST_PENDING, Outbox};
 pub(crate) use sled::SledCatalog;
@@ -129,12 +127,12 @@ pub(crate) trait Catalog: Send + Sync {
     /// The records that are live.
     fn live(&self) -> Result<Vec<RecordingSid>, StoreError>;
 
-    /// Changes a record's marks; the record then, or `None` where there is none that is not deleted.
+    /// Changes a record, in its marks or in what is not indexed; the record then, or `None` where there is none that is not deleted.
     /// Durable.
     fn amend(
         &self,
         sid: RecordingSid,
-        change: &mut dyn FnMut(&mut Marks),
+        change: &mut dyn FnMut(&mut Record),
     ) -> Result<Option<Stored>, StoreError>;
 
     /// The records that are on legal hold.

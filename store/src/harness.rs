@@ -122,6 +122,7 @@ pub(crate) fn new(n: u64) -> NewRecording {
         origin: Origin::ControlApi,
         created_ms: T0 + i64::try_from(n).unwrap(),
         tags: serde_json::Map::new(),
+        signalling_json: String::new(),
         idempotency_token: None,
         subscription: None,
         action: None,

@@ -101,8 +101,8 @@ impl Inner {
         folder::write_whole(&path, since_ms.to_string().as_bytes())?;
         folder::sync_folder(&folder)?;
         folder::sync_folder(&self.config.data_dir)?;
-        let held = self.catalog.amend(sid, &mut |marks| {
-            marks.held_ms.get_or_insert(since_ms);
+        let held = self.catalog.amend(sid, &mut |record| {
+            record.marks.held_ms.get_or_insert(since_ms);
         })?;
         if held.is_none() {
             folder::remove(&path)?; // deleted meanwhile
@@ -111,7 +111,8 @@ impl Inner {
     }
 
     fn release(&self, sid: RecordingSid) -> Result<(), StoreError> {
-        self.catalog.amend(sid, &mut |marks| marks.held_ms = None)?;
+        self.catalog
+            .amend(sid, &mut |record| record.marks.held_ms = None)?;
         let path = self.holds().join(sid.to_string());
         self.spool.pass("remove", &path)?;
         if folder::remove(&path)? {
@@ -129,8 +130,8 @@ impl Inner {
                 .map(|stored| stored.record.marks.held_ms);
             if held == Some(None) {
                 tracing::warn!(recording = %sid, "on legal hold again, as its file says");
-                self.catalog.amend(sid, &mut |marks| {
-                    marks.held_ms.get_or_insert(since_ms);
+                self.catalog.amend(sid, &mut |record| {
+                    record.marks.held_ms.get_or_insert(since_ms);
                 })?;
             }
         }

@@ -160,9 +160,9 @@ impl Inner {
         if before.as_deref() == what {
             return Ok(());
         }
-        let amended = self
-            .catalog
-            .amend(sid, &mut |marks| marks.damage = what.map(str::to_owned))?;
+        let amended = self.catalog.amend(sid, &mut |record| {
+            record.marks.damage = what.map(str::to_owned)
+        })?;
         if amended.is_none() {
             return Ok(());
         }

@@ -107,6 +107,21 @@ impl Store {
         ))
     }
 
+    /// Says anew what signals a recording's call, while it is live; `false` where it is not. Durable.
+    ///
+    /// # Errors
+    /// What the system or the engine says.
+    pub fn set_signalling(&self, sid: RecordingSid, json: &str) -> Result<bool, StoreError> {
+        let inner = &*self.inner;
+        let amended = inner.catalog.amend(sid, &mut |record| {
+            if record.stage == Stage::Live {
+                json.clone_into(&mut record.signalling_json);
+            }
+        });
+        let amended = inner.heed(amended)?;
+        Ok(amended.is_some_and(|stored| stored.record.stage == Stage::Live))
+    }
+
     /// Ends a recording: its media and its record are durable when this returns. A take that
     /// could not be written to the end gives a whole file of what was written, ended by `DiskFull`
     /// or `DiskFailed` (or `MaxSize`, where a WAV file holds no more).
@@ -191,7 +206,7 @@ impl Inner {
 
     /// [`Store::finish`]; it can be repeated with the same take.
     pub(crate) fn finish(&self, take: &mut Take, end: &End) -> Result<Record, StoreError> {
-        let stored = Self::ended(take, end)?;
+        let stored = self.ended(take, end)?;
         if stored.record.frames == 0 {
             return self.make_absent(stored);
         }
@@ -201,8 +216,14 @@ impl Inner {
     }
 
     /// The record of a take that ends so; still live where it has no frame.
-    pub(crate) fn ended(take: &mut Take, end: &End) -> Result<Stored, StoreError> {
+    pub(crate) fn ended(&self, take: &mut Take, end: &End) -> Result<Stored, StoreError> {
         let Stored { mut record, token } = take.begun.clone();
+        // What changed while it ran is in the catalog alone.
+        if !record.signalling_json.is_empty()
+            && let Some(known) = self.catalog.get(record.sid)?
+        {
+            record.signalling_json = known.record.signalling_json;
+        }
         let End {
             summary:
                 Summary {
@@ -309,6 +330,7 @@ impl Stored {
             origin,
             created_ms,
             tags,
+            signalling_json,
             idempotency_token,
             // The catalog's outbox has them, not the record.
             subscription: _,
@@ -341,6 +363,7 @@ impl Stored {
             quality: Default::default(),
             rate_hz: SAMPLE_RATE,
             parties,
+            signalling_json,
             marks: Default::default(),
         };
         Self {

@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// What the system says. The take is in the spool as it was appended, and [`Store::recover`] finishes it.
     pub fn park(&self, mut take: Take, end: &End) -> Result<(), StoreError> {
-        self.inner.heed(Inner::park(&mut take, end))
+        self.inner.heed(self.inner.park(&mut take, end))
     }
 
     /// Makes a parked recording this process's: its take is handed out by [`Store::take`], and goes on.
@@ -55,8 +55,8 @@ impl Store {
 }
 
 impl Inner {
-    fn park(take: &mut Take, end: &End) -> Result<(), StoreError> {
-        let stored = Self::ended(take, end)?;
+    fn park(&self, take: &mut Take, end: &End) -> Result<(), StoreError> {
+        let stored = self.ended(take, end)?;
         if stored.record.frames == 0 {
             // Nobody's loss: recovery finds it empty.
             return Ok(());

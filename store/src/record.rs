@@ -32,6 +32,8 @@ pub struct NewRecording {
     pub created_ms: i64,
     /// The user's tags.
     pub tags: Tags,
+    /// What signalled its call says of it: a JSON object as text, empty where nothing did.
+    pub signalling_json: String,
     /// `I-Twilio-Idempotency-Token`, if given.
     pub idempotency_token: Option<String>,
     /// Who is to be told of it.
@@ -61,6 +63,8 @@ pub enum Origin {
     RecordVerb,
     /// From a file (`reeld import`): `StartCallRecordingAPI` to Twilio's clients.
     Import,
+    /// By a recording client's call (SIPREC): `Trunking` to Twilio's clients.
+    Siprec,
 }
 
 /// Where a recording is in its life.
@@ -135,6 +139,10 @@ pub struct Record {
     pub rate_hz: u32,
     /// What its call was opened with.
     pub parties: Parties,
+    /// What signalled its call says of it: a JSON object as text, empty where nothing did. It changes for as
+    /// long as the recording is live.
+    #[serde(skip)]
+    pub signalling_json: String,
     /// Its marks; they change after its end, and are not in what lies with its media.
     #[serde(skip)]
     pub marks: Marks,

@@ -13,11 +13,14 @@ use crate::{Marks, Record, Stage};
 
 mod v1;
 
-/// The version of [`Stored`]'s bytes: record, token, [`Marks`]. Another layout is another version,
-/// read beside this one.
-const VERSION: u8 = 3;
+/// The version of [`Stored`]'s bytes: record, token, [`Marks`], what signalled its call says. Another layout is
+/// another version, read beside this one.
+const VERSION: u8 = 4;
 
-/// The same without marks.
+/// The same without the last.
+const UNSIGNALLED: u8 = 3;
+
+/// And without marks.
 const UNMARKED: u8 = 2;
 
 /// Opens a frame. It is not sound by accident: no 16 bytes of a call are these.
@@ -57,7 +60,12 @@ impl Stored {
     /// The bytes that [`Stored::decode`] reads.
     pub(crate) fn encode(&self) -> Vec<u8> {
         postcard::to_extend(
-            &(&self.record, self.token, &self.record.marks),
+            &(
+                &self.record,
+                self.token,
+                &self.record.marks,
+                &self.record.signalling_json,
+            ),
             vec![VERSION],
         )
         .expect("a record has no part that postcard refuses, and a Vec takes every byte")
@@ -67,7 +75,17 @@ impl Stored {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, body) = bytes.split_first()?;
         match *version {
-            VERSION => whole(body).map(|(record, token, marks): (Record, _, Marks)| Self {
+            VERSION => whole(body).map(
+                |(record, token, marks, signalling_json): (Record, _, Marks, String)| Self {
+                    record: Record {
+                        marks,
+                        signalling_json,
+                        ..record
+                    },
+                    token,
+                },
+            ),
+            UNSIGNALLED => whole(body).map(|(record, token, marks): (Record, _, Marks)| Self {
                 record: Record { marks, ..record },
                 token,
             }),
@@ -205,6 +223,7 @@ pub(crate) mod tests {
                 to: None,
                 external_id: None,
             },
+            signalling_json: r#"{"participants":[]}"#.to_owned(),
             marks: Marks::default(),
         };
         Stored {
@@ -218,7 +237,7 @@ pub(crate) mod tests {
         let stored = sample();
         let bytes = stored.encode();
         assert_eq!(Stored::decode(&bytes), Some(stored.clone()));
-        assert!(bytes.len() < 312, "{} bytes", bytes.len());
+        assert!(bytes.len() < 332, "{} bytes", bytes.len());
         let mut file = b"any sound before it".to_vec();
         file.extend(stored.frame());
         assert_eq!(Stored::from_frame(&file), Some(stored));
@@ -228,8 +247,12 @@ pub(crate) mod tests {
     #[test]
     fn marks_come_back_and_a_record_of_version_2_has_none() {
         let mut stored = sample();
+        stored.record.signalling_json.clear();
         let mut old = postcard::to_extend(&(&stored.record, stored.token), vec![UNMARKED]).unwrap();
         assert_eq!(Stored::decode(&old), Some(stored.clone()));
+        let third = (&stored.record, stored.token, &stored.record.marks);
+        let third = postcard::to_extend(&third, vec![UNSIGNALLED]).unwrap();
+        assert_eq!(Stored::decode(&third), Some(stored.clone()));
         old.push(0);
         assert_eq!(Stored::decode(&old), None);
         stored.record.marks = Marks {
@@ -239,7 +262,9 @@ pub(crate) mod tests {
         let back = Stored::decode(&stored.encode()).unwrap();
         assert_eq!(back, stored);
         assert_ne!(back, sample());
-        assert!(back.is_but_for_marks(&sample()));
+        stored.record.marks = Marks::default();
+        assert!(back.is_but_for_marks(&stored));
+        assert!(!back.is_but_for_marks(&sample()), "signalling is no mark");
         assert_eq!(back.deleted(1).record.marks, Marks::default());
     }
 

@@ -63,6 +63,7 @@ fn begin(store: &Store, n: u8) {
         origin: Origin::ControlApi,
         created_ms: i64::from(n),
         tags: serde_json::Map::new(),
+        signalling_json: String::new(),
         idempotency_token: None,
         subscription: None,
         action: None,

@@ -89,6 +89,7 @@ fn record_until_killed(dir: &Path, media: MediaKind) {
                     origin: Origin::ControlApi,
                     created_ms: i64::try_from(n).unwrap(),
                     tags: serde_json::Map::new(),
+                    signalling_json: String::new(),
                     idempotency_token: None,
                     action: None,
                     subscription: Some(Subscription {

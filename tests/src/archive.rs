@@ -96,6 +96,7 @@ fn make(store: &Store, account: &str, old: &Old) -> Record {
         origin: Origin::Import,
         created_ms,
         tags: serde_json::Map::new(),
+        signalling_json: String::new(),
         idempotency_token: None,
         subscription: None,
         action: None,

@@ -72,12 +72,7 @@ const BAD: &[(&str, usize, &str, &[&str])] = &[
         "store.media",
         &["not built"],
     ),
-    (
-        "[sip]\nlisten = \"127.0.0.1:5060\"\n",
-        2,
-        "sip.listen",
-        &["not built"],
-    ),
+    ("[sip]\nroutes = [\"AC1=\"]\n", 2, "sip.routes", &["AC"]),
     (
         "[rtpengine]\nng = \"127.0.0.1:2223\"\n",
         2,

@@ -41,6 +41,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
             let bare = Record {
                 started_ms: None,
                 quality: <[TrackQuality; 2]>::default(),
+                signalling_json: String::new(),
                 ..full.clone()
             };
             [full, bare]
@@ -112,6 +113,7 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         parties: Parties::default(),
         first_ms: CREATED_MS,
         last_ms: CREATED_MS + 3_000,
+        signalling_json: SIGNALLING.to_owned(),
     });
     let recordings = |items, page| list(&Resource::Recordings, "Recordings", items, page);
     let annex = |annex: Annex| {
@@ -133,8 +135,8 @@ pub(super) fn of(version: Version) -> Vec<(&'static str, Vec<Json>)> {
         (
             "Call",
             [
-                open_document(&open, CREATED_MS),
-                open_document(&bare, CREATED_MS),
+                open_document(&open, CREATED_MS, SIGNALLING),
+                open_document(&bare, CREATED_MS, ""),
                 ended,
             ]
             .iter()
@@ -218,9 +220,20 @@ fn record(stage: Stage) -> Record {
         quality: [quality.clone(), quality],
         rate_hz: SAMPLE_RATE,
         parties: Parties::default(),
+        signalling_json: SIGNALLING.to_owned(),
         marks: Default::default(),
     }
 }
+
+/// What a SIPREC client says of a call, each member with each type that it may have.
+pub(super) const SIGNALLING: &str = r#"{"source":"siprec","sip_call_id":"7@192.0.2.1","session_id":"c2Vzc2lvbg==",
+"client":"sip:src@192.0.2.1","user_agent":"SBC",
+"participants":[
+{"id":"cDE=","aor":"sip:+14155550100@a.example","name":"Ann","names":[{"aor":"sip:+14155550100@a.example","name":"Ann"},
+{"aor":"tel:+14155550100","name":null}],"track":"inbound","labels":["1"],"joined":"2026-11-26T10:00:00Z","left":"2026-11-26T10:01:00Z","extensions":{}},
+{"id":"cDI=","aor":null,"name":null,"names":[],"track":null,"labels":[],"joined":null,"left":null,"extensions":{}},
+{"id":"cDM=","aor":null,"name":null,"names":[],"track":"outbound","labels":[],"joined":null,"left":true,"extensions":{}}],
+"sessions":[],"streams":[],"extensions":{},"warnings":["metadata: no datamode; taken as complete"]}"#;
 
 fn open_call() -> CallView {
     let stream = |track: Track, port: u16| StreamView {

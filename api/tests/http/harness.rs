@@ -312,6 +312,7 @@ pub(crate) fn new(sid: &str, created_ms: i64, channels: Channels) -> NewRecordin
         origin: Origin::ControlApi,
         created_ms,
         tags: serde_json::Map::new(),
+        signalling_json: String::new(),
         idempotency_token: None,
         subscription: None,
         action: None,

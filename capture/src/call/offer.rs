@@ -43,6 +43,11 @@ impl Call {
         Ok(())
     }
 
+    /// Its end is signalled from now on (`OpenCall::is_signalled`).
+    pub const fn signalled(&mut self) {
+        self.open.is_signalled = true;
+    }
+
     /// Answers the last offer anew where the answer did not say that we send, and we are about to.
     pub(super) fn answer_that_we_send(&mut self) {
         let sends = self.beeps.direction == Direction::SendRecv;

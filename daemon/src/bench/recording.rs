@@ -33,6 +33,7 @@ impl Recording {
             origin: Origin::ControlApi,
             created_ms: self.created_ms,
             tags: Default::default(),
+            signalling_json: String::new(),
             idempotency_token: None,
             subscription: None,
             action: None,

@@ -99,6 +99,7 @@ impl Tape {
             origin: Origin::ControlApi,
             created_ms,
             tags: Default::default(),
+            signalling_json: String::new(),
             idempotency_token: None,
             subscription: Some(Subscription {
                 url: wanted.receiver.clone(),

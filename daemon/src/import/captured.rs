@@ -127,6 +127,7 @@ impl Takes<'_, '_> {
                 external_id: Some(beginning.external_id.clone()),
             },
             tags: tags(&job.tags, beginning),
+            signalling_json: String::new(),
             idempotency_token: Some(token),
             subscription: None,
             action: None,

@@ -88,6 +88,7 @@ pub(super) fn import(
         created_ms,
         parties: Parties::default(),
         tags: job.tags.clone(),
+        signalling_json: String::new(),
         idempotency_token: Some(token),
         subscription: None,
         action: None,

@@ -35,6 +35,7 @@ fn begun(dir: &Path, disk: Disk) -> (Store, RecordingSid) {
         origin: Origin::ControlApi,
         created_ms: 1_700_000_000_000,
         tags: Default::default(),
+        signalling_json: String::new(),
         idempotency_token: None,
         subscription: None,
         action: None,

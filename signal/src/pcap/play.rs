@@ -230,6 +230,7 @@ impl<'p> Player<'p> {
             sdp,
             source: None,
             tracks: track,
+            is_signalled: false,
         };
         let ports = Track::ALL.map(|one| track.has(one).then_some(0));
         match Call::open(open, ports, Arc::clone(&self.settings), now, created_ms) {

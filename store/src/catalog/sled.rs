@@ -25,7 +25,7 @@ use super::{
 use crate::kv::{Changes, Kv, Table, Value};
 use crate::locks::{read, write};
 use crate::stored::Stored;
-use crate::{Cursor, Deletion, Event, EventStatus, Marks, Page, Query, Record, Stage, StoreError};
+use crate::{Cursor, Deletion, Event, EventStatus, Page, Query, Record, Stage, StoreError};
 
 const GENERATION: &[u8] = b"generation";
 
@@ -444,7 +444,7 @@ impl Catalog for SledCatalog {
     fn amend(
         &self,
         sid: RecordingSid,
-        change: &mut dyn FnMut(&mut Marks),
+        change: &mut dyn FnMut(&mut Record),
     ) -> Result<Option<Stored>, StoreError> {
         let epoch = self.kv.epoch();
         let new = {
@@ -453,7 +453,7 @@ impl Catalog for SledCatalog {
                 return Ok(None);
             };
             let mut new = old.clone();
-            change(&mut new.record.marks);
+            change(&mut new.record);
             if new != old {
                 self.table
                     .apply(changes(&self.table, Some(&old), Some(&new))?)?;

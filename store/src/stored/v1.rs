@@ -105,6 +105,7 @@ impl From<Stored> for super::Stored {
             quality: Default::default(),
             rate_hz: SAMPLE_RATE,
             parties: Default::default(),
+            signalling_json: String::new(),
             marks: Default::default(),
         };
         Self { record, token }
@@ -175,6 +176,7 @@ mod tests {
         record.quality = Default::default();
         record.parties = Default::default();
         record.rate_hz = 8_000;
+        record.signalling_json.clear();
         for (track, first) in record.tracks.iter_mut().zip([1, 16]) {
             let count = |nth: u64| 50 * (first + nth);
             *track = TrackStats {

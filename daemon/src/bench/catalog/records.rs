@@ -128,6 +128,7 @@ impl Records {
                 to: Some("+15557654321".to_owned()),
                 external_id: None,
             },
+            signalling_json: String::new(),
             marks: Default::default(),
         }
     }

@@ -1,0 +1,385 @@
+//! The SIPREC recording server's sockets and tasks: what `signal::siprec` decides is sent and done here.
+//!
+//! Called by `run`. One task has the [`Agent`] and the UDP socket; each connection has a task (`connection`), and each
+//! piece of work one (`work`), whose outcome comes back into the first. What is decided by a request, and what a
+//! session is, is `signal`'s matter.
+//!
+//! Bounds: a datagram at a time; [`connection::MOST`] connections; events that wait, [`EVENTS`]; work, one a session.
+//!
+//! A restart in mid-call keeps sessions as a file in the data folder ([`KEPT`]), which the next daemon takes up and
+//! removes: of those whose calls went to it too. Meanwhile datagrams are lost, and clients repeat them.
+
+mod connection;
+mod work;
+
+use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reeld_config::Config;
+use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
+use reeld_signal::siprec::{Agent, Outcome, Output, Peer, Settings};
+use reeld_store::{Record, Store};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::{clock, settings};
+
+/// Events that wait for the agent.
+const EVENTS: usize = 4_096;
+/// Bytes of datagrams that wait in the kernel; it may grant less.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Datagrams that are taken before outcomes are looked at again.
+const DATAGRAMS_A_TURN: usize = 32;
+/// How often it is asked which account there is.
+const ACCOUNTS_EVERY: Duration = Duration::from_secs(1);
+/// Sessions on their way to the next daemon.
+const KEPT: &str = "siprec-sessions.json";
+
+/// What happens beside datagrams.
+#[derive(Debug)]
+enum Event {
+    /// A message of a connection.
+    Message { from: Peer, bytes: Vec<u8> },
+    /// A connection has ended.
+    Closed(u64),
+    /// What came of some work.
+    Outcome { session: u64, outcome: Outcome },
+    /// A recording has ended.
+    Ended(RecordingSid, EndedBy),
+    /// The account of who comes by no rule.
+    Sole(Option<AccountSid>),
+    /// The end: whether sessions go on in the next daemon, and who is told that it is done.
+    Stop {
+        keeps: bool,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// The sockets, bound before anything else runs.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    udp: UdpSocket,
+    tcp: TcpListener,
+    listen: SocketAddr,
+}
+
+/// The server as it runs.
+pub(crate) struct Siprec {
+    events: mpsc::Sender<Event>,
+    ended: mpsc::UnboundedSender<(RecordingSid, EndedBy)>,
+    task: JoinHandle<()>,
+}
+
+impl Bound {
+    /// Binds them, where `sip.listen` says so.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some(wanted) = config.sip.listen else {
+            return Ok(None);
+        };
+        let context = || format!("sip.listen {wanted}");
+        let tcp = TcpListener::bind(wanted).await.with_context(context)?;
+        // Port 0 is for tests: the same one for both.
+        let listen = tcp.local_addr().with_context(context)?;
+        let udp = udp_socket(listen).with_context(context)?;
+        Ok(Some(Self { udp, tcp, listen }))
+    }
+
+    /// Starts the server. `calls` are those of the daemon before that go on here.
+    pub(crate) async fn start(
+        self,
+        config: &Config,
+        store: &Store,
+        control: Arc<dyn Control>,
+        calls: &HashSet<(AccountSid, CallSid)>,
+    ) -> Siprec {
+        let Self { udp, tcp, listen } = self;
+        let settings = settings::siprec(config, listen);
+        let mut agent = Agent::new(settings.clone(), Box::new(random));
+        let kept = config.data_dir.join(KEPT);
+        take_up(&mut agent, &kept, calls).await;
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let (ended, ends) = mpsc::unbounded_channel();
+        let worker = Arc::new(work::Worker::new(store.clone(), control, settings.pause));
+        agent.set_sole_account(worker.sole_account().await);
+        let driver = Driver {
+            agent,
+            udp,
+            worker,
+            events: events.clone(),
+            connections: HashMap::new(),
+            kept,
+        };
+        let sessions = driver.agent.sessions();
+        tracing::info!(%listen, sessions, "recording clients are taken (SIPREC, UDP and TCP)");
+        let task = tokio::spawn(driver.run(inbox, ends, tcp, settings));
+        Siprec {
+            events,
+            ended,
+            task,
+        }
+    }
+}
+
+impl Siprec {
+    /// Who is to be told of each recording that has ended; never waits.
+    pub(crate) fn hear(&self) -> impl Fn(&Record) + Send + Sync + 'static {
+        let ended = self.ended.clone();
+        move |record| {
+            if let Some(by) = record.ended_by {
+                // A server that has stopped wants to know no more.
+                let _ = ended.send((record.sid, by));
+            }
+        }
+    }
+
+    /// Stops it: clients are told, or, with `keeps`, their sessions are kept for the next daemon.
+    pub(crate) async fn stop(self, keeps: bool) {
+        let (done, stopped) = oneshot::channel();
+        if self.events.send(Event::Stop { keeps, done }).await.is_ok() {
+            // Dropped without a word, it has ended too.
+            let _ = stopped.await;
+        }
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the SIPREC server panicked");
+        }
+    }
+}
+
+/// What has the agent.
+struct Driver {
+    agent: Agent,
+    udp: UdpSocket,
+    worker: Arc<work::Worker>,
+    events: mpsc::Sender<Event>,
+    connections: HashMap<u64, mpsc::Sender<Vec<u8>>>,
+    kept: PathBuf,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Event>,
+        mut ends: mpsc::UnboundedReceiver<(RecordingSid, EndedBy)>,
+        tcp: TcpListener,
+        settings: Settings,
+    ) {
+        let mut datagram = vec![0; 64 * 1024];
+        let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
+        let mut next_connection = 1;
+        loop {
+            let now = now();
+            let due = self
+                .agent
+                .due()
+                .map_or(Duration::from_secs(3_600), |due| due.since(now));
+            tokio::select! {
+                // What was begun comes before what is new.
+                biased;
+                event = inbox.recv() => match event {
+                    Some(Event::Stop { keeps, done }) => {
+                        self.end(keeps).await;
+                        // Nobody waiting any more is the waiter's affair.
+                        let _ = done.send(());
+                        return;
+                    }
+                    Some(event) => self.handle(event),
+                    None => return,
+                },
+                Some((recording, by)) = ends.recv() => self.handle(Event::Ended(recording, by)),
+                () = tokio::time::sleep(due) => self.agent.handle_time(self::now()),
+                readable = self.udp.readable() => match readable {
+                    Ok(()) => self.take_datagrams(&mut datagram),
+                    Err(error) => tracing::error!(%error, "the SIP socket cannot be read"),
+                },
+                accepted = tcp.accept() => match accepted {
+                    Ok((stream, address)) => {
+                        let is_welcome = settings.allow.iter().any(|net| net.contains(&address.ip().to_canonical()));
+                        if is_welcome && self.connections.len() < connection::MOST {
+                            let number = next_connection;
+                            next_connection += 1;
+                            let out = connection::start(stream, number, address, self.events.clone());
+                            self.connections.insert(number, out);
+                        } else {
+                            tracing::debug!(%address, is_welcome, "a SIP connection is refused");
+                        }
+                    }
+                    Err(error) => {
+                        // Descriptors used up: it passes.
+                        tracing::warn!(%error, "a SIP connection cannot be taken");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                },
+                _ = accounts.tick() => {
+                    let (worker, events) = (Arc::clone(&self.worker), self.events.clone());
+                    tokio::spawn(async move {
+                        let sole = worker.sole_account().await;
+                        // A server that has stopped wants to know no more.
+                        let _ = events.send(Event::Sole(sole)).await;
+                    });
+                }
+            }
+            self.drain();
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = now();
+        match event {
+            Event::Message { from, bytes } => self.agent.handle_message(from, &bytes, now),
+            Event::Closed(connection) => {
+                self.connections.remove(&connection);
+            }
+            Event::Outcome { session, outcome } => self.agent.handle_outcome(session, outcome, now),
+            Event::Ended(recording, by) => self.agent.handle_ended(recording, by, now),
+            Event::Sole(account) => self.agent.set_sole_account(account),
+            // `run` has it.
+            Event::Stop { .. } => {}
+        }
+    }
+
+    fn take_datagrams(&mut self, datagram: &mut [u8]) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            match self.udp.try_recv_from(datagram) {
+                Ok((length, from)) => {
+                    self.agent
+                        .handle_message(Peer::Udp(from), &datagram[..length], now());
+                    self.drain();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // An ICMP error of something that was sent: it is repeated or not.
+                Err(error) => tracing::debug!(%error, "the SIP socket"),
+            }
+        }
+    }
+
+    /// Sends and has done what the agent puts out.
+    fn drain(&mut self) {
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                Output::Send { to, bytes } => self.send(to, bytes),
+                Output::Work { session, work } => {
+                    let (worker, events) = (Arc::clone(&self.worker), self.events.clone());
+                    tokio::spawn(async move {
+                        let outcome = worker.carry_out(work).await;
+                        // A server that has stopped wants to know no more.
+                        let _ = events.send(Event::Outcome { session, outcome }).await;
+                    });
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: Peer, bytes: Vec<u8>) {
+        match to {
+            Peer::Udp(address) => {
+                // What finds no room is repeated by us or asked for again.
+                if let Err(error) = self.udp.try_send_to(&bytes, address) {
+                    tracing::debug!(%error, "a SIP message is not sent");
+                }
+            }
+            Peer::Stream { connection, .. } => {
+                let out = self.connections.get(&connection);
+                if out.is_none_or(|out| out.try_send(bytes).is_err()) {
+                    // Gone, or it takes nothing: then it is of no use.
+                    self.connections.remove(&connection);
+                    tracing::debug!(connection, "a SIP message has no connection");
+                }
+            }
+        }
+    }
+
+    /// The end: clients are told, or sessions are kept.
+    async fn end(mut self, keeps: bool) {
+        if keeps {
+            match self
+                .agent
+                .keep()
+                .map(|bytes| write_kept(&self.kept, &bytes))
+            {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::error!(%error, "SIPREC sessions end here"),
+                Err(error) => tracing::error!(%error, "SIPREC sessions end here"),
+            }
+        }
+        self.agent.handle_shutdown(now());
+        while let Some(output) = self.agent.poll_output() {
+            // Calls end with the capture side, which is about to.
+            if let Output::Send { to, bytes } = output {
+                self.send(to, bytes);
+            }
+        }
+        // Connections write what they have.
+        self.connections.clear();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The time, as capture has it.
+fn now() -> Mono {
+    Mono(clock::monotonic_ns())
+}
+
+/// A number of the system's CSPRNG.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_else(|error| {
+        // Only tags and branches: unique is what they must be.
+        tracing::error!(%error, "the system gives no randomness");
+        clock::monotonic_ns().rotate_left(17)
+    })
+}
+
+fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(listen),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&listen.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Writes what the next daemon takes up, for its own eyes.
+fn write_kept(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
+}
+
+/// Takes up the sessions of the daemon before, of those calls that go on here.
+async fn take_up(agent: &mut Agent, path: &Path, calls: &HashSet<(AccountSid, CallSid)>) {
+    let bytes = match tokio::fs::read(path).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        Err(error) => {
+            tracing::error!(%error, "SIPREC sessions of the daemon before cannot be read");
+            return;
+        }
+    };
+    // Once: after a crash they are another's.
+    if let Err(error) = tokio::fs::remove_file(path).await {
+        tracing::error!(%error, "SIPREC sessions of the daemon before stay");
+    }
+    match agent.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
+        Ok(sessions) => tracing::info!(sessions, "SIPREC sessions of the daemon before go on"),
+        Err(error) => tracing::error!(%error, "SIPREC sessions of the daemon before are lost"),
+    }
+}

@@ -1,0 +1,347 @@
+//! What a recording session asks for, done: the call by `model`'s commands, the record by the store.
+//!
+//! Called by `siprec` for each piece of work. A session's beginning is what a start by the API is (`api::control`), in
+//! the same order, so that each step leaves a recording or none:
+//!
+//! 1. There may be too much to do, or to wait for: refused.
+//! 2. The call is opened, its ports known. Refused: nothing is left.
+//! 3. `store.begin`: a durable record and its take. It cannot: the call is ended.
+//! 4. The command to capture. Refused: `store.abort`, and the call is ended.
+//! 5. Paused, where the session begins so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reeld_model::{
+    AccountSid, Answer, CallView, ChangeRecording, Command, Control, OpenCall, PauseBehavior,
+    RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
+};
+use reeld_signal::siprec::{Begin, Change, Failure, Outcome, Wanted, Work};
+use reeld_store::{Begun, NewRecording, Origin, Parties, Store, StoreError};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::clock;
+
+/// Recordings that are being begun at once, as of the API: each holds a blocking thread.
+const BEGINS: usize = 256;
+
+/// How long a command may take; clients repeat an INVITE for 32 s.
+const ANSWERED: Duration = Duration::from_secs(20);
+
+/// What does it.
+pub(super) struct Worker {
+    store: Store,
+    control: Arc<dyn Control>,
+    pause: PauseBehavior,
+    begins: Semaphore,
+}
+
+impl Worker {
+    pub(super) fn new(store: Store, control: Arc<dyn Control>, pause: PauseBehavior) -> Self {
+        Self {
+            store,
+            control,
+            pause,
+            begins: Semaphore::new(BEGINS),
+        }
+    }
+
+    /// The only account that there is.
+    pub(super) async fn sole_account(&self) -> Option<AccountSid> {
+        let accounts = self.store(|store| store.accounts()).await.ok()?;
+        match accounts.as_slice() {
+            [account] => Some(account.sid),
+            _ => None,
+        }
+    }
+
+    /// Does it.
+    pub(super) async fn carry_out(&self, work: Work) -> Outcome {
+        let done = match work {
+            Work::Begin(begin) => self.begin(*begin).await,
+            Work::Change(change) => self.change(*change).await,
+            Work::End { account, call } => {
+                // Ended by another, it is over too.
+                match self.ask(Command::CompleteCall { account, call }).await {
+                    Ok(_) | Err(Refusal::CallUnknown) => {}
+                    Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
+                }
+                Ok((None, None))
+            }
+        };
+        match done {
+            Ok((sdp, recording)) => Outcome::Done { sdp, recording },
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+
+    async fn begin(&self, begin: Begin) -> Result<(Option<String>, Option<RecordingSid>), Failure> {
+        let Begin {
+            open,
+            wanted,
+            paused,
+            signalling,
+        } = begin;
+        let account = open.account;
+        self.check_load()?;
+        let is_known =
+            self.store(move |store| Ok(store.accounts()?.iter().any(|known| known.sid == account)));
+        if !is_known.await? {
+            tracing::error!(%account, "a rule of sip.routes names an account that there is not");
+            return Err(Failure::Broken);
+        }
+        let view = self.call(Command::OpenCall(open.clone())).await?;
+        let begun = self.record(&open, wanted, signalling).await;
+        let recording = match begun {
+            Ok(recording) => recording,
+            Err(failure) => {
+                // One that others record goes on.
+                if view.recordings.is_empty() {
+                    self.complete(&open).await;
+                }
+                return Err(failure);
+            }
+        };
+        if paused {
+            self.pause(&open, &[recording], true).await;
+        }
+        tracing::info!(call = %open.call, %recording, paused, "a recording client's call");
+        Ok((view.sdp, Some(recording)))
+    }
+
+    async fn change(
+        &self,
+        change: Change,
+    ) -> Result<(Option<String>, Option<RecordingSid>), Failure> {
+        let Change {
+            open,
+            mut recordings,
+            paused,
+            wanted,
+            signalling,
+        } = change;
+        let mut sdp = None;
+        if open.sdp.is_some() {
+            let command = Command::UpdateCall {
+                account: open.account,
+                call: open.call,
+                sdp: open.sdp.clone(),
+                source: None,
+            };
+            sdp = self.call(command).await?.sdp;
+        }
+        let mut recording = None;
+        if let Some(wanted) = wanted {
+            // What comes beside is not worth the session: without room for it the rest goes on.
+            match self
+                .record(
+                    &open,
+                    wanted,
+                    signalling.clone().unwrap_or_else(|| "{}".to_owned()),
+                )
+                .await
+            {
+                Ok(begun) => {
+                    recording = Some(begun);
+                    recordings.push(begun);
+                }
+                Err(failure) => {
+                    tracing::warn!(call = %open.call, ?failure, "a further track is not recorded")
+                }
+            }
+        }
+        if let Some(paused) = paused {
+            self.pause(&open, &recordings, paused).await;
+        }
+        if let Some(signalling) = signalling {
+            self.keep(&recordings, signalling).await;
+        }
+        Ok((sdp, recording))
+    }
+
+    /// A recording begun: durable, and told to capture.
+    async fn record(
+        &self,
+        open: &OpenCall,
+        wanted: Wanted,
+        signalling: String,
+    ) -> Result<RecordingSid, Failure> {
+        self.check_load()?;
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            tracing::error!(%error, "the system gives no randomness");
+            Failure::Broken
+        })?;
+        let sid = RecordingSid::from_bytes(bytes);
+        let Wanted { channels, track } = wanted;
+        let new = NewRecording {
+            sid,
+            account: open.account,
+            call: open.call,
+            parties: Parties {
+                from: open.from.clone(),
+                to: open.to.clone(),
+                external_id: open.external_id.clone(),
+            },
+            channels,
+            track,
+            trim: Trim::DoNotTrim,
+            origin: Origin::Siprec,
+            created_ms: clock::unix_ms(),
+            tags: Default::default(),
+            signalling_json: signalling,
+            idempotency_token: None,
+            subscription: None,
+            action: None,
+        };
+        {
+            let _room = self.begins.try_acquire().map_err(|_| {
+                Failure::Busy(format!("{BEGINS} recordings wait for the disk to be begun"))
+            })?;
+            match self.store(move |store| store.begin(new)).await? {
+                Begun::New(_) => {}
+                // Without a token nothing is a repeat.
+                Begun::Repeated(_) => return Err(Failure::Broken),
+            }
+        }
+        let command = Command::StartRecording {
+            call: OpenCall {
+                sdp: None,
+                ..open.clone()
+            },
+            may_open: false,
+            start: StartRecording {
+                sid,
+                channels,
+                track,
+                trim: Trim::DoNotTrim,
+                rules: Rules::default(),
+                beep: None,
+            },
+        };
+        match self.ask(command).await {
+            Ok(_) => Ok(sid),
+            Err(refusal) => {
+                if let Err(failure) = self.store(move |store| store.abort(sid)).await {
+                    // The record stays live without a recording; the next start recovers it as absent.
+                    tracing::error!(recording = %sid, ?failure, "a refused recording could not be taken back");
+                }
+                Err(failure_of(refusal))
+            }
+        }
+    }
+
+    fn check_load(&self) -> Result<(), Failure> {
+        match self.control.load().verdict().refuses_recordings() {
+            Some(cause) => {
+                tracing::warn!(%cause, "a recording client is refused for want of strength");
+                Err(Failure::Busy(format!("no new recordings: {cause}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn pause(&self, open: &OpenCall, recordings: &[RecordingSid], paused: bool) {
+        for recording in recordings {
+            let change = if paused {
+                ChangeRecording::Pause(self.pause)
+            } else {
+                ChangeRecording::Resume
+            };
+            let command = Command::ChangeRecording {
+                account: open.account,
+                call: open.call,
+                recording: RecordingRef::Sid(*recording),
+                change,
+            };
+            match self.ask(command).await {
+                // One that has ended, by the API perhaps, has nothing to pause.
+                Ok(_) | Err(Refusal::RecordingUnknown | Refusal::CallUnknown) => {}
+                Err(refusal) => {
+                    tracing::error!(%recording, %refusal, paused, "a pause is not as it was asked for")
+                }
+            }
+        }
+    }
+
+    async fn keep(&self, recordings: &[RecordingSid], signalling: String) {
+        for recording in recordings.iter().copied() {
+            let signalling = signalling.clone();
+            let kept = self.store(move |store| store.set_signalling(recording, &signalling));
+            if let Err(failure) = kept.await {
+                tracing::error!(%recording, ?failure, "changed metadata are not kept");
+            }
+        }
+    }
+
+    async fn complete(&self, open: &OpenCall) {
+        let (account, call) = (open.account, open.call);
+        match self.ask(Command::CompleteCall { account, call }).await {
+            Ok(_) | Err(Refusal::CallUnknown) => {}
+            Err(refusal) => tracing::error!(%call, %refusal, "a refused call stays open"),
+        }
+    }
+
+    async fn call(&self, command: Command) -> Result<CallView, Failure> {
+        match self.ask(command).await {
+            Ok(Answer::Call(view) | Answer::Recording(_, view)) => Ok(view),
+            Err(refusal) => Err(failure_of(refusal)),
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.control.submit(Request {
+            command,
+            // Nobody waiting any more is the waiter's affair.
+            reply: Box::new(move |outcome| drop(reply.send(outcome))),
+        });
+        match tokio::time::timeout(ANSWERED, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!("the capture side did not answer in time");
+                Err(Refusal::Overloaded)
+            }
+        }
+    }
+
+    async fn store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.map_err(|error| {
+            tracing::error!(%error, "a store task died");
+            Failure::Broken
+        })?
+        .map_err(|error| match error {
+            StoreError::NoSpace { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Failing { .. } => {
+                tracing::warn!(%error, "a recording client is refused");
+                Failure::Busy(error.to_string())
+            }
+            error => {
+                tracing::error!(%error, "the store");
+                Failure::Broken
+            }
+        })
+    }
+}
+
+/// What a refusal is to a recording client.
+fn failure_of(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Sdp(why) | Refusal::Source(why) | Refusal::Beep(why) => Failure::Offer(why),
+        Refusal::NoPort(_)
+        | Refusal::TooManyRecordings(_)
+        | Refusal::Overloaded
+        | Refusal::ShuttingDown => Failure::Busy(refusal.to_string()),
+        Refusal::CallUnknown | Refusal::RecordingUnknown => Failure::Gone,
+        Refusal::CurrentIsAmbiguous(_) | Refusal::IllegalStep { .. } | Refusal::TrackNotOpen(_) => {
+            tracing::error!(%refusal, "a recording client's call");
+            Failure::Broken
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Answers to requests, at once or when their work is done.
+
+use reeld_model::Mono;
+
+use super::requests::{ALLOW, warning};
+use super::*;
+
+impl Session {
+    pub(super) const fn new(dialog: Dialog, under_way: Option<UnderWay>) -> Self {
+        Self {
+            dialog,
+            under_way,
+            ends: false,
+            unacknowledged: None,
+            due: None,
+        }
+    }
+}
+
+impl Agent {
+    /// What came of a session's beginning.
+    pub(super) fn opened(&mut self, session: u64, asked: Asked, outcome: Outcome, now: Mono) {
+        let Asked {
+            transaction,
+            request,
+            from,
+            next,
+            ..
+        } = asked;
+        match outcome {
+            Outcome::Failed(failure) => {
+                self.forget(session);
+                self.fail(transaction, &request, from, failure, now);
+            }
+            Outcome::Done { sdp, recording } => {
+                let Some(known) = self.sessions.get_mut(&session) else {
+                    return;
+                };
+                if let Some(recording) = recording {
+                    let track = Dialog::wanted(&next, self.settings.channels).track;
+                    known.dialog.recordings.push((recording, track));
+                    self.by_recording.insert(recording, session);
+                }
+                known.dialog.state = next;
+                known.dialog.answer_offer(sdp);
+                // One that was cancelled has been answered.
+                if !known.ends {
+                    self.accept(session, transaction, &request, from, now);
+                }
+            }
+        }
+    }
+
+    /// What came of a change.
+    pub(super) fn changed(&mut self, session: u64, asked: Asked, outcome: Outcome, now: Mono) {
+        let Asked {
+            transaction,
+            request,
+            from,
+            next,
+            has_offer,
+            ..
+        } = asked;
+        match outcome {
+            Outcome::Failed(failure) => {
+                let is_gone = failure == Failure::Gone;
+                self.fail(transaction, &request, from, failure, now);
+                if is_gone {
+                    self.hang_up(session, now);
+                }
+            }
+            Outcome::Done { sdp, recording } => {
+                let Some(known) = self.sessions.get_mut(&session) else {
+                    return;
+                };
+                if let Some(recording) = recording {
+                    let track = known.dialog.wanted_beside(&next).map(|wanted| wanted.track);
+                    known
+                        .dialog
+                        .recordings
+                        .extend(track.map(|track| (recording, track)));
+                    self.by_recording.insert(recording, session);
+                }
+                known.dialog.state = next;
+                if has_offer {
+                    known.dialog.answer_offer(sdp);
+                }
+                self.accept(session, transaction, &request, from, now);
+            }
+        }
+    }
+
+    /// 200, with the answer where there is something to answer.
+    fn accept(&mut self, session: u64, transaction: u64, request: &Request, from: Peer, now: Mono) {
+        let contact = self.contact(from);
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let headers = Headers::default()
+            .with("Contact", contact)
+            .with("Allow", ALLOW)
+            .with("Supported", "siprec, timer");
+        let mut headers = known.dialog.set_timer(request, now, headers);
+        let is_invite = request.method == "INVITE";
+        // An INVITE without an offer is answered by one (RFC 3261 §13.2.1): what we take is what it was.
+        let has_sdp = Body::read(
+            request.header("content-type").unwrap_or_default(),
+            &request.body,
+        )
+        .sdp
+        .is_some();
+        if is_invite || has_sdp {
+            headers = headers.body("application/sdp", known.dialog.answer.clone());
+        }
+        let tag = known.dialog.own_tag.clone();
+        let bytes = request.answer(from, Status(200, "OK"), &tag, &headers);
+        let sent = self.transactions.answer(transaction, 200, bytes, now);
+        if let Some((to, bytes)) = sent {
+            if is_invite && let Some(known) = self.sessions.get_mut(&session) {
+                known.unacknowledged = Some(Unacknowledged {
+                    to,
+                    bytes: bytes.clone(),
+                    cseq: request.cseq,
+                    interval: T1,
+                    due: now + T1,
+                    ends: now + GIVEN_UP,
+                });
+            }
+            self.send(to, bytes);
+        }
+        self.schedule(session);
+    }
+
+    /// 100, before anything that may take its time.
+    pub(super) fn provisional(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        now: Mono,
+    ) {
+        self.answer(
+            transaction,
+            request,
+            from,
+            Status(100, "Trying"),
+            &Headers::default(),
+            now,
+        );
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        status: Status,
+        now: Mono,
+    ) {
+        self.answer(transaction, request, from, status, &Headers::default(), now);
+    }
+
+    pub(super) fn not_acceptable(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        why: &str,
+        now: Mono,
+    ) {
+        let headers = Headers::default().with("Warning", warning(why));
+        self.answer(
+            transaction,
+            request,
+            from,
+            Status(488, "Not Acceptable Here"),
+            &headers,
+            now,
+        );
+    }
+
+    pub(super) fn busy(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        why: &str,
+        now: Mono,
+    ) {
+        let headers = Headers::default()
+            .with("Retry-After", RETRY_AFTER)
+            .with("Warning", warning(why));
+        self.answer(
+            transaction,
+            request,
+            from,
+            Status(503, "Service Unavailable"),
+            &headers,
+            now,
+        );
+    }
+
+    fn fail(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        failure: Failure,
+        now: Mono,
+    ) {
+        match failure {
+            Failure::Offer(why) => self.not_acceptable(transaction, request, from, &why, now),
+            Failure::Busy(why) => self.busy(transaction, request, from, &why, now),
+            Failure::Gone => {
+                self.refuse(
+                    transaction,
+                    request,
+                    from,
+                    Status(481, "Call/Transaction Does Not Exist"),
+                    now,
+                );
+            }
+            Failure::Broken => {
+                self.refuse(
+                    transaction,
+                    request,
+                    from,
+                    Status(500, "Server Internal Error"),
+                    now,
+                );
+            }
+        }
+    }
+
+    /// Answers a request, if nobody has.
+    pub(super) fn answer(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        status: Status,
+        headers: &Headers,
+        now: Mono,
+    ) {
+        let tag = if request.to_tag().is_empty() {
+            self.token()
+        } else {
+            String::new()
+        };
+        let bytes = request.answer(from, status, &tag, headers);
+        if let Some((to, bytes)) = self.transactions.answer(transaction, status.0, bytes, now) {
+            self.send(to, bytes);
+        }
+    }
+}

@@ -1,0 +1,532 @@
+//! Requests, each to what is done for it.
+
+use reeld_model::{AccountSid, CallSid, Mono};
+
+use super::*;
+
+/// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for.
+const KNOWN_EXTENSIONS: [&str; 3] = ["siprec", "timer", "100rel"];
+
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
+pub(super) const ACCEPT: &str =
+    "application/sdp, application/rs-metadata+xml, application/rs-metadata, multipart/mixed";
+
+/// Where a CallSid may stand in an INVITE, the first that is one.
+const CALL_SID_HEADERS: [&str; 4] = [
+    "x-call-sid",
+    "x-callsid",
+    "x-twilio-callsid",
+    "x-twilio-call-sid",
+];
+
+/// Bytes of a name of a call elsewhere.
+const MOST_NAME: usize = 512;
+
+impl Agent {
+    pub(super) fn handle_request(&mut self, request: Box<Request>, from: Peer, now: Mono) {
+        let is_ack = request.method == "ACK";
+        if !self.may_call(from) {
+            if !is_ack && self.may_refuse_stranger(now) {
+                let bytes =
+                    request.answer(from, Status(403, "Forbidden"), "none", &Headers::default());
+                self.send(self.reply_to(&request, from), bytes);
+            }
+            return;
+        }
+        if is_ack {
+            self.transactions.acknowledge(&request, now);
+            return self.acknowledged(&request, from);
+        }
+        let to = self.reply_to(&request, from);
+        let transaction = match self.transactions.begin(&request, to, now) {
+            Begun::New(transaction) => transaction,
+            Begun::Repeated(Some((to, bytes))) => return self.send(to, bytes),
+            Begun::Repeated(None) => return,
+            Begun::Full => {
+                let headers = Headers::default().with("Retry-After", RETRY_AFTER);
+                let bytes =
+                    request.answer(from, Status(503, "Service Unavailable"), "none", &headers);
+                return self.send(to, bytes);
+            }
+        };
+        if request.call_id().is_empty()
+            || request.from_tag().is_empty() && request.method != "OPTIONS"
+        {
+            return self.refuse(
+                transaction,
+                &request,
+                from,
+                Status(400, "Call-ID or From tag missing"),
+                now,
+            );
+        }
+        let known = self.dialog_of(&request);
+        let has_tag = !request.to_tag().is_empty();
+        match (request.method.as_str(), known) {
+            ("CANCEL", _) => self.cancel(transaction, &request, from, now),
+            ("OPTIONS", _) => self.options(transaction, &request, from, now),
+            (_, None) if has_tag => {
+                self.refuse(
+                    transaction,
+                    &request,
+                    from,
+                    Status(481, "Call/Transaction Does Not Exist"),
+                    now,
+                );
+            }
+            ("INVITE", None) => self.invite(transaction, request, from, now),
+            ("INVITE" | "UPDATE", Some(session)) => {
+                self.change(transaction, request, from, session, now)
+            }
+            ("BYE", Some(session)) => {
+                self.answer(
+                    transaction,
+                    &request,
+                    from,
+                    Status(200, "OK"),
+                    &Headers::default(),
+                    now,
+                );
+                self.end(session);
+            }
+            ("INFO", Some(_)) => self.answer(
+                transaction,
+                &request,
+                from,
+                Status(200, "OK"),
+                &Headers::default(),
+                now,
+            ),
+            ("BYE" | "UPDATE" | "INFO" | "PRACK", _) => {
+                self.refuse(
+                    transaction,
+                    &request,
+                    from,
+                    Status(481, "Call/Transaction Does Not Exist"),
+                    now,
+                );
+            }
+            _ => {
+                let headers = Headers::default().with("Allow", ALLOW);
+                self.answer(
+                    transaction,
+                    &request,
+                    from,
+                    Status(405, "Method Not Allowed"),
+                    &headers,
+                    now,
+                );
+            }
+        }
+    }
+
+    /// The session that a request with our tag belongs to.
+    fn dialog_of(&self, request: &Request) -> Option<u64> {
+        let session = *self.by_tag.get(request.to_tag())?;
+        let dialog = &self.sessions.get(&session)?.dialog;
+        let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.from_tag();
+        is_it.then_some(session)
+    }
+
+    fn may_call(&self, from: Peer) -> bool {
+        let address = from.address().ip().to_canonical();
+        self.settings
+            .allow
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    fn may_refuse_stranger(&mut self, now: Mono) -> bool {
+        let (since, count) = &mut self.strangers;
+        if now.since(*since) >= Duration::from_secs(1) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= STRANGERS_A_SECOND
+    }
+
+    fn reply_to(&self, request: &Request, from: Peer) -> Peer {
+        match from {
+            Peer::Udp(address) => Peer::Udp(request.answered_at(address)),
+            stream => stream,
+        }
+    }
+
+    fn options(&mut self, transaction: u64, request: &Request, from: Peer, now: Mono) {
+        let headers = Headers::default()
+            .with("Contact", self.contact(from))
+            .with("Allow", ALLOW)
+            .with("Accept", ACCEPT)
+            .with("Supported", "siprec, timer");
+        self.answer(transaction, request, from, Status(200, "OK"), &headers, now);
+    }
+
+    fn acknowledged(&mut self, request: &Request, from: Peer) {
+        let Some(session) = self.dialog_of(request) else {
+            return;
+        };
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.dialog.peer = from;
+            if known
+                .unacknowledged
+                .as_ref()
+                .is_some_and(|waiting| waiting.cseq == request.cseq)
+            {
+                known.unacknowledged = None;
+            }
+        }
+        self.schedule(session);
+    }
+
+    fn cancel(&mut self, transaction: u64, request: &Request, from: Peer, now: Mono) {
+        let Some(cancelled) = self.transactions.cancelled_by(request) else {
+            return self.refuse(
+                transaction,
+                request,
+                from,
+                Status(481, "Call/Transaction Does Not Exist"),
+                now,
+            );
+        };
+        self.answer(
+            transaction,
+            request,
+            from,
+            Status(200, "OK"),
+            &Headers::default(),
+            now,
+        );
+        // What has been answered stands (RFC 3261 §9.2).
+        let waits = |known: &Session| match &known.under_way {
+            Some(UnderWay::Asked(asked)) => asked.transaction == cancelled,
+            Some(UnderWay::Closing) | None => false,
+        };
+        let found = self.sessions.iter_mut().find(|(_, known)| waits(known));
+        if let Some((session, known)) = found
+            && let Some(UnderWay::Asked(asked)) = &mut known.under_way
+        {
+            let (session, invite, peer) = (*session, asked.request.clone(), asked.from);
+            let is_first = asked.is_first;
+            // The outcome has nobody to be told of any more.
+            asked.transaction = 0;
+            self.refuse(
+                cancelled,
+                &invite,
+                peer,
+                Status(487, "Request Terminated"),
+                now,
+            );
+            if is_first {
+                self.end(session);
+            }
+        }
+    }
+
+    /// What must be so of a request with a body; answers it where it is not.
+    fn is_understood(
+        &mut self,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        now: Mono,
+    ) -> bool {
+        let unknown: Vec<&str> = request
+            .tokens("require")
+            .filter(|token| {
+                !KNOWN_EXTENSIONS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(token))
+            })
+            .collect();
+        if !unknown.is_empty() {
+            let headers = Headers::default().with("Unsupported", unknown.join(", "));
+            self.answer(
+                transaction,
+                request,
+                from,
+                Status(420, "Bad Extension"),
+                &headers,
+                now,
+            );
+            return false;
+        }
+        let encoding = request.header("content-encoding");
+        if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+            let headers = Headers::default().with("Accept-Encoding", "identity");
+            self.answer(
+                transaction,
+                request,
+                from,
+                Status(415, "Unsupported Media Type"),
+                &headers,
+                now,
+            );
+            return false;
+        }
+        true
+    }
+
+    fn invite(&mut self, transaction: u64, request: Box<Request>, from: Peer, now: Mono) {
+        if !self.is_understood(transaction, &request, from, now) {
+            return;
+        }
+        let names = (request.call_id().to_owned(), request.from_tag().to_owned());
+        if let Some(known) = self
+            .by_invite
+            .get(&names)
+            .and_then(|session| self.sessions.get(session))
+            && known.dialog.their_cseq == request.cseq
+        {
+            // The same INVITE by another way (RFC 3261 §8.2.2.2).
+            return self.refuse(
+                transaction,
+                &request,
+                from,
+                Status(482, "Loop Detected"),
+                now,
+            );
+        }
+        if self.sessions.len() >= MOST_DIALOGS || self.opening >= MOST_OPENING {
+            return self.busy(transaction, &request, from, "too many sessions", now);
+        }
+        let Some(account) = self.account_of(&request, from) else {
+            let headers = Headers::default().with(
+                "Warning",
+                warning("no rule of sip.routes says whose call this is"),
+            );
+            return self.answer(
+                transaction,
+                &request,
+                from,
+                Status(403, "Forbidden"),
+                &headers,
+                now,
+            );
+        };
+        let body = Body::read(
+            request.header("content-type").unwrap_or_default(),
+            &request.body,
+        );
+        let Some(offer) = body.sdp.and_then(Offer::read) else {
+            if body.sdp.is_none() && body.metadata.is_none() && body.has_other {
+                let headers = Headers::default().with("Accept", ACCEPT);
+                return self.answer(
+                    transaction,
+                    &request,
+                    from,
+                    Status(415, "Unsupported Media Type"),
+                    &headers,
+                    now,
+                );
+            }
+            return self.not_acceptable(
+                transaction,
+                &request,
+                from,
+                "the INVITE has no SDP offer with a media line",
+                now,
+            );
+        };
+        let document = body.metadata.map(Document::read);
+        let mut state = match State::default().next(Some(offer), document.as_ref()) {
+            Ok(state) => state,
+            Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
+        };
+        if body.is_torn {
+            state.warn_of("body: its parts are not told apart by the boundary that its type names, or not closed by it");
+        }
+        if document.is_none() {
+            state.warn_of("metadata: none came with the INVITE");
+        }
+        let (call, external_id) = self.name_call(account, &request, &mut state);
+        self.provisional(transaction, &request, from, now);
+        let identity = Identity {
+            account,
+            call,
+            external_id,
+            own_tag: self.token(),
+            number: (self.random)() >> 16,
+        };
+        let dialog = Dialog::new(&request, from, identity, state.clone());
+        let media_is_local = self.settings.media_is_local;
+        let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
+        let work = Work::Begin(Box::new(Begin {
+            open: dialog.open_call(&state, sdp),
+            wanted: Dialog::wanted(&state, self.settings.channels),
+            paused: state.is_paused,
+            signalling: dialog.signalling(&state),
+        }));
+        self.next += 1;
+        let session = self.next;
+        self.by_tag.insert(dialog.own_tag.clone(), session);
+        self.by_invite.insert(names, session);
+        self.by_call.insert((account, call), session);
+        let asked = Asked {
+            transaction,
+            request,
+            from,
+            next: state,
+            has_offer: true,
+            is_first: true,
+        };
+        self.sessions.insert(
+            session,
+            Session::new(dialog, Some(UnderWay::Asked(Box::new(asked)))),
+        );
+        self.opening += 1;
+        self.work(session, work);
+    }
+
+    /// An INVITE or an UPDATE in mid-call: a new offer, new metadata, both, or neither (a refresh).
+    fn change(
+        &mut self,
+        transaction: u64,
+        request: Box<Request>,
+        from: Peer,
+        session: u64,
+        now: Mono,
+    ) {
+        if !self.is_understood(transaction, &request, from, now) {
+            return;
+        }
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if request.cseq < known.dialog.their_cseq {
+            return self.refuse(
+                transaction,
+                &request,
+                from,
+                Status(500, "CSeq Out of Order"),
+                now,
+            );
+        }
+        if known.under_way.is_some() {
+            let headers = Headers::default().with("Retry-After", "1");
+            return self.answer(
+                transaction,
+                &request,
+                from,
+                Status(500, "Another Change Is Under Way"),
+                &headers,
+                now,
+            );
+        }
+        known.dialog.hear(&request, from);
+        let body = Body::read(
+            request.header("content-type").unwrap_or_default(),
+            &request.body,
+        );
+        let offer = match body.sdp.map(Offer::read) {
+            Some(None) => {
+                let why = "the offer has no media line";
+                return self.not_acceptable(transaction, &request, from, why, now);
+            }
+            offer => offer.flatten(),
+        };
+        let document = body.metadata.map(Document::read);
+        let has_offer = offer.is_some();
+        let state = match known.dialog.state.next(offer, document.as_ref()) {
+            Ok(state) => state,
+            Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
+        };
+        if !has_offer && document.is_none() {
+            let asked = Asked {
+                transaction,
+                request,
+                from,
+                next: state,
+                has_offer,
+                is_first: false,
+            };
+            let done = Outcome::Done {
+                sdp: None,
+                recording: None,
+            };
+            return self.changed(session, asked, done, now);
+        }
+        if request.method == "INVITE" {
+            self.provisional(transaction, &request, from, now);
+        }
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let media_is_local = self.settings.media_is_local;
+        let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
+        let dialog = &known.dialog;
+        let signalling = dialog.signalling(&state);
+        let is_new = signalling != dialog.signalling(&dialog.state);
+        let work = Work::Change(Box::new(Change {
+            open: dialog.open_call(&state, sdp.filter(|_| has_offer)),
+            recordings: dialog.recordings.iter().map(|(sid, _)| *sid).collect(),
+            paused: (state.is_paused != dialog.state.is_paused).then_some(state.is_paused),
+            wanted: dialog.wanted_beside(&state),
+            signalling: is_new.then_some(signalling),
+        }));
+        let asked = Asked {
+            transaction,
+            request,
+            from,
+            next: state,
+            has_offer,
+            is_first: false,
+        };
+        known.under_way = Some(UnderWay::Asked(Box::new(asked)));
+        self.work(session, work);
+    }
+
+    fn account_of(&self, request: &Request, from: Peer) -> Option<AccountSid> {
+        let rule = self
+            .settings
+            .routes
+            .iter()
+            .find(|route| route.fits(request, from));
+        let is_local = from.address().ip().to_canonical().is_loopback();
+        let alone = self.settings.routes.is_empty() && is_local;
+        rule.map(|route| route.account)
+            .or(self.sole.filter(|_| alone))
+    }
+
+    /// The call's name here and elsewhere: by a header of the client's, else by the id of the communication
+    /// session, which several recording sessions of it share, else by the recording session's Call-ID.
+    fn name_call(
+        &self,
+        account: AccountSid,
+        request: &Request,
+        state: &mut State,
+    ) -> (CallSid, String) {
+        let mut headers = CALL_SID_HEADERS.iter().flat_map(|name| request.all(name));
+        let said = headers.find_map(|value| value.trim().parse::<CallSid>().ok());
+        let elsewhere = state
+            .session_id()
+            .filter(|id| !id.is_empty())
+            .map(str::to_owned);
+        let elsewhere = elsewhere.unwrap_or_else(|| request.call_id().to_owned());
+        let external_id =
+            elsewhere[..elsewhere.floor_char_boundary(MOST_NAME.min(elsewhere.len()))].to_owned();
+        let call = said.unwrap_or_else(|| CallSid::from_external(account, &external_id));
+        if !self.by_call.contains_key(&(account, call)) {
+            return (call, external_id);
+        }
+        // Two at once: ports are a call's, so the second one is a call of its own.
+        state.warn_of(&format!(
+            "another recording session of {call} is open; this one is recorded as a call of its own"
+        ));
+        let own = format!(
+            "{external_id}\0{}\0{}",
+            request.call_id(),
+            request.from_tag()
+        );
+        (CallSid::from_external(account, &own), external_id)
+    }
+}
+
+/// A Warning header's value (RFC 3261 §20.43).
+pub(super) fn warning(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .filter(|c| *c != '"' && *c != '\\' && !c.is_control())
+        .take(200)
+        .collect();
+    format!("399 reeld \"{text}\"")
+}

@@ -1,0 +1,424 @@
+//! A recording session: the dialog with its client, and the call that is recorded of it (RFC 3261 §12, RFC 7866).
+//!
+//! Called by `agent`; calls `offer` and `parties` for what a new offer or new metadata make of it. Serde's, so that
+//! the next daemon goes on with it after a restart in mid-call: what is new here needs `#[serde(default)]`.
+
+use std::time::Duration;
+
+use reeld_model::{
+    AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Peer;
+use super::message::{Headers, Request};
+use super::metadata::{Document, Metadata};
+use super::offer::{Answer, Line, Offer, allot};
+use super::parties::{Kept, Senders};
+use super::work::Wanted;
+
+/// Warnings that are kept of a session.
+const MOST_WARNINGS: usize = 32;
+
+/// A session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: String,
+    pub(crate) own_tag: String,
+    pub(crate) their_tag: String,
+    /// Our end and theirs, as To and From have them.
+    own: String,
+    their: String,
+    /// Where requests of ours go (their Contact), and by which proxies.
+    target: String,
+    routes: Vec<String>,
+    pub(crate) own_cseq: u32,
+    pub(crate) their_cseq: u32,
+    /// From where they last spoke to us.
+    pub(crate) peer: Peer,
+    pub(crate) account: AccountSid,
+    pub(crate) call: CallSid,
+    external_id: String,
+    user_agent: Option<String>,
+    /// Our session's number in SDP, and how often it was answered.
+    number: u64,
+    answers: u64,
+    /// The last answer, and capture's that it was made of.
+    pub(crate) answer: String,
+    of_capture: String,
+    pub(crate) state: State,
+    pub(crate) recordings: Vec<(RecordingSid, TrackSelection)>,
+    /// What a client's timer asks for (RFC 4028), and when it is due.
+    pub(crate) timer: Option<SessionTimer>,
+    pub(crate) refresh_due: Option<Mono>,
+}
+
+/// What offers and metadata have made of a session.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) offer: Offer,
+    pub(crate) tracks: [Option<usize>; 2],
+    /// The line that each track had last.
+    lines: [Option<Line>; 2],
+    metadata: Metadata,
+    warnings: Vec<String>,
+    pub(crate) is_paused: bool,
+}
+
+/// A session timer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionTimer {
+    seconds: u32,
+    pub(crate) we_refresh: bool,
+}
+
+/// What names a session when it begins.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) account: AccountSid,
+    pub(crate) call: CallSid,
+    pub(crate) external_id: String,
+    pub(crate) own_tag: String,
+    pub(crate) number: u64,
+}
+
+impl State {
+    /// What an offer and a document make of it; the offer alone where there is none. The error says why
+    /// nothing of the offer can be recorded.
+    pub(crate) fn next(
+        &self,
+        offer: Option<Offer>,
+        document: Option<&Document>,
+    ) -> Result<Self, String> {
+        let mut next = self.clone();
+        if let Some(document) = document {
+            next.metadata.merge(document);
+            next.warn(&document.warnings);
+        }
+        let is_new = offer.is_some();
+        if let Some(offer) = offer {
+            next.warn(&offer.warnings);
+            next.offer = offer;
+        }
+        let senders = Senders::find(&next.metadata, &next.offer);
+        if document.is_some() {
+            next.warn(&senders.warnings);
+        }
+        if !is_new {
+            return Ok(next);
+        }
+        let faults: Vec<Option<String>> = next.offer.lines.iter().map(Line::fault).collect();
+        let recordable: Vec<bool> = faults.iter().map(Option::is_none).collect();
+        next.tracks = allot(&next.offer, &recordable, self.tracks, |lines| {
+            senders.first(&next.metadata, lines)
+        });
+        let mut used = 0;
+        for (index, (line, fault)) in next.offer.lines.iter().zip(&faults).enumerate() {
+            if !line.is_used() {
+                continue;
+            }
+            used += 1;
+            let label = line.label.as_deref().unwrap_or("none");
+            match fault {
+                Some(fault) => next
+                    .warnings
+                    .push(format!("sdp: line {} (label {label}): {fault}", index + 1)),
+                None if !next.tracks.contains(&Some(index)) => next.warnings.push(format!(
+                    "sdp: line {} (label {label}): both tracks are taken, it is not recorded",
+                    index + 1
+                )),
+                None => {}
+            }
+        }
+        next.tidy();
+        // An offer that switches all lines off is legal in mid-call, and a pause.
+        let is_first = self.lines == [None, None];
+        if next.tracks == [None, None] && (is_first || used > 0) {
+            let fault = faults.into_iter().flatten().next();
+            return Err(fault.unwrap_or_else(|| "no audio line is in use".to_owned()));
+        }
+        for (track, index) in next.tracks.into_iter().enumerate() {
+            if let Some(index) = index {
+                next.lines[track] = Some(next.offer.lines[index].clone());
+            }
+        }
+        let mut of_it = next.tracks.iter().flatten();
+        next.is_paused = of_it.all(|index| next.offer.lines[*index].is_paused());
+        Ok(next)
+    }
+
+    /// What capture is told of the lines.
+    pub(crate) fn for_capture(&self, reaches: impl Fn(std::net::IpAddr) -> bool) -> Option<String> {
+        Offer::for_capture(self.lines.each_ref().map(Option::as_ref), reaches)
+    }
+
+    /// The tracks that something is recorded of.
+    pub(crate) const fn has(&self) -> [bool; 2] {
+        [self.tracks[0].is_some(), self.tracks[1].is_some()]
+    }
+
+    fn warn(&mut self, warnings: &[String]) {
+        self.warnings.extend_from_slice(warnings);
+        self.tidy();
+    }
+
+    /// Each warning once, and no more than are kept.
+    fn tidy(&mut self) {
+        let mut seen = std::collections::HashSet::new();
+        self.warnings.retain(|warning| seen.insert(warning.clone()));
+        self.warnings.truncate(MOST_WARNINGS);
+    }
+
+    pub(crate) fn warn_of(&mut self, warning: &str) {
+        self.warn(&[warning.to_owned()]);
+    }
+
+    /// The id that metadata give the communication session.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        self.metadata.session_id()
+    }
+}
+
+impl Dialog {
+    /// The session that an INVITE asks for.
+    pub(crate) fn new(request: &Request, peer: Peer, identity: Identity, state: State) -> Self {
+        let own = format!("{};tag={}", request.to(), identity.own_tag);
+        let mut dialog = Self {
+            call_id: request.call_id().to_owned(),
+            own_tag: identity.own_tag,
+            their_tag: request.from_tag().to_owned(),
+            own,
+            their: request.from().to_owned(),
+            target: String::new(),
+            routes: request.all("record-route").map(str::to_owned).collect(),
+            own_cseq: 0,
+            their_cseq: request.cseq,
+            peer,
+            account: identity.account,
+            call: identity.call,
+            external_id: identity.external_id,
+            user_agent: request
+                .header("user-agent")
+                .map(|agent| agent.chars().take(256).collect()),
+            number: identity.number,
+            answers: 0,
+            answer: String::new(),
+            of_capture: String::new(),
+            state,
+            recordings: Vec::new(),
+            timer: None,
+            refresh_due: None,
+        };
+        dialog.hear(request, peer);
+        dialog
+    }
+
+    /// Takes in where a request of theirs came from, and where ours go now (RFC 3261 §12.2.2).
+    pub(crate) fn hear(&mut self, request: &Request, peer: Peer) {
+        self.peer = peer;
+        self.their_cseq = self.their_cseq.max(request.cseq);
+        if let Some(contact) = request.header("contact") {
+            // Some are without their closing bracket: then the parameters are cut with it.
+            let uri = crate::sip::uri(contact);
+            if !uri.is_empty() && uri != "*" {
+                uri.clone_into(&mut self.target);
+            }
+        }
+    }
+
+    /// The call as capture knows it, with the parties as they are now.
+    pub(crate) fn open_call(&self, state: &State, sdp: Option<String>) -> OpenCall {
+        let senders = Senders::find(&state.metadata, &state.offer);
+        let [from, to] = senders.addresses(state.tracks, &state.metadata);
+        OpenCall {
+            external_id: Some(self.external_id.clone()),
+            from,
+            to,
+            sdp,
+            is_signalled: true,
+            ..OpenCall::new(self.account, self.call)
+        }
+    }
+
+    /// The recording that a session begins with: of both tracks, or of the only one.
+    pub(crate) fn wanted(state: &State, channels: Channels) -> Wanted {
+        match state.has() {
+            [true, true] => Wanted {
+                channels,
+                track: TrackSelection::Both,
+            },
+            [_, false] => Wanted {
+                channels: Channels::Mono,
+                track: TrackSelection::Inbound,
+            },
+            [false, true] => Wanted {
+                channels: Channels::Mono,
+                track: TrackSelection::Outbound,
+            },
+        }
+    }
+
+    /// A further recording, for a track that none of those that run has.
+    pub(crate) fn wanted_beside(&self, state: &State) -> Option<Wanted> {
+        let lacks = |track: &Track| {
+            let is_there = self
+                .recordings
+                .iter()
+                .any(|(_, selection)| selection.has(*track));
+            state.has()[track.index()] && !is_there
+        };
+        let track = Track::ALL.into_iter().find(lacks)?;
+        let track = match track {
+            Track::Inbound => TrackSelection::Inbound,
+            Track::Outbound => TrackSelection::Outbound,
+        };
+        Some(Wanted {
+            channels: Channels::Mono,
+            track,
+        })
+    }
+
+    /// What recordings keep of the signalling.
+    pub(crate) fn signalling(&self, state: &State) -> String {
+        let senders = Senders::find(&state.metadata, &state.offer);
+        let kept = Kept {
+            metadata: &state.metadata,
+            senders: &senders,
+            offer: &state.offer,
+            tracks: state.tracks,
+            warnings: &state.warnings,
+            sip_call_id: &self.call_id,
+            client: crate::sip::uri(&self.their),
+            user_agent: self.user_agent.as_deref(),
+        };
+        kept.json()
+    }
+
+    /// Takes capture's answer in, and answers the offer.
+    pub(crate) fn answer_offer(&mut self, of_capture: Option<String>) {
+        if let Some(of_capture) = of_capture {
+            self.of_capture = of_capture;
+        }
+        self.answers += 1;
+        let answer = Answer {
+            id: self.number,
+            version: self.answers,
+            of_capture: &self.of_capture,
+        };
+        self.answer = answer.text(&self.state.offer, self.state.tracks);
+    }
+
+    /// Sets the timer that a request asks for; the headers that say so in its answer.
+    pub(crate) fn set_timer(&mut self, request: &Request, now: Mono, headers: Headers) -> Headers {
+        let timer = request
+            .header("session-expires")
+            .or(request.header("x"))
+            .and_then(SessionTimer::read);
+        self.timer = timer;
+        self.refresh(now);
+        match timer {
+            Some(timer) => timer.headers(headers, request),
+            None => headers,
+        }
+    }
+
+    /// The session was refreshed.
+    pub(crate) fn refresh(&mut self, now: Mono) {
+        self.refresh_due = self.timer.map(|timer| now + timer.until_due());
+    }
+
+    /// A request of ours, but for its Via's branch, which the caller gives (RFC 3261 §12.2.1.1); and where it
+    /// goes.
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        via: &str,
+        branch: &str,
+        more: &Headers,
+    ) -> (Peer, Vec<u8>) {
+        self.own_cseq += 1;
+        let target = if self.target.is_empty() {
+            crate::sip::uri(&self.their)
+        } else {
+            &self.target
+        };
+        let transport = match self.peer {
+            Peer::Udp(_) => "UDP",
+            Peer::Stream { .. } => "TCP",
+        };
+        let mut text = format!(
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{transport} {via};rport;branch={branch}\r\nMax-Forwards: 70\r\n"
+        );
+        for route in &self.routes {
+            text.push_str(&format!("Route: {route}\r\n"));
+        }
+        text.push_str(&format!(
+            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {method}\r\n",
+            self.own, self.their, self.call_id, self.own_cseq
+        ));
+        let to = match self.peer {
+            Peer::Udp(address) => {
+                let first = self
+                    .routes
+                    .first()
+                    .map_or(target, |route| crate::sip::uri(route));
+                // A name is not looked up: who calls by one is answered where it called from.
+                Peer::Udp(super::message::address_of(first).unwrap_or(address))
+            }
+            stream => stream,
+        };
+        (to, more.end(text))
+    }
+}
+
+impl SessionTimer {
+    /// Reads a Session-Expires (RFC 4028 §4).
+    fn read(value: &str) -> Option<Self> {
+        let mut parts = value.split(';').map(str::trim);
+        let seconds = parts.next()?.parse().ok().filter(|seconds| *seconds > 0)?;
+        let we_refresh = parts.any(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            name.trim().eq_ignore_ascii_case("refresher")
+                && value.trim().eq_ignore_ascii_case("uas")
+        });
+        Some(Self {
+            seconds,
+            we_refresh,
+        })
+    }
+
+    /// RFC 4028 §9: who refreshes is said, and required of a client that knows timers.
+    fn headers(self, headers: Headers, request: &Request) -> Headers {
+        let who = if self.we_refresh { "uas" } else { "uac" };
+        let headers = headers.with(
+            "Session-Expires",
+            format!("{};refresher={who}", self.seconds),
+        );
+        let knows = request.tokens("supported").chain(request.tokens("k"));
+        if !self.we_refresh
+            && knows
+                .into_iter()
+                .any(|token| token.eq_ignore_ascii_case("timer"))
+        {
+            headers.with("Require", "timer")
+        } else {
+            headers
+        }
+    }
+
+    /// The value of a refresh of ours.
+    pub(crate) fn of_ours(self) -> String {
+        format!("{};refresher=uac", self.seconds)
+    }
+
+    /// From one refresh to what is due of it: half of the time where we refresh, else nearly all of it, after
+    /// which the client is taken for gone (RFC 4028 §10).
+    fn until_due(self) -> Duration {
+        let whole = Duration::from_secs(self.seconds.into());
+        if self.we_refresh {
+            whole / 2
+        } else {
+            whole - (whole / 3).min(Duration::from_secs(32))
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! A recording client's SDP: its lines as they are offered, what capture is told of them, and the answer
+//! (RFC 8866, RFC 3264, RFC 7866 §7).
+//!
+//! Called by `agent`. A reader of our own, since a whole offer may not be lost to one line of it: clients leave
+//! out `c=`, `t=` or `s=`, put attributes of ICE into RTP/AVP, or X-es where an address was. What capture gets is
+//! an offer of ours, with the lines that are recorded and no others, so a codec is judged in one place; what
+//! the client gets are its own lines, in its order.
+//!
+//! Bounds: [`MOST_LINES`] of [`MOST_BYTES`].
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use reeld_model::Track;
+use serde::{Deserialize, Serialize};
+
+/// Bytes of an offer that are read.
+const MOST_BYTES: usize = 32 * 1024;
+/// Media lines of an offer.
+pub(crate) const MOST_LINES: usize = 32;
+/// Attributes of a line that are kept.
+const MOST_ATTRIBUTES: usize = 128;
+
+/// An offer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    pub(crate) lines: Vec<Line>,
+    /// What could not be read as it was meant.
+    #[serde(skip)]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A media line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) media: String,
+    pub(crate) port: u16,
+    proto: String,
+    formats: String,
+    /// Where its RTP comes from, if it says so.
+    address: Option<IpAddr>,
+    /// Whether its address is the unspecified one, which says hold (RFC 3264 §8.4).
+    is_nowhere: bool,
+    /// What of its attributes tells of the sound.
+    attributes: Vec<String>,
+    pub(crate) label: Option<String>,
+    mid: Option<String>,
+    direction: Direction,
+}
+
+/// What a line says of who sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+enum Direction {
+    /// The client sends: `sendonly`, `sendrecv` or nothing said.
+    #[default]
+    Sends,
+    /// Nobody sends to us: `inactive`, and `recvonly`, which can only be an error.
+    Silent,
+}
+
+impl Direction {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "sendonly" | "sendrecv" => Some(Self::Sends),
+            "inactive" | "recvonly" => Some(Self::Silent),
+            _ => None,
+        }
+    }
+}
+
+impl Offer {
+    /// Reads an offer; `None` where there is no media line in it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_BYTES)]);
+        let mut offer = Self::default();
+        let (mut address, mut is_nowhere) = (None, false);
+        let mut direction = Direction::default();
+        for line in text.lines() {
+            let Some((kind, value)) = line.trim().split_once('=') else {
+                continue;
+            };
+            let value = value.trim();
+            match (kind, offer.lines.last_mut()) {
+                ("m", _) => match Line::read(value, address, is_nowhere, direction) {
+                    Some(line) if offer.lines.len() < MOST_LINES => offer.lines.push(line),
+                    Some(_) => {
+                        offer
+                            .warnings
+                            .push(format!("sdp: more than {MOST_LINES} lines"));
+                        break;
+                    }
+                    None => offer
+                        .warnings
+                        .push("sdp: a media line cannot be read".to_owned()),
+                },
+                ("c", None) => (address, is_nowhere) = connection(value),
+                ("c", Some(line)) => (line.address, line.is_nowhere) = connection(value),
+                ("a", None) => direction = Direction::named(value).unwrap_or(direction),
+                ("a", Some(line)) => line.take(value),
+                _ => {}
+            }
+        }
+        (!offer.lines.is_empty()).then_some(offer)
+    }
+
+    /// What capture is told: the lines of the tracks, in the order of the tracks.
+    ///
+    /// `reaches` says whether RTP from an address can get to a media port at all; from where it cannot
+    /// nothing is awaited, and `media.allow` decides.
+    pub(crate) fn for_capture(
+        tracks: [Option<&Line>; 2],
+        reaches: impl Fn(IpAddr) -> bool,
+    ) -> Option<String> {
+        let lines: Vec<&Line> = match tracks {
+            [Some(inbound), Some(outbound)] => vec![inbound, outbound],
+            [Some(line), None] | [None, Some(line)] => vec![line],
+            [None, None] => return None,
+        };
+        let mut text =
+            "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n".to_owned();
+        for line in lines {
+            text.push_str(&line.for_capture(&reaches));
+        }
+        Some(text)
+    }
+}
+
+impl Line {
+    fn read(
+        value: &str,
+        address: Option<IpAddr>,
+        is_nowhere: bool,
+        direction: Direction,
+    ) -> Option<Self> {
+        let mut words = value.split_ascii_whitespace();
+        let media = words.next()?.to_ascii_lowercase();
+        let port = words.next()?.split('/').next()?.parse().ok()?;
+        let proto = words.next()?.to_ascii_uppercase();
+        let formats = words.take(64).collect::<Vec<_>>().join(" ");
+        Some(Self {
+            media,
+            port,
+            proto,
+            formats,
+            address,
+            is_nowhere,
+            attributes: Vec::new(),
+            label: None,
+            mid: None,
+            direction,
+        })
+    }
+
+    fn take(&mut self, attribute: &str) {
+        let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+        let value = value.trim();
+        match name {
+            "label" => self.label = Some(short(value)),
+            "mid" => self.mid = Some(short(value)),
+            "rtpmap" | "fmtp" | "ptime" if self.attributes.len() < MOST_ATTRIBUTES => {
+                self.attributes.push(short(attribute));
+            }
+            _ => self.direction = Direction::named(name).unwrap_or(self.direction),
+        }
+    }
+
+    /// Whether nothing is sent on it for now: by its direction, or for want of an address.
+    pub(crate) const fn is_paused(&self) -> bool {
+        matches!(self.direction, Direction::Silent) || self.is_nowhere
+    }
+
+    /// Why it is not recorded, if it is not. A line that is switched off is no fault.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if self.media != "audio" {
+            return Some(format!("{} is not recorded", self.media));
+        }
+        if self.proto.contains("SAVP") {
+            return Some(format!("SRTP ({}) is not built yet", self.proto));
+        }
+        if !matches!(self.proto.as_str(), "RTP/AVP" | "RTP/AVPF") {
+            return Some(format!("{} is not built", self.proto));
+        }
+        reeld_capture::offer_fault(&format!(
+            "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n{}",
+            self.for_capture(&|_| false)
+        ))
+    }
+
+    /// Whether it is in use (RFC 3264 §6: port 0 is not).
+    pub(crate) const fn is_used(&self) -> bool {
+        self.port != 0
+    }
+
+    fn for_capture(&self, reaches: &impl Fn(IpAddr) -> bool) -> String {
+        let mut text = format!("m=audio {} RTP/AVP {}\r\n", self.port.max(1), self.formats);
+        match self.address.filter(|address| reaches(*address)) {
+            Some(address) => put(
+                &mut text,
+                format_args!("c=IN {} {address}", version(address)),
+            ),
+            None => text.push_str("c=IN IP4 0.0.0.0\r\n"),
+        }
+        for attribute in &self.attributes {
+            put(&mut text, format_args!("a={attribute}"));
+        }
+        text.push_str("a=sendonly\r\n");
+        text
+    }
+}
+
+/// What is answered to a client: who we are in it, and how often we have answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    /// A number of the session that is ours alone.
+    pub(crate) id: u64,
+    pub(crate) version: u64,
+    /// What capture answered to [`Offer::for_capture`].
+    pub(crate) of_capture: &'a str,
+}
+
+impl Answer<'_> {
+    /// The answer to `offer`, of which `tracks` says which line is which track's.
+    pub(crate) fn text(self, offer: &Offer, tracks: [Option<usize>; 2]) -> String {
+        let Captured { address, lines } = Captured::read(self.of_capture);
+        let address = address.unwrap_or("IN IP4 0.0.0.0");
+        let mut text = format!(
+            "v=0\r\no=reeld {} {} {address}\r\ns=reeld\r\nc={address}\r\nt=0 0\r\n",
+            self.id, self.version
+        );
+        for (index, line) in offer.lines.iter().enumerate() {
+            // Capture's lines are the tracks'.
+            let track = tracks.iter().position(|place| *place == Some(index));
+            match track.and_then(|track| lines.get(track)) {
+                Some(captured) if line.is_used() => {
+                    put(
+                        &mut text,
+                        format_args!(
+                            "m=audio {} {} {}",
+                            captured.port, line.proto, captured.formats
+                        ),
+                    );
+                    for attribute in &captured.attributes {
+                        put(&mut text, format_args!("a={attribute}"));
+                    }
+                    line.echo(&mut text);
+                    text.push_str(match line.direction {
+                        Direction::Sends => "a=recvonly\r\n",
+                        Direction::Silent => "a=inactive\r\n",
+                    });
+                }
+                _ => {
+                    // RFC 3264 §6: at least one format, of which nothing is read.
+                    let formats = if line.formats.is_empty() {
+                        "0"
+                    } else {
+                        &line.formats
+                    };
+                    put(
+                        &mut text,
+                        format_args!("m={} 0 {} {formats}", line.media, line.proto),
+                    );
+                    line.echo(&mut text);
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Line {
+    fn echo(&self, text: &mut String) {
+        for (name, value) in [("label", &self.label), ("mid", &self.mid)] {
+            if let Some(value) = value {
+                put(text, format_args!("a={name}:{value}"));
+            }
+        }
+    }
+}
+
+/// Capture's answer, which is ours: one line a track.
+#[derive(Debug, Default)]
+struct Captured<'a> {
+    address: Option<&'a str>,
+    lines: Vec<CapturedLine<'a>>,
+}
+
+#[derive(Debug, Default)]
+struct CapturedLine<'a> {
+    port: u16,
+    formats: &'a str,
+    attributes: Vec<&'a str>,
+}
+
+impl<'a> Captured<'a> {
+    fn read(text: &'a str) -> Self {
+        let mut captured = Self::default();
+        for line in text.lines() {
+            let Some((kind, value)) = line.trim().split_once('=') else {
+                continue;
+            };
+            match (kind, captured.lines.last_mut()) {
+                ("c", None) => captured.address = Some(value),
+                ("m", _) => {
+                    let mut words = value.splitn(4, ' ').skip(1);
+                    let port = words.next().and_then(|port| port.parse().ok());
+                    captured.lines.push(CapturedLine {
+                        port: port.unwrap_or(0),
+                        formats: words.nth(1).unwrap_or_default(),
+                        attributes: Vec::new(),
+                    });
+                }
+                ("a", Some(line))
+                    if ["rtpmap:", "fmtp:", "rtcp:"]
+                        .iter()
+                        .any(|kept| value.starts_with(kept)) =>
+                {
+                    line.attributes.push(value);
+                }
+                _ => {}
+            }
+        }
+        captured
+    }
+}
+
+/// Which line is which track's, after a new offer: a line keeps its track for as long as it is in use, and a
+/// track that is free goes to the first line that has none. `first` is the track of the first of these.
+pub(crate) fn allot(
+    offer: &Offer,
+    recordable: &[bool],
+    before: [Option<usize>; 2],
+    first: impl Fn(&[usize]) -> Option<(usize, Track)>,
+) -> [Option<usize>; 2] {
+    let is_there =
+        |index: usize| recordable.get(index).is_some_and(|is| *is) && offer.lines[index].is_used();
+    let mut tracks =
+        before.map(|index| index.filter(|index| *index < offer.lines.len() && is_there(*index)));
+    let new: Vec<usize> = (0..offer.lines.len())
+        .filter(|index| is_there(*index) && !tracks.contains(&Some(*index)))
+        .collect();
+    let mut new_ones = new.clone();
+    if tracks == [None, None]
+        && let Some((index, track)) = first(&new)
+    {
+        tracks[track.index()] = Some(index);
+        new_ones.retain(|one| *one != index);
+    }
+    for index in new_ones {
+        match tracks.iter_mut().find(|track| track.is_none()) {
+            Some(track) => *track = Some(index),
+            None => break,
+        }
+    }
+    tracks
+}
+
+/// The address of a `c=`, and whether it is the unspecified one.
+fn connection(value: &str) -> (Option<IpAddr>, bool) {
+    let address = value
+        .split_ascii_whitespace()
+        .nth(2)
+        .and_then(|address| address.split('/').next()?.parse::<IpAddr>().ok());
+    match address {
+        Some(address) if address.is_unspecified() => (None, true),
+        address => (address, false),
+    }
+}
+
+const fn version(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IP4",
+        IpAddr::V6(_) => "IP6",
+    }
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    // Writing into a string cannot fail.
+    let _ = text.write_fmt(line);
+    text.push_str("\r\n");
+}
+
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(256.min(text.len()))].to_owned()
+}
+
+#[cfg(test)]
+mod tests;
