@@ -33,6 +33,7 @@ pub mod script;
 pub mod sdk;
 pub mod sender;
 pub mod setup;
+pub mod siprec;
 pub mod span;
 pub mod speech;
 pub mod supervisor;
