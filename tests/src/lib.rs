@@ -22,6 +22,7 @@ pub mod daemon;
 pub mod ears;
 pub mod judge;
 pub mod line;
+pub mod outlives;
 pub mod patience;
 pub mod peer;
 pub mod port_block;
