@@ -324,9 +324,9 @@ impl Reader<'_> {
 
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
-        for (table, name, what) in [("rtpengine", "ng", "the rtpengine control socket")] {
-            self.get(table, name, |v| value::off(v, what));
-        }
+        self.get("rtpengine", "ng", |v| {
+            value::off(v, "the rtpengine control socket")
+        });
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
             "sled" => Ok(()),
             url if url.starts_with("postgres") => Err(value::not_built("a catalog on PostgreSQL")),

@@ -25,12 +25,7 @@ fn a_pause_is_nowhere(method: &str, paused: &str, behavior: &str) {
             &metadata("eA==", &[("ann", "1"), ("bob", "2")]),
         )
         .wait(SPEAK)
-        .request(
-            method,
-            SDP,
-            &paused.replace("IP4 127.0.0.1\ns", "IP4 127.0.0.1\ns"),
-            200,
-        )
+        .request(method, SDP, paused, 200)
         .wait(SPEAK)
         .request(method, SDP, &lines, 200)
         .wait(SPEAK)

@@ -315,14 +315,18 @@ impl Worker {
             tracing::error!(%error, "a store task died");
             Failure::Broken
         })?
-        .map_err(|error| match error {
-            StoreError::NoSpace { .. }
-            | StoreError::ReadOnly { .. }
-            | StoreError::Failing { .. } => {
+        .map_err(|error| {
+            let passes = matches!(
+                error,
+                StoreError::NoSpace { .. }
+                    | StoreError::ReadOnly { .. }
+                    | StoreError::Failing { .. }
+                    | StoreError::DiskFull { .. }
+            );
+            if passes {
                 tracing::warn!(%error, "a recording client is refused");
                 Failure::Busy(error.to_string())
-            }
-            error => {
+            } else {
                 tracing::error!(%error, "the store");
                 Failure::Broken
             }

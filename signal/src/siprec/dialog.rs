@@ -186,7 +186,7 @@ impl Dialog {
         let mut dialog = Self {
             call_id: request.call_id().to_owned(),
             own_tag: identity.own_tag,
-            their_tag: request.from_tag().to_owned(),
+            their_tag: request.their_tag().to_owned(),
             own,
             their: request.from().to_owned(),
             target: String::new(),

@@ -156,11 +156,11 @@ impl Request {
         self.header("to").unwrap_or_default()
     }
 
-    pub(crate) fn from_tag(&self) -> &str {
+    pub(crate) fn their_tag(&self) -> &str {
         crate::sip::tag(self.from())
     }
 
-    pub(crate) fn to_tag(&self) -> &str {
+    pub(crate) fn own_tag(&self) -> &str {
         crate::sip::tag(self.to())
     }
 
@@ -178,7 +178,7 @@ impl Request {
             return format!("{branch}|{host}|{port:?}|{method}");
         }
         // A client of RFC 2543, or one whose branch is made otherwise.
-        let (from, call_id, cseq) = (self.from_tag(), self.call_id(), self.cseq);
+        let (from, call_id, cseq) = (self.their_tag(), self.call_id(), self.cseq);
         format!("{branch}|{host}|{port:?}|{method}|{from}|{call_id}|{cseq}")
     }
 
@@ -207,7 +207,7 @@ impl Request {
             }
         }
         line(&mut text, "From", self.from());
-        if status.0 > 100 && self.to_tag().is_empty() {
+        if status.0 > 100 && self.own_tag().is_empty() {
             line(&mut text, "To", &format!("{};tag={tag}", self.to()));
         } else {
             line(&mut text, "To", self.to());

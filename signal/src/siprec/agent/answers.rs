@@ -242,7 +242,7 @@ impl Agent {
         headers: &Headers,
         now: Mono,
     ) {
-        let tag = if request.to_tag().is_empty() {
+        let tag = if request.own_tag().is_empty() {
             self.token()
         } else {
             String::new()

@@ -50,7 +50,7 @@ impl Agent {
             }
         };
         if request.call_id().is_empty()
-            || request.from_tag().is_empty() && request.method != "OPTIONS"
+            || request.their_tag().is_empty() && request.method != "OPTIONS"
         {
             return self.refuse(
                 transaction,
@@ -61,7 +61,7 @@ impl Agent {
             );
         }
         let known = self.dialog_of(&request);
-        let has_tag = !request.to_tag().is_empty();
+        let has_tag = !request.own_tag().is_empty();
         match (request.method.as_str(), known) {
             ("CANCEL", _) => self.cancel(transaction, &request, from, now),
             ("OPTIONS", _) => self.options(transaction, &request, from, now),
@@ -122,9 +122,9 @@ impl Agent {
 
     /// The session that a request with our tag belongs to.
     fn dialog_of(&self, request: &Request) -> Option<u64> {
-        let session = *self.by_tag.get(request.to_tag())?;
+        let session = *self.by_tag.get(request.own_tag())?;
         let dialog = &self.sessions.get(&session)?.dialog;
-        let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.from_tag();
+        let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.their_tag();
         is_it.then_some(session)
     }
 
@@ -270,7 +270,7 @@ impl Agent {
         if !self.is_understood(transaction, &request, from, now) {
             return;
         }
-        let names = (request.call_id().to_owned(), request.from_tag().to_owned());
+        let names = (request.call_id().to_owned(), request.their_tag().to_owned());
         if let Some(known) = self
             .by_invite
             .get(&names)
@@ -515,7 +515,7 @@ impl Agent {
         let own = format!(
             "{external_id}\0{}\0{}",
             request.call_id(),
-            request.from_tag()
+            request.their_tag()
         );
         (CallSid::from_external(account, &own), external_id)
     }

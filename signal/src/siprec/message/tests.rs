@@ -23,7 +23,7 @@ fn a_request_is_read_with_short_names_folds_and_what_is_not_closed() {
     let request = request(INVITE);
     assert_eq!((request.method.as_str(), request.cseq), ("INVITE", 9));
     assert_eq!(
-        (request.call_id(), request.from_tag(), request.to_tag()),
+        (request.call_id(), request.their_tag(), request.own_tag()),
         ("7@a", "one", "")
     );
     assert_eq!(request.body, b"v=0\n");
