@@ -27,6 +27,7 @@
 //! - `usage`: what `/proc` says of processor time, memory and dropped packets; `watch`: while packets flow;
 //! - `bare`: the receive loop that does nothing else;
 //! - `interrupt`: what SIGINT and SIGTERM do;
+//! - `options`: what every measurement can be told;
 //! - `report`: the figures, as table and JSON.
 
 mod bare;
@@ -50,6 +51,7 @@ mod http;
 mod interrupt;
 mod load;
 mod nginx;
+mod options;
 mod peer;
 mod percentile;
 mod receiver;

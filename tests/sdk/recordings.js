@@ -10,6 +10,7 @@
 
 const assert = require("assert");
 const http = require("http");
+const https = require("https");
 const path = require("path");
 
 const { REELD_URL, ACCOUNT, TOKEN, LIVE_CALL, OLD_CALL, SDK } = process.env;
@@ -60,7 +61,7 @@ async function refused(status, code, promise) {
 function get(url) {
   const auth = `${ACCOUNT}:${TOKEN}`;
   return new Promise((done, fail) => {
-    const request = http.get(url, { auth }, (answer) => {
+    const request = (url.startsWith("https:") ? https : http).get(url, { auth }, (answer) => {
       const parts = [];
       answer.on("data", (part) => parts.push(part));
       answer.on("end", () => {

@@ -5,12 +5,12 @@
 //! other; several runs alternate the two, so that a machine that slows down slows both.
 
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
 use super::load::{self, LOOPBACK, Load};
+use super::options::Options;
 use super::peer::{self, Peer};
 use super::report::{Figures, Machine, PeerFigures, Report, print};
 use super::{bare, bounds, interrupt};
@@ -47,18 +47,11 @@ pub struct Capture {
     /// Calls that peers are sent, two tracks each
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     peer_calls: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
     /// Fails where a promised bound is missed
     #[arg(long)]
     check: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Capture {
@@ -88,7 +81,7 @@ impl Capture {
             runs,
             peers,
         );
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         bounds::hold(&wrong)?;
         if self.check {
             bounds::hold(&report.missed())?;
@@ -100,8 +93,8 @@ impl Capture {
         Load {
             calls,
             seconds,
-            seed: self.seed,
-            parent: self.data_dir.as_deref(),
+            seed: self.options.seed,
+            parent: self.options.data_dir.as_deref(),
             encode: self.encode,
             encrypt: self.encrypt,
             bundle: self

@@ -21,7 +21,7 @@ mod records;
 mod report;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -33,6 +33,7 @@ use tempfile::TempDir;
 use self::records::Shape;
 use self::report::{Figures, Report};
 use super::daemon::{self, Daemon};
+use super::options::Options;
 use super::percentile::{millis, round};
 use super::report::{Machine, print};
 use super::{descriptors, interrupt};
@@ -59,15 +60,8 @@ pub struct Catalog {
     /// Threads that begin and finish them
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
     writers: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// What the recordings' names come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Catalog {
@@ -84,14 +78,14 @@ impl Catalog {
             over_a_year,
             in_one_day,
         };
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         let missed = report.missed();
         ensure!(missed.is_empty(), "{}", missed.join("; "));
         Ok(())
     }
 
     fn measure(&self, shape: Shape) -> anyhow::Result<Figures> {
-        let folder = super::folder(self.data_dir.as_deref())?;
+        let folder = super::folder(self.options.data_dir.as_deref())?;
         let data_dir = daemon::data_dir(&folder);
         let config = Config {
             data_dir: data_dir.clone(),
@@ -106,7 +100,7 @@ impl Catalog {
             account,
             count: self.recordings,
             shape,
-            seed: self.seed,
+            seed: self.options.seed,
         };
         let begun = Instant::now();
         let mut filled: u32 = 0;

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use reeld_codec::wav;
 use serde::Serialize;
 
 use super::dialog::{self, RATE_HZ};
+use super::options::Options;
 use super::percentile::round;
 use super::report::{Machine, print};
 use super::{interrupt, usage};
@@ -46,15 +47,8 @@ pub struct Encode {
     /// How often each is encoded
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// Where the files are made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// All figures of one run. Names and units are part of what scripts read, so they stay.
@@ -110,11 +104,11 @@ impl Encode {
     /// Measures and prints.
     pub(super) fn run(self) -> anyhow::Result<()> {
         interrupt::watch()?;
-        let folder = super::folder(self.data_dir.as_deref())?;
+        let folder = super::folder(self.options.data_dir.as_deref())?;
         let mut encodings = Vec::new();
         for channels in [1, 2] {
             let source = folder.path().join(format!("{channels}.wav"));
-            let file = dialog::wav(self.seed, channels, self.seconds);
+            let file = dialog::wav(self.options.seed, channels, self.seconds);
             fs::write(&source, file).with_context(|| source.display().to_string())?;
             for format in [Format::Mp3, Format::Opus] {
                 encodings.push(self.measure(format, channels, &source)?);
@@ -127,7 +121,7 @@ impl Encode {
             encodings,
             least_ratio: LEAST_RATIO,
         };
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         report.judge()
     }
 

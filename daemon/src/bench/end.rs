@@ -13,7 +13,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use serde::Serialize;
 
 use super::call::Call;
 use super::house::House;
+use super::options::Options;
 use super::percentile::{millis, percentile};
 use super::receiver::Receiver;
 use super::report::{Machine, print};
@@ -60,15 +60,8 @@ pub struct End {
     /// How long a long recording is
     #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..=14_400))]
     long_seconds: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// An end as it was seen.
@@ -119,12 +112,12 @@ impl End {
         // The daemon's two for each track, and the sender's one.
         descriptors::raise(6 * u64::from(all), all)?;
         let receiver = Receiver::start()?;
-        let mut house = House::start(self.data_dir.as_deref(), all)?;
+        let mut house = House::start(self.options.data_dir.as_deref(), all)?;
         let report = self.measure(&mut house, &receiver, stop);
         let stopped = house.stop();
         let report = report?;
         stopped?;
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         Ok(())
     }
 
@@ -137,7 +130,7 @@ impl End {
         let numbers: Vec<_> = (0..u64::from(self.calls + self.ends)).collect();
         let (customer, url) = (house.customer(), receiver.url());
         let calls = hands::each(&numbers, |&number| {
-            Call::start(customer, self.seed, number, PACKETS, Some(&url))
+            Call::start(customer, self.options.seed, number, PACKETS, Some(&url))
         })?;
         let plan = Plan {
             streams: calls.iter().flat_map(|call| call.streams.clone()).collect(),
@@ -206,14 +199,14 @@ impl End {
         let mut seen = Vec::new();
         let (account, base) = (house.customer().account, house.customer().base.clone());
         let (store, spool) = (house.store().clone(), house.spool());
-        let mut seeds = Seeded::new(self.seed);
+        let mut seeds = Seeded::new(self.options.seed);
         for number in first..first + u64::from(self.ends) {
             interrupt::check()?;
             let wanted = Wanted {
                 account,
                 base: &base,
                 receiver: receiver.url(),
-                seed: self.seed,
+                seed: self.options.seed,
                 number,
                 seconds: seconds.into(),
             };

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::daemon::Daemon;
 use super::load::{self, PACKETS_A_SECOND};
+use super::options::Options;
 use super::percentile::millis;
 use super::report::{Machine, SHOWN, print};
 use super::{descriptors, hands, interrupt, watch};
@@ -46,15 +46,8 @@ pub struct Flood {
     /// Packets a second of the flood, as far as this machine can send them
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
     rate: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// All figures of one run. Names and units are part of what scripts read, so they stay.
@@ -93,11 +86,11 @@ impl Flood {
         let stop = interrupt::watch()?;
         let calls = self.calls + 1;
         descriptors::raise(4 * u64::from(calls), calls)?;
-        let daemon = Daemon::start_in(super::folder(self.data_dir.as_deref())?, calls)?;
+        let daemon = Daemon::start_in(super::folder(self.options.data_dir.as_deref())?, calls)?;
         let measured = self.measure(&daemon, stop).with_context(|| daemon.log());
         let (report, differences) = measured?;
         daemon.stop()?;
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         let grown = report
             .resident_bytes_peak
             .saturating_sub(report.resident_bytes_unflooded);
@@ -135,7 +128,7 @@ impl Flood {
         let packets = u64::from(seconds) * PACKETS_A_SECOND;
         let numbers: Vec<_> = (0..=u64::from(self.calls)).collect();
         let calls = hands::each(&numbers, |&number| {
-            Call::start(customer, self.seed, number, packets, None)
+            Call::start(customer, self.options.seed, number, packets, None)
         })?;
         let (flooded, others) = calls.split_first().context("there are calls")?;
         let plan = load::plan(&calls, NonZero::<usize>::MIN);

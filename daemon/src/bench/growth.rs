@@ -4,12 +4,12 @@
 //! Called by [`super::Bench::run`]; it calls `load` and `bare` for each size.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::load::{self, LOOPBACK, Load};
+use super::options::Options;
 use super::report::{Figures, Machine, print};
 use super::{bare, bounds, interrupt};
 
@@ -23,18 +23,11 @@ pub struct Growth {
     /// How long each call lasts
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
     /// Fails where a figure grows with the calls
     #[arg(long)]
     check: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// All figures.
@@ -67,8 +60,8 @@ impl Growth {
             let load = Load {
                 calls,
                 seconds: self.seconds,
-                seed: self.seed,
-                parent: self.data_dir.as_deref(),
+                seed: self.options.seed,
+                parent: self.options.data_dir.as_deref(),
                 encode: false,
                 encrypt: false,
                 bundle: load::bundle(calls),
@@ -84,7 +77,7 @@ impl Growth {
             );
             grown.sizes.push(Size { calls, figures });
         }
-        print(&grown, self.json)?;
+        print(&grown, self.options.json)?;
         bounds::hold(&wrong)?;
         if self.check {
             bounds::hold(&grown.missed())?;

@@ -8,7 +8,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use super::connection::Connection;
 use super::daemon::{self, Daemon};
 use super::interrupt;
 use super::nginx::Nginx;
+use super::options::Options;
 use super::percentile::round;
 use super::recording::Recording;
 use super::report::{Machine, print};
@@ -54,15 +54,11 @@ pub struct Http {
     /// How long each run lasts
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
     /// Has the daemon keep no audit trail: what one costs is the difference
     #[arg(long)]
     no_audit: bool,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// All figures of one run. Names and units are part of what scripts read, so they stay.
@@ -109,8 +105,8 @@ impl Http {
     /// Measures and prints.
     pub(super) fn run(self) -> anyhow::Result<()> {
         interrupt::watch()?;
-        let folder = super::folder(self.data_dir.as_deref())?;
-        let beside = super::folder(self.data_dir.as_deref())?;
+        let folder = super::folder(self.options.data_dir.as_deref())?;
+        let beside = super::folder(self.options.data_dir.as_deref())?;
         let sids = self.record(&daemon::data_dir(&folder))?;
         let media = daemon::data_dir(&folder).join("media");
         let audit = if self.no_audit {
@@ -124,7 +120,7 @@ impl Http {
         let report = report.with_context(|| daemon.log())?;
         drop(nginx);
         daemon.stop()?;
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         ensure!(
             report.ratio >= LEAST_RATIO,
             "{} of nginx's bytes a processor second, and {LEAST_RATIO} is the bound",
@@ -142,7 +138,7 @@ impl Http {
         let store = Store::open(settings::store(&config, data_dir))?;
         credentials::settle(&store, &config, data_dir)?;
         let (account, _) = credentials::read(data_dir)?;
-        let mut seeds = Seeded::new(1);
+        let mut seeds = Seeded::new(self.options.seed);
         let mut sids = Vec::new();
         for number in 0..self.files {
             for bytes in SIZES {

@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -22,6 +21,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::house::House;
 use super::load::{self, PACKETS_A_SECOND};
+use super::options::Options;
 use super::percentile::{millis, percentile};
 use super::report::{Machine, SHOWN, print};
 use super::usage::{self, Process};
@@ -47,15 +47,8 @@ pub struct Stall {
     /// How long the disk stands still
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(3..=20))]
     stall_seconds: u32,
-    /// Where the daemon's folder is made and removed again; the system's temporary folder if not given
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Prints JSON instead of a table
-    #[arg(long)]
-    json: bool,
-    /// What the sounds come from: the same in every run, so that runs can be compared
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// All figures of one run. Names and units are part of what scripts read, so they stay.
@@ -117,12 +110,12 @@ impl Stall {
         let stop = interrupt::watch()?;
         // The daemon's two for each track and its take's one, and the sender's one for each track.
         descriptors::raise(7 * u64::from(self.calls), self.calls)?;
-        let house = House::start(self.data_dir.as_deref(), self.calls)?;
+        let house = House::start(self.options.data_dir.as_deref(), self.calls)?;
         let measured = self.measure(&house, stop);
         let stopped = house.stop();
         let (report, differences) = measured?;
         stopped?;
-        print(&report, self.json)?;
+        print(&report, self.options.json)?;
         ensure!(
             differences.is_empty()
                 && report.packets_recorded == report.packets_sent
@@ -150,7 +143,7 @@ impl Stall {
         let packets = u64::from(self.seconds()) * PACKETS_A_SECOND;
         let numbers: Vec<_> = (0..u64::from(self.calls)).collect();
         let calls = hands::each(&numbers, |&number| {
-            Call::start(customer, self.seed, number, packets, None)
+            Call::start(customer, self.options.seed, number, packets, None)
         })?;
         let plan = load::plan(&calls, NonZero::<usize>::MIN);
         let ports: BTreeSet<_> = plan.streams.iter().map(|stream| stream.to.port()).collect();
