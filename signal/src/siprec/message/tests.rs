@@ -1,3 +1,5 @@
+//! Requests read and responses written, by the letter and not.
+
 use proptest::prelude::*;
 
 use super::*;

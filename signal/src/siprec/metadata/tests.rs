@@ -1,3 +1,5 @@
+//! Documents of several makers, broken ones, and what a further one changes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Offers as clients send them, and their answers.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Who is found on which track, by documents of several makers.
+
 use super::*;
 use crate::siprec::metadata::Document;
 use crate::siprec::offer::allot;

@@ -1,0 +1,36 @@
+//! A restart in mid-call, by a supervisor that keeps descriptors: a recording client's session goes on with its call,
+//! and its BYE, which reaches the next daemon, ends the same recording.
+
+use std::time::Duration;
+
+use reeld_tests::client::call_sid;
+use reeld_tests::script::Law;
+use reeld_tests::siprec::{Bed, Scenario, Transport, metadata, offer, ports, recordings};
+use reeld_tests::{Sender, Setup, Tape, Voice, judge};
+
+#[test]
+fn a_session_goes_on_in_the_next_daemon() {
+    let mut bed = Bed::start(Setup::new().supervised(Vec::new()));
+    let client = bed.client();
+    let sid = call_sid(1);
+    let sdp = offer(&[("1", "sendonly"), ("2", "sendonly")]);
+    let xml = metadata("eA==", &[("ann", "1"), ("bob", "2")]);
+    let scenario = Scenario::new("restart")
+        .invite(&sid, &sdp, &xml)
+        .wait(Duration::from_secs(8))
+        .bye();
+    let running = bed.begin(&scenario, Transport::Udp);
+    let [inbound, _] = ports(&client, &sid);
+    let tape = Tape::noise(Law::Mu, 1, 250 * 160);
+    let playing = Sender::new().start(inbound, Voice::new(1).say(tape.codes()));
+    playing.wait_until(0, 50);
+    assert!(bed.daemon.terminate().success());
+    bed.daemon.start_again();
+    playing.finish();
+    running.finish();
+    let json = recordings(&client, &sid, 1).remove(0);
+    assert_eq!(json["ended_by"], "call-completed", "{json}");
+    assert_eq!(json["participants"][1]["name"], "bob", "{json}");
+    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    judge::exact(wav.dual()[0], &tape.samples());
+}
