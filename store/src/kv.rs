@@ -334,10 +334,20 @@ impl Table {
         self.tree()?.last().map_err(of_sled)
     }
 
+    /// Applies changes together, and leaves the tree as readers like it: sled splits and merges nodes when they are met
+    /// next, by a reader too, so that on a disk that has failed meanwhile what is there could not be read.
     pub(crate) fn apply(&self, changes: Changes) -> Result<(), StoreError> {
         self.0.reserve.release_below(LITTLE_ROOM);
-        let applied = self.tree()?.apply_batch(changes.0);
-        if let Err(sled::Error::Io(_)) = applied {
+        let tree = self.tree()?;
+        let Changes { batch, keys } = changes;
+        let applied = tree.apply_batch(batch);
+        let settle = || {
+            keys.iter()
+                .try_for_each(|key| tree.contains_key(key).map(drop))
+        };
+        let settled = applied.as_ref().map_or(Ok(()), |()| settle());
+        // What is applied is, whatever becomes of the nodes; who has to have it durable hears of a failed log by `commit`.
+        if let (Err(sled::Error::Io(_)), _) | (_, Err(sled::Error::Io(_))) = (&applied, settled) {
             self.0.well.store(false, Ordering::Release);
         }
         applied.map_err(of_sled)
@@ -346,15 +356,26 @@ impl Table {
 
 /// Changes to one table that are made together.
 #[derive(Default)]
-pub(crate) struct Changes(sled::Batch);
+pub(crate) struct Changes {
+    batch: sled::Batch,
+    keys: Vec<sled::IVec>,
+}
 
 impl Changes {
     pub(crate) fn put(&mut self, key: Vec<u8>, value: impl Into<Value>) {
-        self.0.insert(key, value);
+        let key = self.touched(key);
+        self.batch.insert(key, value);
     }
 
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
-        self.0.remove(key);
+        let key = self.touched(key);
+        self.batch.remove(key);
+    }
+
+    fn touched(&mut self, key: Vec<u8>) -> sled::IVec {
+        let key = sled::IVec::from(key);
+        self.keys.push(key.clone());
+        key
     }
 }
 
