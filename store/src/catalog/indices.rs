@@ -77,3 +77,6 @@ fn remove(table: &Table, span: Range<Vec<u8>>) -> Result<(), StoreError> {
         table.apply(changes)?;
     }
 }
+
+#[cfg(test)]
+mod tests;

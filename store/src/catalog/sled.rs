@@ -582,10 +582,6 @@ impl SledCatalog {
         self.table.has(key).unwrap()
     }
 
-    pub(crate) fn table_has_any(&self, span: std::ops::Range<Vec<u8>>) -> bool {
-        self.table.range(span).next().is_some()
-    }
-
     pub(crate) fn scribble(&self, sid: RecordingSid, bytes: &[u8]) {
         let sample = crate::stored::tests::sample().record;
         let place = self.table.get(&key::of_sid(key::PLACE, sid)).unwrap();

@@ -14,13 +14,13 @@ use crate::reserve::Reserve;
 use crate::stored::tests::sample;
 use crate::{Cursor, PageAt, Record, Stage, Which};
 
-fn open(dir: &TempDir) -> SledCatalog {
+pub(super) fn open(dir: &TempDir) -> SledCatalog {
     let reserve = Arc::new(Reserve::open(dir.path()).unwrap());
     let kv = Kv::open(dir.path(), 16 << 20, reserve, Disk::default()).unwrap();
     SledCatalog::open(Arc::new(kv)).unwrap()
 }
 
-fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> Stored {
+pub(super) fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> Stored {
     let mut stored = sample();
     stored.record.sid = sid(n);
     stored.record.account = account(account_n);
@@ -33,7 +33,7 @@ fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: Stage) -> S
     stored
 }
 
-fn assert_sound(catalog: &SledCatalog) {
+pub(super) fn assert_sound(catalog: &SledCatalog) {
     let mut differences = Vec::new();
     catalog
         .check(&mut |difference| differences.push(difference))
@@ -42,7 +42,7 @@ fn assert_sound(catalog: &SledCatalog) {
 }
 
 /// What a list must be, worked out from all records.
-fn naive<'a>(records: impl IntoIterator<Item = &'a Stored>, query: &Query) -> Page {
+pub(super) fn naive<'a>(records: impl IntoIterator<Item = &'a Stored>, query: &Query) -> Page {
     let mut matching: Vec<&Record> = records
         .into_iter()
         .map(|stored| &stored.record)
@@ -539,78 +539,6 @@ fn what_drifts_is_told() {
             }
         }
         assert_sound(&catalog);
-    }
-}
-
-/// The catalog in `dir` as a reeld from before the index of unlisted ones left it, or a crash while it was made anew: of
-/// the old places every `kept`-th is still there.
-fn make_old(catalog: &SledCatalog, records: &[Stored], kept: usize) {
-    for (n, Stored { record, .. }) in records.iter().enumerate() {
-        for scope in change::scopes(record) {
-            catalog.overwrite(&key::index(key::Index::Unlisted, scope, record), None);
-            let mut old = key::index(key::Index::All, scope, record);
-            match scope {
-                key::Scope::Account(_) => old[0] = key::OLD_LISTED_INDEX,
-                key::Scope::Call(..) => old[1] = b'L',
-            }
-            let is_there = record.stage == Stage::Completed && n % kept == 0;
-            catalog.overwrite(&old, is_there.then_some(&[]));
-        }
-    }
-    catalog.overwrite(&[key::INDICES], None);
-}
-
-#[test]
-fn a_catalog_with_an_index_of_completed_ones_gets_the_other() {
-    let stages = [
-        Stage::Live,
-        Stage::Completed,
-        Stage::Absent,
-        Stage::Deleted,
-        Stage::Completed,
-    ];
-    let records: Vec<_> = (0..40)
-        .map(|n| {
-            let (account, call) = (u8::from(n % 3 == 0), u8::from(n % 4 == 0));
-            let stage = stages[usize::try_from(n).unwrap() % stages.len()];
-            stored(
-                n,
-                account,
-                call,
-                T0 + i64::try_from(n).unwrap() * 900,
-                stage,
-            )
-        })
-        .collect();
-    for kept in [1, 2] {
-        let dir = tempfile::tempdir().unwrap();
-        let catalog = open(&dir);
-        for record in &records {
-            catalog.place(record, None).unwrap();
-        }
-        make_old(&catalog, &records, kept);
-        drop(catalog);
-        let catalog = open(&dir);
-        assert_sound(&catalog);
-        for old in [key::all(key::OLD_LISTED_INDEX), key::old_call_listed()] {
-            assert!(!catalog.table_has_any(old));
-        }
-        for (which, of_call) in [
-            (Which::Completed, None),
-            (Which::Completed, Some(call(1))),
-            (Which::Undeleted, None),
-        ] {
-            let query = Query {
-                account: account(0),
-                call: of_call,
-                from_ms: None,
-                until_ms: None,
-                which,
-                at: PageAt::Number(1),
-                page_size: 3,
-            };
-            assert_eq!(catalog.list(&query).unwrap(), naive(&records, &query));
-        }
     }
 }
 
