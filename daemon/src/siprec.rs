@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use reeld_config::Config;
 use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
 use reeld_signal::siprec::{Agent, Outcome, Output, Peer, Settings};
-use reeld_store::{Record, Store};
+use reeld_store::{Origin, Record, Store};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
@@ -135,7 +135,10 @@ impl Siprec {
     pub(crate) fn hear(&self) -> impl Fn(&Record) + Send + Sync + 'static {
         let ended = self.ended.clone();
         move |record| {
-            if let Some(by) = record.ended_by {
+            // What others started is none of a session's, so no more can wait here than sessions have.
+            if let Some(by) = record.ended_by
+                && record.origin == Origin::Siprec
+            {
                 // A server that has stopped wants to know no more.
                 let _ = ended.send((record.sid, by));
             }

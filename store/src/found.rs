@@ -42,8 +42,7 @@ impl Found {
         sid: RecordingSid,
     ) -> Result<Self, StoreError> {
         let io = |e| StoreError::io("read", &path, e);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(&path).map_err(io)?;
+        let file = take_file(&path)?;
         let length = file.metadata().map_err(io)?.len();
         let head = length.min(ENVELOPE_BYTES as u64);
         let mut begins = vec![0; usize::try_from(head).expect("at most ENVELOPE_BYTES")];
@@ -76,9 +75,7 @@ impl Found {
         keys: &Keyring,
         sid: RecordingSid,
     ) -> Result<Self, StoreError> {
-        let io = |e| StoreError::io("read", &path, e);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).open(&path).map_err(io)?;
+        let file = take_file(&path)?;
         // What is in clear, and what does not end as a parked take, is what `open` finds.
         match Growing::parked(&file, keys, sid) {
             Ok(growing) => Ok(Self {
@@ -260,4 +257,11 @@ impl Found {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The file of a take, to be read and gone on with.
+fn take_file(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).open(path);
+    file.map_err(|e| StoreError::io("read", path, e))
 }
