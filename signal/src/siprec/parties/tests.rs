@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::siprec::metadata::Document;
-use crate::siprec::offer::allot;
+use crate::offer::allot;
 use crate::siprec::vendors::{ACME, BROADWORKS, INTRADO, OPENSIPS, SONUS, STRICT, sdp};
 
 /// The tracks' lines, who is from and to, and the warnings.
