@@ -19,11 +19,12 @@
 //!   after a crash of ours it takes the place of what the tag had before, so nothing piles up;
 //! - each of these, and each offer and answer, moves `last signal`, which has seconds;
 //! - who talks with whom are the tags that have each other as `offer/answer`, the newest first;
-//! - the end is told by nobody: `list` lacks the call and `query` does not know it.
+//! - the end is told by nobody: `list` lacks the call and `query` does not know it;
+//! - but for this: after a re-INVITE a subscription holds what is left of a call once its party is deleted (`reply`).
 //!
 //! The rule of it all: the live call is never touched. Nothing is sent but `list`, `query`, `subscribe request`,
-//! `subscribe answer` and `unsubscribe`, the last three for a tag of ours alone; no codec is asked for and none refused, so
-//! nothing is transcoded.
+//! `subscribe answer` and `unsubscribe`, the last three for a tag of ours alone, and `delete` of that tag where nobody is
+//! left who talks; no codec is asked for and none refused, so nothing is transcoded.
 
 mod call;
 mod follower;

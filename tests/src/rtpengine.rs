@@ -73,7 +73,7 @@ impl Rtpengine {
             .arg("--table=-1")
             .arg("--foreground")
             .arg("--log-stderr")
-            .arg("--log-level=6")
+            .arg("--log-level=5")
             .args(["--num-threads=2", "--media-num-threads=1"])
             .arg("--interface=127.0.0.1")
             .arg(format!("--listen-ng={}", self.ng()))
@@ -122,6 +122,7 @@ impl Rtpengine {
             caller,
             callee,
             ports: [self.ng(); 2],
+            is_answered: false,
         };
         call.signal("0 8 101", ["sendrecv", "sendrecv"]);
         call
@@ -190,6 +191,7 @@ pub struct TwoParties<'a> {
     pub callee: Sender,
     /// Where they send, the caller first.
     pub ports: [SocketAddr; 2],
+    is_answered: bool,
 }
 
 impl TwoParties<'_> {
@@ -206,13 +208,17 @@ impl TwoParties<'_> {
             )
             .into()
         };
-        let offered = self.engine.ask(&[
+        let mut offer = vec![
             ("command", "offer".into()),
             ("call-id", self.id.as_str().into()),
             ("from-tag", "caller's".into()),
             ("label", "caller".into()),
             ("sdp", sdp(&self.caller, directions[0])),
-        ]);
+        ];
+        if std::mem::replace(&mut self.is_answered, true) {
+            offer.push(("to-tag", "callee's".into()));
+        }
+        let offered = self.engine.ask(&offer);
         let answered = self.engine.ask(&[
             ("command", "answer".into()),
             ("call-id", self.id.as_str().into()),

@@ -319,8 +319,14 @@ impl Follower {
         };
         let mut with = object(with);
         with.insert("call-id".to_owned(), call.id.clone().into());
-        if ask != Ask::Query {
-            with.insert("to-tag".to_owned(), self.own_tag.clone().into());
+        let own_tag = match ask {
+            Ask::List | Ask::Query => None,
+            Ask::Subscribe | Ask::Answer | Ask::Unsubscribe => Some("to-tag"),
+            // Without it the whole call would be.
+            Ask::Delete => Some("from-tag"),
+        };
+        if let Some(name) = own_tag {
+            with.insert(name.to_owned(), self.own_tag.clone().into());
         }
         let purpose = Purpose {
             call: Some(key),

@@ -37,6 +37,8 @@ pub(super) enum Ask {
     Answer,
     /// A subscription's end.
     Unsubscribe,
+    /// Our tag's end, in a call that has ended but for it.
+    Delete,
 }
 
 impl Ask {
@@ -47,6 +49,7 @@ impl Ask {
             Self::Subscribe => "subscribe request",
             Self::Answer => "subscribe answer",
             Self::Unsubscribe => "unsubscribe",
+            Self::Delete => "delete",
         }
     }
 }

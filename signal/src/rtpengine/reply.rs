@@ -59,6 +59,8 @@ pub(super) struct Tag {
     /// Whom it is subscribed to.
     pub(super) subscribed: Vec<String>,
     has_audio: bool,
+    /// Whether its ports are closed: its party was deleted, and something holds the rest of the call.
+    is_closed: bool,
 }
 
 impl Seen {
@@ -68,18 +70,27 @@ impl Seen {
             let tag = value.as_object()?;
             Some(Tag::read(tag))
         };
-        Self {
-            last_signal: reply
-                .get("last signal")
-                .and_then(Value::as_u64)
-                .unwrap_or(0),
-            tags: tags
-                .into_iter()
-                .flat_map(Map::values)
-                .take(MOST_TAGS)
-                .filter_map(read)
-                .collect(),
+        let tags = tags.into_iter().flat_map(Map::values).take(MOST_TAGS);
+        let mut tags: Vec<Tag> = tags.filter_map(read).collect();
+        if tags.iter().all(|tag| tag.is_closed) {
+            // Ports are not told at all.
+            tags.iter_mut().for_each(|tag| tag.is_closed = false);
         }
+        let last_signal = reply.get("last signal").and_then(Value::as_u64);
+        Self {
+            last_signal: last_signal.unwrap_or(0),
+            tags,
+        }
+    }
+
+    /// Whether a party was deleted and nobody is left who talks with another: the call has ended, but for what we hold.
+    ///
+    /// In rtpengine 10.5 each offer and answer ties its party to all that are subscribed to it, as to a party, and a
+    /// `delete` that names a tag takes away only those that are tied to nobody else
+    /// (`__fix_other_tags`, `__monologue_destroy` in its daemon/call.c). So after a re-INVITE a call with a
+    /// subscription outlives its `delete`.
+    pub(super) fn is_over(&self) -> bool {
+        self.parties().is_none() && self.tags.iter().any(|tag| tag.is_closed)
     }
 
     /// Who talks with whom now, the caller first: of the first that has somebody, the newest.
@@ -108,6 +119,10 @@ impl Tag {
             peers: Vec::new(),
             subscribed: Vec::new(),
             has_audio: medias().any(|media| media["type"] == "audio"),
+            is_closed: {
+                let streams = medias().filter_map(|media| media["streams"].as_array());
+                !streams.flatten().any(|stream| stream.get("local port").is_some())
+            },
         };
         // Later versions have them in each media.
         let of_medias = medias().filter_map(|media| media.get("subscriptions"));
@@ -134,7 +149,7 @@ impl Tag {
     }
 
     fn is_party(&self) -> bool {
-        self.has_audio && !self.tag.is_empty()
+        self.has_audio && !self.tag.is_empty() && !self.is_closed
     }
 }
 

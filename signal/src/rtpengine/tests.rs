@@ -18,12 +18,13 @@ const CAPTURED: &str = "v=0\r\no=- 20000 1 IN IP4 127.0.0.1\r\ns=reeld\r\nc=IN I
     m=audio 20002 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=recvonly\r\n";
 
 /// All that may ever be sent.
-const COMMANDS: [&str; 5] = [
+const COMMANDS: [&str; 6] = [
     "list",
     "query",
     "subscribe request",
     "subscribe answer",
     "unsubscribe",
+    "delete",
 ];
 
 fn account() -> AccountSid {
@@ -86,6 +87,10 @@ impl Rig {
                     if command.contains("subscribe") {
                         // Nobody's tag but ours is touched.
                         assert_eq!(json["to-tag"], "reeld-0000000000000001", "{json}");
+                    }
+                    if command == "delete" {
+                        assert_eq!(json["from-tag"], "reeld-0000000000000001", "{json}");
+                        assert!(json.get("to-tag").is_none(), "{json}");
                     }
                     self.asked.push_back((cookie.to_owned(), json));
                 }
@@ -186,7 +191,9 @@ fn tag(name: &str, peers: &[&str], subscribed: &[&str]) -> Value {
     let one = |kind: &'static str| move |tag: &&str| json!({ "tag": tag, "type": kind });
     let all = peers.iter().map(one("offer/answer"));
     let all: Vec<Value> = all.chain(subscribed.iter().map(one("pub/sub"))).collect();
-    json!({ "tag": name, "label": format!("the {name}"), "subscriptions": all, "medias": [{ "index": 1, "type": "audio" }] })
+    let streams = json!([{ "local port": 30_000 }, { "local port": 30_001 }]);
+    let medias = json!([{ "index": 1, "type": "audio", "streams": streams }]);
+    json!({ "tag": name, "label": format!("the {name}"), "subscriptions": all, "medias": medias })
 }
 
 fn query(signal: u64, tags: &[Value]) -> Value {

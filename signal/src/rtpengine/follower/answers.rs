@@ -125,7 +125,11 @@ impl Follower {
         self.settle(key, |_| Err(NotAttached::Unanswered));
         if is_left_over {
             // Of one before us, who died.
-            self.leave(key, now);
+            if seen.is_over() {
+                self.abandon(key, now);
+            } else {
+                self.leave(key, now);
+            }
         }
     }
 
@@ -138,6 +142,9 @@ impl Follower {
         let Some(session) = &mut call.session else {
             return;
         };
+        if seen.is_over() {
+            return self.abandon(key, now);
+        }
         // Nobody talks: in the middle of a transfer perhaps. What is subscribed to stays so.
         let Some(parties) = seen.parties() else {
             return;
@@ -290,6 +297,15 @@ impl Follower {
         if let Some(call) = self.calls.get_mut(&key) {
             call.under_way = Some(UnderWay::Leaving);
             self.ask(key, Ask::Unsubscribe, json!({}), now);
+        }
+    }
+
+    /// Lets go of a call that has ended but for us: our tag is deleted, and with it who is tied to nobody else, which is
+    /// what would be without us.
+    fn abandon(&mut self, key: u64, now: Mono) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.under_way = Some(UnderWay::Leaving);
+            self.ask(key, Ask::Delete, json!({ "delete-delay": 0 }), now);
         }
     }
 

@@ -139,3 +139,39 @@ fn an_end_of_ours_ends_all_subscriptions() {
     rig.answer("unsubscribe", &ok());
     assert!(rig.works.is_empty() && !rig.has_asked("subscribe request"));
 }
+
+/// As rtpengine tells of a party that was deleted: its ports are gone.
+fn closed(mut tag: Value) -> Value {
+    tag["medias"][0]["streams"] = json!([{ "flags": [] }]);
+    tag
+}
+
+#[test]
+fn a_call_that_only_we_hold_is_let_go_of() {
+    let mut rig = Rig::new();
+    rig.recorded();
+    rig.wait(Duration::from_secs(1));
+    let own = tag("reeld-0000000000000001", &[], &["A", "B"]);
+    let [a, b] = [tag("A", &["B"], &[]), tag("B", &["A"], &[])];
+    rig.answer("query", &query(6, &[closed(a.clone()), b.clone(), own.clone()]));
+    rig.answer("delete", &ok());
+    assert!(matches!(rig.done(None), Work::End { .. }));
+    assert!(!rig.has_asked("unsubscribe"));
+
+    // One that talks with somebody else by now goes on.
+    let mut rig = Rig::new();
+    rig.recorded();
+    rig.wait(Duration::from_secs(1));
+    let (b, c) = (tag("B", &["C", "A"], &[]), tag("C", &["B"], &[]));
+    rig.answer("query", &query(6, &[closed(a.clone()), b, own, c]));
+    assert!(!rig.has_asked("delete"));
+    assert_eq!(rig.asked("subscribe request").1["from-tags"], json!(["C", "B"]));
+
+    // Left by one before us.
+    let mut rig = Rig::new();
+    rig.list(&["c1"]);
+    let own = tag("reeld-0000000000000001", &[], &["A", "B"]);
+    rig.answer("query", &query(6, &[a, closed(tag("B", &["A"], &[])), own]));
+    rig.answer("delete", &ok());
+    assert!(rig.works.is_empty());
+}
