@@ -19,7 +19,8 @@ use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
-    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store, TlsFiles,
+    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store,
+    TlsFiles,
 };
 use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
@@ -507,10 +508,7 @@ fn warnings(config: &Config) -> Vec<String> {
 }
 
 fn channels(value: &Value) -> Result<Channels, Reason> {
-    value::choice(
-        value,
-        &[("dual", Channels::Dual), ("mono", Channels::Mono)],
-    )
+    value::choice(value, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
 }
 
 fn media_kind(value: &Value) -> Result<MediaKind, Reason> {

@@ -80,7 +80,9 @@ impl Rtpengine {
         if let Some(bytes) = kept::read(&kept).await {
             match follower.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
                 Ok(0) => {}
-                Ok(calls) => tracing::info!(calls, "calls of rtpengine's go on from the daemon before"),
+                Ok(calls) => {
+                    tracing::info!(calls, "calls of rtpengine's go on from the daemon before")
+                }
                 Err(error) => {
                     tracing::error!(%error, "what the daemon before knew of rtpengine is lost");
                 }

@@ -125,14 +125,11 @@ fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
     let sent = playing.stop().remove(0).len();
     let sid = call_sid(client, ID);
     let path = client.path(&format!("/Recordings.json?CallSid={sid}"));
-    let json = reeld_tests::patience::wait_for(
-        "the recording to end",
-        Duration::from_secs(60),
-        || {
+    let json =
+        reeld_tests::patience::wait_for("the recording to end", Duration::from_secs(60), || {
             let all = client.get(&path).json()["recordings"].as_array().cloned()?;
             all.into_iter().find(|one| one["status"] == "completed")
-        },
-    );
+        });
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
     let pieces = judge::pieces(wav.dual()[0], &tape);
     assert_eq!(pieces[0].tape, 0, "{pieces:?}");
@@ -148,7 +145,8 @@ fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
     let call = engine.call(ID);
     let _ = wait_recorded(client, &engine, ID);
     let tape = Tape::noise(Law::Mu, 6, 100 * 160);
-    call.caller.play(call.ports[0], Voice::new(6).say(tape.codes()));
+    call.caller
+        .play(call.ports[0], Voice::new(6).say(tape.codes()));
     call.delete();
     let parts = recordings(client, &sid, 2);
     let wav = client.wav(parts[0]["sid"].as_str().expect("a Sid"));

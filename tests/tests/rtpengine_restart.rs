@@ -41,14 +41,19 @@ fn a_kill_in_mid_call_leaves_the_call_alone_and_it_is_recorded_on() {
     let _ = wait_recorded(&client, &engine, ID);
     assert_eq!(engine.subscriptions(ID), (1, 4));
     let since = playing.sent(0);
-    assert!(since < 900, "too slow a machine for this: {since} packets were sent by then");
+    assert!(
+        since < 900,
+        "too slow a machine for this: {since} packets were sent by then"
+    );
     let sent = playing.finish();
     call.delete();
 
     let heard = ears.map(|ears| ears.finish().len());
     assert_eq!(heard, [sent[1].len(), sent[0].len()], "of each other");
     let parts = recordings(&client, &call_sid(&client, ID), 2);
-    let wavs = parts.iter().map(|json| client.wav(json["sid"].as_str().expect("a Sid")));
+    let wavs = parts
+        .iter()
+        .map(|json| client.wav(json["sid"].as_str().expect("a Sid")));
     let [after, before] = wavs.collect::<Vec<_>>().try_into().expect("two");
     for (track, tape) in tapes.iter().enumerate() {
         let kept = judge::pieces(before.dual()[track], tape);
@@ -58,7 +63,10 @@ fn a_kill_in_mid_call_leaves_the_call_alone_and_it_is_recorded_on() {
         let rest = judge::pieces(after.dual()[track], tape);
         assert_eq!(rest.len(), 1, "{rest:?}");
         let all = tape.samples().len();
-        assert!(rest[0].tape_end() == all && rest[0].tape <= since * 160, "{rest:?} {since}");
+        assert!(
+            rest[0].tape_end() == all && rest[0].tape <= since * 160,
+            "{rest:?} {since}"
+        );
     }
 }
 

@@ -162,7 +162,10 @@ impl Session {
             }
         }
         for party in parties {
-            let known = self.tags.iter().position(|tag| tag.as_ref() == Some(&party.tag));
+            let known = self
+                .tags
+                .iter()
+                .position(|tag| tag.as_ref() == Some(&party.tag));
             let free = || self.tags.iter().position(Option::is_none);
             if let Some(track) = known.or_else(free) {
                 self.tags[track] = Some(party.tag.clone());
@@ -205,7 +208,8 @@ impl Session {
             match line.fault() {
                 None => places[track] = Some(index),
                 Some(why) => {
-                    self.warnings.push(format!("sdp: line {}: {why}", index + 1));
+                    self.warnings
+                        .push(format!("sdp: line {}: {why}", index + 1));
                     fault = Some(why);
                 }
             }
@@ -231,11 +235,7 @@ impl Session {
     }
 
     /// The call as capture knows it, with the offer where it is another than it has.
-    pub(super) fn open_call(
-        &mut self,
-        id: &str,
-        reaches: impl Fn(IpAddr) -> bool,
-    ) -> OpenCall {
+    pub(super) fn open_call(&mut self, id: &str, reaches: impl Fn(IpAddr) -> bool) -> OpenCall {
         let told = Offer::for_capture(self.lines.each_ref().map(Option::as_ref), reaches);
         let told = told.unwrap_or_default();
         let sdp = (told != self.told).then(|| told.clone());

@@ -96,11 +96,14 @@ impl Seen {
     /// Who talks with whom now, the caller first: of the first that has somebody, the newest.
     pub(super) fn parties(&self) -> Option<[&Tag; 2]> {
         let named = |name: &str| self.tags.iter().find(|tag| tag.tag == name);
-        self.tags.iter().filter(|tag| tag.is_party()).find_map(|one| {
-            let mut peers = one.peers.iter().filter_map(|peer| named(peer));
-            let other = peers.find(|peer| peer.is_party() && peer.peers.contains(&one.tag))?;
-            Some([one, other])
-        })
+        self.tags
+            .iter()
+            .filter(|tag| tag.is_party())
+            .find_map(|one| {
+                let mut peers = one.peers.iter().filter_map(|peer| named(peer));
+                let other = peers.find(|peer| peer.is_party() && peer.peers.contains(&one.tag))?;
+                Some([one, other])
+            })
     }
 
     /// The tag of this name.
@@ -112,7 +115,12 @@ impl Seen {
 impl Tag {
     fn read(tag: &Map<String, Value>) -> Self {
         let text = |name: &str| tag.get(name).and_then(Value::as_str);
-        let medias = || tag.get("medias").and_then(Value::as_array).into_iter().flatten();
+        let medias = || {
+            tag.get("medias")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        };
         let mut read = Self {
             tag: text("tag").unwrap_or_default().to_owned(),
             label: text("label").map(|label| label.chars().take(256).collect()),
@@ -121,7 +129,9 @@ impl Tag {
             has_audio: medias().any(|media| media["type"] == "audio"),
             is_closed: {
                 let streams = medias().filter_map(|media| media["streams"].as_array());
-                !streams.flatten().any(|stream| stream.get("local port").is_some())
+                !streams
+                    .flatten()
+                    .any(|stream| stream.get("local port").is_some())
             },
         };
         // Later versions have them in each media.
@@ -166,7 +176,8 @@ pub(super) struct Subscription<'a> {
 impl<'a> Subscription<'a> {
     pub(super) fn read(reply: &'a Map<String, Value>) -> Option<Self> {
         let labels = reply.get("media-labels").and_then(Value::as_object);
-        let label = |(label, of): (&'a String, &'a Value)| Some((label.as_str(), of["tag"].as_str()?));
+        let label =
+            |(label, of): (&'a String, &'a Value)| Some((label.as_str(), of["tag"].as_str()?));
         Some(Self {
             sdp: reply.get("sdp")?.as_str()?,
             labels: labels.into_iter().flatten().filter_map(label).collect(),

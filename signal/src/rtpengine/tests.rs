@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reeld_model::{
-    AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, TrackSelection,
-};
+use reeld_model::{AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, TrackSelection};
 use serde_json::{Value, json};
 
 use super::*;
@@ -104,13 +102,18 @@ impl Rig {
     /// The next request of this command; those before it stay unanswered.
     #[track_caller]
     fn asked(&mut self, command: &str) -> Asked {
-        let place = self.asked.iter().position(|(_, json)| json["command"] == command);
+        let place = self
+            .asked
+            .iter()
+            .position(|(_, json)| json["command"] == command);
         let place = place.unwrap_or_else(|| panic!("no {command} in {:?}", self.asked));
         self.asked.remove(place).unwrap()
     }
 
     fn has_asked(&self, command: &str) -> bool {
-        self.asked.iter().any(|(_, json)| json["command"] == command)
+        self.asked
+            .iter()
+            .any(|(_, json)| json["command"] == command)
     }
 
     fn reply(&mut self, asked: &Asked, reply: &Value) {
@@ -242,7 +245,11 @@ fn a_call_is_recorded_from_its_answer_on() {
     rig.answer("query", &talking(2));
     let asked = rig.answer("subscribe request", &offer("0 18 101"));
     assert_eq!(
-        (&asked["call-id"], &asked["from-tags"], &asked["transport-protocol"]),
+        (
+            &asked["call-id"],
+            &asked["from-tags"],
+            &asked["transport-protocol"]
+        ),
         (&json!("c1"), &json!(["A", "B"]), &json!("RTP/AVP"))
     );
     assert!(asked.get("codec").is_none() && asked["flags"] == json!(["SIPREC"]));
@@ -258,14 +265,20 @@ fn a_call_is_recorded_from_its_answer_on() {
         (Channels::Dual, TrackSelection::Both)
     );
     let kept: Value = serde_json::from_str(&begin.signalling).unwrap();
-    assert_eq!(kept["participants"][0], json!({"id": "A", "name": "the A", "track": "inbound"}));
+    assert_eq!(
+        kept["participants"][0],
+        json!({"id": "A", "name": "the A", "track": "inbound"})
+    );
     let sdp = rig.answer("subscribe answer", &ok())["sdp"].clone();
     let sdp = sdp.as_str().unwrap();
     // The caller's is the second line; each has all codecs, also those that are not built.
     let lines: Vec<&str> = sdp.lines().filter(|line| line.starts_with("m=")).collect();
     assert_eq!(
         lines,
-        ["m=audio 20002 RTP/AVP 0 18 101", "m=audio 20000 RTP/AVP 0 18 101"],
+        [
+            "m=audio 20002 RTP/AVP 0 18 101",
+            "m=audio 20000 RTP/AVP 0 18 101"
+        ],
         "{sdp}"
     );
     assert_eq!(sdp.matches("a=fmtp:101 0-15").count(), 2, "{sdp}");
@@ -339,8 +352,17 @@ fn a_request_comes_again_under_its_cookie_until_it_is_given_up() {
     assert_ne!(other.0, first.0);
     // An answer that comes too late, one of somebody else's, and one that is none.
     rig.reply(&first, &json!({ "result": "ok", "calls": ["c9"] }));
-    rig.reply(&("1-1".to_owned(), Value::Null), &json!({ "calls": ["c9"] }));
-    for text in ["", " ", "x", &format!("{} x", other.0), &format!("{} []", other.0)] {
+    rig.reply(
+        &("1-1".to_owned(), Value::Null),
+        &json!({ "calls": ["c9"] }),
+    );
+    for text in [
+        "",
+        " ",
+        "x",
+        &format!("{} x", other.0),
+        &format!("{} []", other.0),
+    ] {
         rig.follower.handle_datagram(text.as_bytes(), rig.now);
     }
     assert!(rig.asked.iter().all(|(_, json)| json["command"] == "list"));
@@ -369,7 +391,11 @@ fn what_cannot_be_recorded_is_left_alone_until_something_is_signalled() {
     rig.list(&["c1"]);
     rig.answer("query", &talking(1));
     rig.answer("subscribe request", &offer("18"));
-    assert!(rig.works.is_empty() && rig.warnings[0].contains("no codec"), "{:?}", rig.warnings);
+    assert!(
+        rig.works.is_empty() && rig.warnings[0].contains("no codec"),
+        "{:?}",
+        rig.warnings
+    );
     rig.answer("unsubscribe", &ok());
     for signal in [2, 2] {
         rig.wait(Duration::from_secs(1));
@@ -419,7 +445,10 @@ fn a_call_that_is_asked_for_comes_without_a_recording() {
     let Work::Begin(begin) = rig.done(None) else {
         panic!()
     };
-    assert_eq!((begin.open.call, begin.wanted), (CallSid::from_bytes([9; 16]), None));
+    assert_eq!(
+        (begin.open.call, begin.wanted),
+        (CallSid::from_bytes([9; 16]), None)
+    );
     assert_eq!(begin.open.from.as_deref(), Some("ann"));
     assert_eq!(rig.attached, []);
     rig.answer("subscribe answer", &ok());

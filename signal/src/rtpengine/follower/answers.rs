@@ -60,7 +60,10 @@ impl Follower {
             return;
         }
         self.is_beyond = false;
-        let gone = self.by_id.iter().filter(|(id, _)| !listed.contains(id.as_str()));
+        let gone = self
+            .by_id
+            .iter()
+            .filter(|(id, _)| !listed.contains(id.as_str()));
         let gone: Vec<u64> = gone.map(|(_, key)| *key).collect();
         for key in gone {
             if let Some(call) = self.calls.get_mut(&key) {
@@ -101,8 +104,7 @@ impl Follower {
         }
         let is_refused = call.refused == Some(Refused::At(seen.last_signal));
         let owner = wish.map(|wish| wish.open.account).or(account);
-        if let (Some(parties), Some(account), true, false) =
-            (parties, owner, is_wanted, is_refused)
+        if let (Some(parties), Some(account), true, false) = (parties, owner, is_wanted, is_refused)
         {
             let mut session = Session::new(&call.id, account, wish);
             session.meet(parties);
@@ -114,7 +116,9 @@ impl Follower {
             (true, true) => query_due,
             (true, false) => query_due.max(now + SELDOM),
         };
-        let is_left_over = seen.tag(&own_tag).is_some_and(|own| !own.subscribed.is_empty());
+        let is_left_over = seen
+            .tag(&own_tag)
+            .is_some_and(|own| !own.subscribed.is_empty());
         if parties.is_some() && is_wanted && owner.is_none() && call.refused.is_none() {
             call.refused = Some(Refused::At(0));
             self.warn(

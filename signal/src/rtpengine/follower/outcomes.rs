@@ -35,7 +35,9 @@ impl Follower {
                     Failure::Offer(why) => NotAttached::Refused(why),
                     Failure::Busy(why) => NotAttached::Busy(why),
                     Failure::Gone => NotAttached::Busy("its call here has just ended".to_owned()),
-                    Failure::Broken => NotAttached::Busy("it cannot be begun; see the log".to_owned()),
+                    Failure::Broken => {
+                        NotAttached::Busy("it cannot be begun; see the log".to_owned())
+                    }
                 };
                 self.refuse(key, why, now);
             }

@@ -107,10 +107,15 @@ fn the_next_process_goes_on_with_calls_under_the_same_tag() {
     let kept = rig.follower.keep(true).unwrap();
     let call = CallSid::from_external(account(), "c1");
     let mut next = Rig::with(|_| {});
-    let taken = next.follower.take_up(&kept, |of, sid| (of, sid) == (account(), call));
+    let taken = next
+        .follower
+        .take_up(&kept, |of, sid| (of, sid) == (account(), call));
     assert_eq!(taken.unwrap(), 1);
     next.wait(Duration::ZERO);
-    assert!(matches!(next.outcome(Outcome::Seen { packets: 1 }), Work::Look { .. }));
+    assert!(matches!(
+        next.outcome(Outcome::Seen { packets: 1 }),
+        Work::Look { .. }
+    ));
     next.answer("query", &subscribed(5));
     assert!(!next.has_asked("subscribe request"), "all is as it was");
     next.wait(Duration::from_secs(1));
@@ -153,7 +158,10 @@ fn a_call_that_only_we_hold_is_let_go_of() {
     rig.wait(Duration::from_secs(1));
     let own = tag("reeld-0000000000000001", &[], &["A", "B"]);
     let [a, b] = [tag("A", &["B"], &[]), tag("B", &["A"], &[])];
-    rig.answer("query", &query(6, &[closed(a.clone()), b.clone(), own.clone()]));
+    rig.answer(
+        "query",
+        &query(6, &[closed(a.clone()), b.clone(), own.clone()]),
+    );
     rig.answer("delete", &ok());
     assert!(matches!(rig.done(None), Work::End { .. }));
     assert!(!rig.has_asked("unsubscribe"));
@@ -165,7 +173,10 @@ fn a_call_that_only_we_hold_is_let_go_of() {
     let (b, c) = (tag("B", &["C", "A"], &[]), tag("C", &["B"], &[]));
     rig.answer("query", &query(6, &[closed(a.clone()), b, own, c]));
     assert!(!rig.has_asked("delete"));
-    assert_eq!(rig.asked("subscribe request").1["from-tags"], json!(["C", "B"]));
+    assert_eq!(
+        rig.asked("subscribe request").1["from-tags"],
+        json!(["C", "B"])
+    );
 
     // Left by one before us.
     let mut rig = Rig::new();
