@@ -184,7 +184,7 @@ impl Session {
     }
 
     /// Whose packets are asked for, in the order of the tracks.
-    pub(super) fn from_tags(&self) -> Vec<&str> {
+    pub(super) fn named_tags(&self) -> Vec<&str> {
         self.tags.iter().flatten().map(String::as_str).collect()
     }
 

@@ -164,7 +164,7 @@ impl Follower {
 
     fn subscribe(&mut self, key: u64, session: Session, now: Mono) {
         let with = json!({
-            "from-tags": session.from_tags(),
+            "from-tags": session.named_tags(),
             // Asks for labels, which say whose each line is.
             "flags": ["SIPREC"],
             "set-label": "reeld",
