@@ -133,6 +133,7 @@ pub(crate) async fn run_shown(
         &switchboard,
         &recorder,
         sip.as_ref(),
+        rtpengine.as_ref(),
         shutdown,
         show,
     )
@@ -194,6 +195,7 @@ async fn serve(
     switchboard: &Switchboard,
     recorder: &Recorder,
     sip: Option<&Siprec>,
+    rtpengine: Option<&Rtpengine>,
     shutdown: impl Future<Output = ()>,
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
@@ -212,6 +214,9 @@ async fn serve(
         control,
         Arc::clone(&figures),
     )?;
+    if let Some(rtpengine) = rtpengine {
+        api.fork_by(rtpengine.forks());
+    }
     recorder.on_ended({
         let api = api.clone();
         let sip = sip.map(Siprec::hear);
