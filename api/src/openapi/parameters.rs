@@ -126,6 +126,7 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             one_of(&["rtp", "rtpengine"]),
             "Where its media come from; an rtpengine forks those of SipCallId.",
         ),
+        "SipCallId" => (text(calls::MAX_NAME), "The call that an rtpengine forks."),
         "Tags" => (
             json!({ "type": "string", "maxLength": start::MAX_TAGS, "contentMediaType": "application/json" }),
             "A JSON object that is kept with it.",
