@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use reeld_callbacks::Figures;
 use reeld_model::{
-    Answer, CallView, Command, Control, Fork, Forks, Load, NotForked, OpenCall, RecordingView, Refusal,
-    Request,
+    Answer, CallView, Command, Control, Fork, Forks, Load, NotForked, OpenCall, RecordingView,
+    Refusal, Request,
 };
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
@@ -117,7 +117,10 @@ impl App {
     /// Has an rtpengine fork a call's media to this call, which is open then.
     pub(crate) async fn fork(&self, sip_call_id: String, open: OpenCall) -> Result<(), Fault> {
         let Some(forks) = self.forks.get() else {
-            return Err(Fault::invalid("Source", "no rtpengine is set up (rtpengine.ng)"));
+            return Err(Fault::invalid(
+                "Source",
+                "no rtpengine is set up (rtpengine.ng)",
+            ));
         };
         let (reply, answer) = oneshot::channel();
         forks.submit(Fork {

@@ -71,7 +71,9 @@ impl Forks for Asking {
             Err(error) => error.into_inner(),
         };
         if let Event::Fork(fork) = refused {
-            (fork.reply)(Err(NotForked::Busy("too much waits for rtpengine".to_owned())));
+            (fork.reply)(Err(NotForked::Busy(
+                "too much waits for rtpengine".to_owned(),
+            )));
         }
     }
 }

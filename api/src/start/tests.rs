@@ -117,7 +117,11 @@ fn an_rtpengine_needs_the_name_of_a_call_and_nothing_else() {
         "Source=rtpengine&SipCallId=7&RemoteAddress=192.0.2.1",
     ] {
         let fault = read(text).unwrap_err();
-        assert_eq!((fault.status.as_u16(), fault.code), (400, Some(20422)), "{text}");
+        assert_eq!(
+            (fault.status.as_u16(), fault.code),
+            (400, Some(20422)),
+            "{text}"
+        );
     }
 }
 
