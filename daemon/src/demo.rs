@@ -4,9 +4,10 @@
 //!
 //! `cli` calls [`run`]; it calls [`crate::run()`], as `serve` does, [`crate::caller`] for the call, and
 //! the API over HTTP, as anybody would. What the answers must be is `judge`'s. Nothing but loopback
-//! is opened. Every wait has a bound.
+//! is opened. Every wait has a bound. With `--rtpengine` the call goes through a real one (`rtpengine`).
 
 mod judge;
+mod rtpengine;
 
 use std::fmt::Arguments;
 use std::fs;
@@ -28,16 +29,18 @@ use crate::credentials;
 use crate::customer::{self, Customer};
 use crate::telemetry::{self, Logging};
 
+use rtpengine::Rtpengine;
+
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Packets of 20 ms in each direction.
 const PACKETS: u64 = 300;
 
-/// Plays the demonstration and tells of it on standard output.
+/// Plays the demonstration and tells of it on standard output; by way of an rtpengine, which must be installed then.
 ///
 /// # Errors
 /// Anything was not as it has to be; the files so far are kept.
-pub fn run() -> anyhow::Result<()> {
+pub fn run(by_rtpengine: bool) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("reeld-demo-")
         .tempdir()?
@@ -46,8 +49,19 @@ pub fn run() -> anyhow::Result<()> {
         "A daemon of its own, on loopback alone, in {}",
         folder.display()
     ))?;
-    let daemon = Daemon::start(&folder.join("data"))?;
-    let told = play(&daemon, &folder);
+    let mut engine = if by_rtpengine {
+        let engine = Rtpengine::start(&folder)?;
+        say(format_args!(
+            "An rtpengine beside it, control socket {}",
+            engine.ng()
+        ))?;
+        Some(engine)
+    } else {
+        None
+    };
+    let ng = engine.as_ref().map(Rtpengine::ng);
+    let daemon = Daemon::start(&folder.join("data"), ng)?;
+    let told = play(&daemon, &folder, engine.as_mut());
     let stopped = daemon.stop();
     told.and(stopped).with_context(|| {
         format!(
@@ -58,7 +72,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 /// The demonstration, against a daemon that runs.
-fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
+fn play(daemon: &Daemon, folder: &Path, engine: Option<&mut Rtpengine>) -> anyhow::Result<()> {
     let customer = Customer::new(daemon.listen, credentials::read(&daemon.data_dir)?)?;
     say(format_args!(
         "It serves {}, account {}",
@@ -67,24 +81,40 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
 
     let call = CallSid::from_external(customer.account, "reeld demo");
     let recordings = customer.path(&format!("/Calls/{call}/Recordings"));
-    let post = |path: &str, field: (&str, &str), status: u16| {
-        say(format_args!("\nPOST {path}  {}={}", field.0, field.1))?;
-        customer.post(path, &[field], status)
+    let post = |path: &str, form: &[(&str, &str)], status: u16| {
+        let said: Vec<String> = form
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        say(format_args!("\nPOST {path}  {}", said.join("&")))?;
+        customer.post(path, form, status)
     };
-    let started = post(
-        &format!("{recordings}.json"),
-        ("RecordingChannels", "dual"),
-        201,
-    )?;
+    let mut form = vec![("RecordingChannels", "dual")];
+    let through = engine.map(Rtpengine::call).transpose()?;
+    if through.is_some() {
+        say(format_args!(
+            "\nA call through rtpengine: offered, and answered"
+        ))?;
+        form.extend([("Source", "rtpengine"), ("SipCallId", rtpengine::CALL)]);
+    }
+    let started = post(&format!("{recordings}.json"), &form, 201)?;
     let sid = customer::text(&started, "sid")?;
-    let streams = [
+    let mut streams = [
         stream(&started, Track::Inbound)?,
         stream(&started, Track::Outbound)?,
     ];
     let [inbound, outbound] = [streams[0].to, streams[1].to];
-    say(format_args!(
-        "  201: {sid}; send RTP to {inbound} (inbound) and {outbound} (outbound)"
-    ))?;
+    match through {
+        None => say(format_args!(
+            "  201: {sid}; send RTP to {inbound} (inbound) and {outbound} (outbound)"
+        ))?,
+        Some([caller, callee]) => {
+            say(format_args!(
+                "  201: {sid}; the caller sends to rtpengine's {caller}, the callee to {callee}; it forks to {inbound} and {outbound}"
+            ))?;
+            (streams[0].to, streams[1].to) = (caller, callee);
+        }
+    }
 
     say(format_args!(
         "\nA call of {} s: G.711 µ-law, packets of 20 ms each way",
@@ -105,7 +135,7 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
     ))?;
     post(
         &format!("{recordings}/{sid}.json"),
-        ("Status", "stopped"),
+        &[("Status", "stopped")],
         200,
     )?;
     say(format_args!("  200"))?;
@@ -168,8 +198,8 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one, and waits until it can take a recording.
-    fn start(data_dir: &Path) -> anyhow::Result<Self> {
+    /// Starts one, beside an rtpengine where there is one, and waits until it can take a recording.
+    fn start(data_dir: &Path, ng: Option<SocketAddr>) -> anyhow::Result<Self> {
         // A port that is free now; should somebody take it before the daemon does, it says so.
         let listen = TcpListener::bind((LOOPBACK, 0))?.local_addr()?;
         let mut config = Config {
@@ -177,6 +207,8 @@ impl Daemon {
             ..Config::default()
         };
         config.api.listen = listen;
+        config.rtpengine.ng = ng;
+        config.rtpengine.follow = false;
         let logging = telemetry::start(&Log {
             level: "warn".to_owned(),
             format: LogFormat::Human,
