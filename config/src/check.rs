@@ -19,7 +19,8 @@ use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
-    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store,
+    TlsFiles,
 };
 use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
@@ -180,6 +181,7 @@ impl Reader<'_> {
                 }),
             },
             sip: self.sip(),
+            rtpengine: self.rtpengine(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -205,9 +207,7 @@ impl Reader<'_> {
             advertise: self.get("sip", "advertise", value::optional_address),
             allow: self.get("sip", "allow", value::networks),
             routes: self.get("sip", "routes", sip::routes),
-            channels: self.get("sip", "channels", |v| {
-                value::choice(v, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
-            }),
+            channels: self.get("sip", "channels", channels),
             pause: self.get("sip", "pause", |v| {
                 value::choice(
                     v,
@@ -217,6 +217,15 @@ impl Reader<'_> {
                     ],
                 )
             }),
+        }
+    }
+
+    fn rtpengine(&self) -> Rtpengine {
+        Rtpengine {
+            ng: self.get("rtpengine", "ng", value::optional_socket),
+            account: self.get("rtpengine", "account", value::optional_account),
+            follow: self.get("rtpengine", "follow", value::boolean),
+            channels: self.get("rtpengine", "channels", channels),
         }
     }
 
@@ -342,9 +351,6 @@ impl Reader<'_> {
 
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
-        self.get("rtpengine", "ng", |v| {
-            value::off(v, "the rtpengine control socket")
-        });
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
             "sled" => Ok(()),
             url if url.starts_with("postgres") => Err(value::not_built("a catalog on PostgreSQL")),
@@ -490,6 +496,15 @@ fn warnings(config: &Config) -> Vec<String> {
             ));
         }
     }
+    let rtpengine = &config.rtpengine;
+    if let Some(ng) = rtpengine.ng.filter(|ng| !ng.ip().is_loopback())
+        && config.media.address.is_loopback()
+    {
+        warnings.push(format!(
+            "media.address is {} while rtpengine.ng is {ng}: another machine's rtpengine cannot send there",
+            config.media.address
+        ));
+    }
     let pairs = (usize::from(*config.media.ports.end()) - usize::from(*config.media.ports.start()))
         .div_ceil(2);
     if pairs < 2 * config.capture.max_recordings {
@@ -512,6 +527,10 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings
+}
+
+fn channels(value: &Value) -> Result<Channels, Reason> {
+    value::choice(value, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
 }
 
 fn media_kind(value: &Value) -> Result<MediaKind, Reason> {

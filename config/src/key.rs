@@ -91,7 +91,10 @@ pub const TABLES: &[(&str, &str)] = &[
         "Who fetched, deleted, started and stopped what: kept in the catalog (reeld audit), and logged as the target audit.",
     ),
     ("sip", "The SIPREC recording server (docs/guide/siprec.md)."),
-    ("rtpengine", "Taking calls from an rtpengine."),
+    (
+        "rtpengine",
+        "Recording the calls of an rtpengine (docs/guide/rtpengine.md).",
+    ),
     ("log", "Logs go to standard error."),
 ];
 
@@ -257,7 +260,13 @@ keys! {
         "What a pause that a recording client asks for leaves in the file: nothing, or silence of its length.";
 
     "rtpengine" . "ng": Text = r#""""#, "address:port, or empty",
-        "Not built yet: the control socket of an rtpengine.";
+        "The control socket (NG protocol, UDP) of the rtpengine whose calls are recorded; empty is off.";
+    "rtpengine" . "account": Text = r#""""#, "AC…, or empty",
+        "Whose its calls are. Empty is the account's, where there is one alone; where there are several, none is recorded.";
+    "rtpengine" . "follow": Bool = "true", "boolean",
+        "Whether each of its calls is recorded. false records those alone that the API starts with Source=rtpengine.";
+    "rtpengine" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
+        "How a call is recorded: the caller left and the callee right, or both mixed.";
 
     "log" . "level": Text = r#""info""#, "level, or target=level, comma-separated",
         "What is logged: error, warn, info, debug, trace, or off; also by module, such as info,reeld_ingest=debug.";

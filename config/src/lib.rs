@@ -31,6 +31,6 @@ pub use load::{Flags, Loaded, load};
 pub use retention::Limits;
 pub use settings::{
     AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, KeyPlace, Log,
-    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store, TlsFiles,
 };
 pub use sip::{Sip, SipRoute};

@@ -10,7 +10,7 @@
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
 //!
-//! At the end: the SIPREC server tells its clients, or keeps its sessions; media threads finish their calls, the recorder makes all of it durable, and only then
+//! At the end: the SIPREC server tells its clients, subscriptions to rtpengine's calls end, or both keep what they have; media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it. Where a supervisor keeps descriptors for the next
 //! daemon, calls are handed over instead, and their recordings parked.
 
@@ -35,6 +35,7 @@ use crate::aside::Aside;
 use crate::handover::{self, Leaving, Passed};
 use crate::memory::Memory;
 use crate::recorder::Recorder;
+use crate::rtpengine::Rtpengine;
 use crate::siprec::{self, Siprec};
 use crate::{clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket, tls};
 
@@ -122,6 +123,8 @@ pub(crate) async fn run_shown(
         None => None,
     };
 
+    let rtpengine = Rtpengine::start(&config, &store, Arc::clone(&control), &open).await?;
+
     let served = serve(
         &config,
         &store,
@@ -132,6 +135,7 @@ pub(crate) async fn run_shown(
         &switchboard,
         &recorder,
         sip.as_ref(),
+        rtpengine.as_ref(),
         shutdown,
         show,
     )
@@ -140,6 +144,9 @@ pub(crate) async fn run_shown(
     let hands_over = served.is_ok() && notify::keeps_descriptors().await;
     if let Some(sip) = sip {
         sip.stop(hands_over).await;
+    }
+    if let Some(rtpengine) = rtpengine {
+        rtpengine.stop(hands_over).await;
     }
     let ended = blocking(move || {
         // It holds the capture side too.
@@ -191,6 +198,7 @@ async fn serve(
     switchboard: &Switchboard,
     recorder: &Recorder,
     sip: Option<&Siprec>,
+    rtpengine: Option<&Rtpengine>,
     shutdown: impl Future<Output = ()>,
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
@@ -209,6 +217,9 @@ async fn serve(
         control,
         Arc::clone(&figures),
     )?;
+    if let Some(rtpengine) = rtpengine {
+        api.fork_by(rtpengine.forks());
+    }
     recorder.on_ended({
         let api = api.clone();
         let sip = sip.map(Siprec::hear);

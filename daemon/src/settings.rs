@@ -121,6 +121,20 @@ pub fn siprec(
     }
 }
 
+/// How an rtpengine is followed.
+#[must_use]
+pub fn rtpengine(config: &Config) -> reeld_signal::rtpengine::Settings {
+    let Config {
+        rtpengine, media, ..
+    } = config;
+    reeld_signal::rtpengine::Settings {
+        account: rtpengine.account,
+        follow: rtpengine.follow,
+        channels: rtpengine.channels,
+        media_is_local: media.address.is_loopback(),
+    }
+}
+
 /// A call's settings, for calls that come out of files.
 #[must_use]
 pub fn capture(config: &Config) -> reeld_capture::Settings {

@@ -10,7 +10,7 @@
 //! | `transaction`, `dialog` | a request's answer, once; a recording session |
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
-//! | `offer`, `parties` | the client's SDP and its answer; who is on which track |
+//! | `parties` | who is on which track |
 //! | `route` | whose account a session is |
 //!
 //! The rule of it all: what others record is recorded. A fault of the metadata is a warning that the recording
@@ -23,14 +23,12 @@ mod dialog;
 pub mod fuzz;
 mod message;
 mod metadata;
-mod offer;
 mod parties;
 mod route;
 mod stream;
 mod transaction;
 #[cfg(test)]
-mod vendors;
-mod work;
+pub(crate) mod vendors;
 mod xml;
 
 use std::net::SocketAddr;
@@ -42,7 +40,6 @@ use serde::{Deserialize, Serialize};
 pub use agent::{Agent, Output, Random};
 pub use route::Route;
 pub use stream::{Framer, Unframed};
-pub use work::{Begin, Change, Failure, Outcome, Wanted, Work};
 
 /// Whom a message is from or for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

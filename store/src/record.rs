@@ -65,6 +65,8 @@ pub enum Origin {
     Import,
     /// By a recording client's call (SIPREC): `Trunking` to Twilio's clients.
     Siprec,
+    /// By a call of an rtpengine that is followed: `Trunking` to Twilio's clients.
+    Rtpengine,
 }
 
 /// Where a recording is in its life.
