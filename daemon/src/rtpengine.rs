@@ -247,8 +247,9 @@ impl Driver {
                     });
                 }
                 Output::Warning { sip_call_id, why } => {
-                    tracing::warn!(why, "a call of rtpengine's");
-                    tracing::debug!(?sip_call_id, "that was of this call");
+                    // A Call-ID may have a person's address in it.
+                    tracing::warn!(why, of_a_call = sip_call_id.is_some(), "rtpengine");
+                    tracing::debug!(?sip_call_id, why, "rtpengine");
                 }
                 Output::Attached { token, outcome } => {
                     if let Some(reply) = self.asked.remove(&token) {

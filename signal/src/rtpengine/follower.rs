@@ -75,6 +75,8 @@ pub struct Follower {
     /// Calls that `list` is asked for, and whether it had so many.
     limit: usize,
     is_beyond: bool,
+    /// Whether it was said that rtpengine does not answer.
+    is_mute: bool,
     out: VecDeque<Output>,
 }
 
@@ -95,6 +97,7 @@ impl Follower {
             is_listing: false,
             limit: MOST_LISTED,
             is_beyond: false,
+            is_mute: false,
             out: VecDeque::new(),
         }
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::work::{Failure, Outcome};
 
+mod answers;
 mod ends;
 
 const CAPTURED: &str = "v=0\r\no=- 20000 1 IN IP4 127.0.0.1\r\ns=reeld\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
@@ -351,6 +352,7 @@ fn a_request_comes_again_under_its_cookie_until_it_is_given_up() {
     assert_eq!(again, vec![first.clone(); 4]);
     rig.wait(Duration::from_secs(1));
     let other = rig.asked("list");
+    assert_eq!(rig.warnings, ["rtpengine does not answer"]);
     assert_ne!(other.0, first.0);
     // An answer that comes too late, one of somebody else's, and one that is none.
     rig.reply(&first, &json!({ "result": "ok", "calls": ["c9"] }));

@@ -8,9 +8,18 @@ impl Follower {
         let Some(key) = purpose.call else {
             self.is_listing = false;
             match reply {
-                Some(reply) => self.listed(&reply, now),
+                Some(reply) => {
+                    self.is_mute = false;
+                    self.listed(&reply, now);
+                }
                 // All else is answered: the list is longer than a datagram.
                 None if !self.is_silent(now) => self.limit = (self.limit / 2).max(LEAST_LISTED),
+                None if !std::mem::replace(&mut self.is_mute, true) => {
+                    self.out.push_back(Output::Warning {
+                        sip_call_id: None,
+                        why: "rtpengine does not answer".to_owned(),
+                    });
+                }
                 None => {}
             }
             return;
