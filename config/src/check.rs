@@ -5,23 +5,25 @@
 //! the next key is read, so that all problems are found in one run. No `Config` leaves while there is
 //! one.
 
+mod sources;
+
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_model::{Channels, PauseBehavior, Trim};
+use reeld_model::Trim;
 
 use crate::error::{Kind, Place, Problem};
 use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
+use crate::route::{self, Calls};
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
     KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
 };
-use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,6 +108,7 @@ impl Reader<'_> {
                 advertise: self.get("media", "advertise", value::optional_address),
                 allow: self.get("media", "allow", value::networks),
                 receive_buffer: self.get("media", "receive_buffer", bytes(4 * KIB, 64 * MIB)),
+                open: self.open_ports(),
             },
             capture: self.capture(),
             record: Record {
@@ -179,7 +182,11 @@ impl Reader<'_> {
                     value::integer(v, 1_000..=100_000_000).map(u64::from)
                 }),
             },
+            calls: Calls {
+                routes: self.get("calls", "routes", route::routes),
+            },
             sip: self.sip(),
+            audiosocket: self.audiosocket(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -194,27 +201,6 @@ impl Reader<'_> {
                 }),
             },
             accounts: self.accounts(),
-        }
-    }
-
-    fn sip(&self) -> Sip {
-        Sip {
-            listen: self.get("sip", "listen", value::optional_socket),
-            advertise: self.get("sip", "advertise", value::optional_address),
-            allow: self.get("sip", "allow", value::networks),
-            routes: self.get("sip", "routes", sip::routes),
-            channels: self.get("sip", "channels", |v| {
-                value::choice(v, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
-            }),
-            pause: self.get("sip", "pause", |v| {
-                value::choice(
-                    v,
-                    &[
-                        ("skip", PauseBehavior::Skip),
-                        ("silence", PauseBehavior::Silence),
-                    ],
-                )
-            }),
         }
     }
 
@@ -456,18 +442,7 @@ fn warnings(config: &Config) -> Vec<String> {
             api.listen
         ));
     }
-    let sip = &config.sip;
-    if let Some(listen) = sip.listen.filter(|listen| !listen.ip().is_loopback()) {
-        if sip.allow.iter().all(|net| net.addr().is_loopback()) {
-            warnings.push(format!(
-                "sip.allow is loopback alone while sip.listen is {listen}: no other machine's call is taken"
-            ));
-        } else if sip.routes.is_empty() {
-            warnings.push(format!(
-                "sip.routes is empty while sip.listen is {listen}: another machine's call has no account, and is refused"
-            ));
-        }
-    }
+    warnings.extend(sources::warnings(config));
     let pairs = (usize::from(*config.media.ports.end()) - usize::from(*config.media.ports.start()))
         .div_ceil(2);
     if pairs < 2 * config.capture.max_recordings {

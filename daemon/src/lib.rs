@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod audiosocket;
 pub mod bench;
 pub mod caller;
 pub mod cli;
@@ -18,6 +19,7 @@ mod load;
 mod memory;
 mod mend;
 pub mod notify;
+mod open;
 pub mod owner;
 mod purge;
 pub mod recorder;
@@ -29,5 +31,6 @@ mod siprec;
 pub mod socket;
 pub mod telemetry;
 mod tls;
+mod work;
 
 pub use run::run;

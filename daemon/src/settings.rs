@@ -100,18 +100,38 @@ pub fn siprec(config: &Config, listen: SocketAddr) -> reeld_signal::siprec::Sett
         routes: sip
             .routes
             .iter()
-            .map(|route| reeld_signal::siprec::Route {
-                account: route.account,
-                networks: route.networks.clone(),
-                domain: route.domain.clone(),
-                header: route.header.clone(),
-            })
+            .chain(&config.calls.routes)
+            .map(route)
             .collect(),
         contact: SocketAddr::new(contact, listen.port()),
         pause: sip.pause,
         channels: sip.channels,
         media_is_local: media.address.is_loopback(),
     }
+}
+
+/// A rule of whose account a call is.
+fn route(route: &reeld_config::CallRoute) -> reeld_signal::route::Route {
+    use reeld_config::CallSource;
+    use reeld_signal::route::Source;
+    reeld_signal::route::Route {
+        account: route.account,
+        source: route.source.map(|source| match source {
+            CallSource::Sip => Source::Sip,
+            CallSource::Rtpengine => Source::Rtpengine,
+            CallSource::AudioSocket => Source::AudioSocket,
+            CallSource::OpenPort => Source::OpenPort,
+        }),
+        networks: route.networks.clone(),
+        domain: route.domain.clone(),
+        header: route.header.clone(),
+    }
+}
+
+/// The rules of whose account a call is, for those without SIP.
+#[must_use]
+pub fn routes(config: &Config) -> Vec<reeld_signal::route::Route> {
+    config.calls.routes.iter().map(route).collect()
 }
 
 /// A call's settings, for calls that come out of files.

@@ -1,7 +1,7 @@
 //! The SIPREC recording server's sockets and tasks: what `signal::siprec` decides is sent and done here.
 //!
 //! Called by `run`. One task has the [`Agent`] and the UDP socket; each connection has a task (`connection`), and each
-//! piece of work one (`work`), whose outcome comes back into the first. What is decided by a request, and what a
+//! piece of work one (`crate::work`), whose outcome comes back into the first. What is decided by a request, and what a
 //! session is, is `signal`'s matter.
 //!
 //! Bounds: a datagram at a time; [`connection::MOST`] connections; events that wait, [`EVENTS`]; work, one a session.
@@ -10,7 +10,6 @@
 //! removes: of those whose calls went to it too. Meanwhile datagrams are lost, and clients repeat them.
 
 mod connection;
-mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -29,6 +28,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::work::Worker;
 use crate::{clock, settings};
 
 /// Events that wait for the agent.
@@ -109,7 +109,12 @@ impl Bound {
         take_up(&mut agent, &kept, calls).await;
         let (events, inbox) = mpsc::channel(EVENTS);
         let (ended, ends) = mpsc::unbounded_channel();
-        let worker = Arc::new(work::Worker::new(store.clone(), control, settings.pause));
+        let worker = Arc::new(Worker::new(
+            store.clone(),
+            control,
+            Origin::Siprec,
+            settings.pause,
+        ));
         agent.set_sole_account(worker.sole_account().await);
         let driver = Driver {
             agent,
@@ -162,7 +167,7 @@ impl Siprec {
 struct Driver {
     agent: Agent,
     udp: UdpSocket,
-    worker: Arc<work::Worker>,
+    worker: Arc<Worker>,
     events: mpsc::Sender<Event>,
     connections: HashMap<u64, mpsc::Sender<Vec<u8>>>,
     kept: PathBuf,

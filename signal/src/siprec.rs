@@ -11,7 +11,9 @@
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
 //! | `offer`, `parties` | the client's SDP and its answer; who is on which track |
-//! | `route` | whose account a session is |
+//!
+//! An INVITE that is no recording client's, of one line and without metadata, is recorded likewise: its From and To are
+//! who takes part.
 //!
 //! The rule of it all: what others record is recorded. A fault of the metadata is a warning that the recording
 //! keeps; only what SIP or SDP make impossible is refused.
@@ -25,12 +27,10 @@ mod message;
 mod metadata;
 mod offer;
 mod parties;
-mod route;
 mod stream;
 mod transaction;
 #[cfg(test)]
 mod vendors;
-mod work;
 mod xml;
 
 use std::net::SocketAddr;
@@ -40,9 +40,10 @@ use reeld_model::{AccountSid, Channels, PauseBehavior};
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, Output, Random};
-pub use route::Route;
 pub use stream::{Framer, Unframed};
-pub use work::{Begin, Change, Failure, Outcome, Wanted, Work};
+
+pub use crate::route::Route;
+pub use crate::work::{Begin, Change, Failure, Outcome, Wanted, Work};
 
 /// Whom a message is from or for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -18,8 +18,8 @@ use super::message::{Headers, Message, Request, Status};
 use super::metadata::Document;
 use super::offer::Offer;
 use super::transaction::{Begun, GIVEN_UP, T1, T2, Transactions};
-use super::work::{Begin, Change, Failure, Outcome, Work};
 use super::{Peer, Settings, SoleAccount};
+use crate::work::{Begin, Change, Failure, Outcome, Work};
 
 mod answers;
 mod client;
