@@ -34,6 +34,8 @@ fn ffmpeg_sends_and_is_recorded_until_its_bye() {
         "[rtp]",
         "-c:a",
         "pcm_mulaw",
+        "-rtpflags",
+        "send_bye",
         "-f",
         "rtp",
         &url,

@@ -126,7 +126,7 @@ fn runs(timeline: &[i16]) -> Vec<(usize, usize, usize)> {
         let counts = usize::try_from(*sample).unwrap() - 1;
         match runs.last_mut() {
             Some((begins, first, length))
-                if *begins + *length == at && *first + *length == counts =>
+                if *begins + *length == at && (*first + *length) % 30_000 == counts =>
             {
                 *length += 1;
             }
@@ -185,10 +185,8 @@ fn what_was_held_up_and_comes_at_once_is_no_silence() {
         // Nothing of it is ahead of its time.
         let first = rig.packets[0].0;
         for (number, (at, _)) in rig.packets.iter().enumerate() {
-            assert!(
-                at.since(first)
-                    >= Duration::from_millis(20 * number as u64) - Duration::from_millis(100)
-            );
+            let sent = Duration::from_millis(20 * number as u64);
+            assert!(at.since(first) + Duration::from_millis(100) >= sent);
         }
     }
 }
