@@ -82,7 +82,9 @@ const fn source(origin: Origin) -> &'static str {
     match origin {
         Origin::ControlApi | Origin::Import => "StartCallRecordingAPI",
         Origin::RecordVerb => "RecordVerb",
-        Origin::Siprec | Origin::AudioSocket | Origin::OpenPort => "Trunking",
+        Origin::Siprec | Origin::Rtpengine | Origin::AudioSocket | Origin::OpenPort => {
+            "Trunking"
+        }
     }
 }
 

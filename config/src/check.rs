@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_model::Trim;
+use reeld_model::{Channels, Trim};
 
 use crate::error::{Kind, Place, Problem};
 use crate::file;
@@ -22,7 +22,8 @@ use crate::retention;
 use crate::route::{self, Calls};
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
-    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store,
+    TlsFiles,
 };
 use crate::value::{self, Reason};
 
@@ -187,6 +188,7 @@ impl Reader<'_> {
             },
             sip: self.sip(),
             audiosocket: self.audiosocket(),
+            rtpengine: self.rtpengine(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -201,6 +203,15 @@ impl Reader<'_> {
                 }),
             },
             accounts: self.accounts(),
+        }
+    }
+
+    fn rtpengine(&self) -> Rtpengine {
+        Rtpengine {
+            ng: self.get("rtpengine", "ng", value::optional_socket),
+            account: self.get("rtpengine", "account", value::optional_account),
+            follow: self.get("rtpengine", "follow", value::boolean),
+            channels: self.get("rtpengine", "channels", channels),
         }
     }
 
@@ -310,9 +321,6 @@ impl Reader<'_> {
 
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
-        self.get("rtpengine", "ng", |v| {
-            value::off(v, "the rtpengine control socket")
-        });
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
             "sled" => Ok(()),
             url if url.starts_with("postgres") => Err(value::not_built("a catalog on PostgreSQL")),
@@ -443,6 +451,15 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings.extend(sources::warnings(config));
+    let rtpengine = &config.rtpengine;
+    if let Some(ng) = rtpengine.ng.filter(|ng| !ng.ip().is_loopback())
+        && config.media.address.is_loopback()
+    {
+        warnings.push(format!(
+            "media.address is {} while rtpengine.ng is {ng}: another machine's rtpengine cannot send there",
+            config.media.address
+        ));
+    }
     let pairs = (usize::from(*config.media.ports.end()) - usize::from(*config.media.ports.start()))
         .div_ceil(2);
     if pairs < 2 * config.capture.max_recordings {
@@ -465,6 +482,10 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings
+}
+
+fn channels(value: &Value) -> Result<Channels, Reason> {
+    value::choice(value, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
 }
 
 fn media_kind(value: &Value) -> Result<MediaKind, Reason> {

@@ -167,7 +167,10 @@ pub const TABLES: &[(&str, &str)] = &[
         "audiosocket",
         "Calls of an Asterisk, over its AudioSocket (docs/guide/asterisk.md).",
     ),
-    ("rtpengine", "Taking calls from an rtpengine."),
+    (
+        "rtpengine",
+        "Recording the calls of an rtpengine (docs/guide/rtpengine.md).",
+    ),
     ("log", "Logs go to standard error."),
 ];
 
@@ -343,7 +346,13 @@ keys! {
         "What is sent back for each frame of sound: as much silence, which keeps Asterisk's other direction fed, or nothing.";
 
     "rtpengine" . "ng": Text = r#""""#, "address:port, or empty",
-        "Not built yet: the control socket of an rtpengine.";
+        "The control socket (NG protocol, UDP) of the rtpengine whose calls are recorded; empty is off.";
+    "rtpengine" . "account": Text = r#""""#, "AC…, or empty",
+        "Whose its calls are that no rule of calls.routes is for (source:rtpengine, and as its network the address of rtpengine.ng). Empty is the account's, where there is one alone; where there are several, none is recorded.";
+    "rtpengine" . "follow": Bool = "true", "boolean",
+        "Whether each of its calls is recorded. false records those alone that the API starts with Source=rtpengine.";
+    "rtpengine" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
+        "How a call is recorded: the caller left and the callee right, or both mixed.";
 
     "log" . "level": Text = r#""info""#, "level, or target=level, comma-separated",
         "What is logged: error, warn, info, debug, trace, or off; also by module, such as info,reeld_ingest=debug.";

@@ -37,6 +37,6 @@ pub use retention::Limits;
 pub use route::{CallRoute, CallSource, Calls};
 pub use settings::{
     AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, KeyPlace, Log,
-    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store, TlsFiles,
 };
 pub use sip::Sip;

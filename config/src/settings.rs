@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use reeld_model::{AccountSid, Trim};
+use reeld_model::{AccountSid, Channels, Trim};
 
 use crate::audiosocket::AudioSocket;
 use crate::open::OpenPort;
@@ -46,10 +46,25 @@ pub struct Config {
     pub sip: Sip,
     /// `[audiosocket]`.
     pub audiosocket: AudioSocket,
+    /// `[rtpengine]`.
+    pub rtpengine: Rtpengine,
     /// `[log]`.
     pub log: Log,
     /// `[[accounts]]`.
     pub accounts: Vec<AccountFile>,
+}
+
+/// `[rtpengine]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rtpengine {
+    /// Its control socket (NG, UDP); `None` is off.
+    pub ng: Option<SocketAddr>,
+    /// Whose its calls are; else the only account's that there is.
+    pub account: Option<AccountSid>,
+    /// Whether each of its calls is recorded; else those alone that the API asks for.
+    pub follow: bool,
+    /// How the two parties of a call lie in the file.
+    pub channels: Channels,
 }
 
 /// `[api]`.

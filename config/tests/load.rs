@@ -429,7 +429,6 @@ fn what_is_not_built_is_refused_as_that() {
             "store.catalog",
         ),
         ("[store]\nmedia = 's3://bucket/prefix'", "store.media"),
-        ("[rtpengine]\nng = '127.0.0.1:2223'", "rtpengine.ng"),
     ] {
         let (line, named, kind, reason) = problem(text);
         assert_eq!(

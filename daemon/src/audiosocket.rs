@@ -280,10 +280,10 @@ impl Shared {
                 is_signalled: true,
                 ..OpenCall::new(account, call)
             },
-            wanted: Wanted {
+            wanted: Some(Wanted {
                 channels: Channels::Mono,
                 track: TrackSelection::Inbound,
-            },
+            }),
             paused: false,
             signalling: signalling.to_string(),
         };

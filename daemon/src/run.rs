@@ -10,7 +10,7 @@
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
 //!
-//! At the end: the SIPREC server tells its clients, or keeps its sessions; AudioSocket's calls and those of open ports end; media threads finish their calls, the recorder makes all of it durable, and only then
+//! At the end: the SIPREC server tells its clients, subscriptions to rtpengine's calls end, or both keep what they have; AudioSocket's calls and those of open ports end; media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it. Where a supervisor keeps descriptors for the next
 //! daemon, calls are handed over instead, and their recordings parked.
 
@@ -36,6 +36,7 @@ use crate::handover::{self, Leaving, Passed};
 use crate::memory::Memory;
 use crate::open::{self, OpenPorts};
 use crate::recorder::Recorder;
+use crate::rtpengine::Rtpengine;
 use crate::siprec::{self, Siprec};
 use crate::{
     audiosocket, clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket,
@@ -131,6 +132,7 @@ pub(crate) async fn run_shown(
         None => None,
     };
 
+    let rtpengine = Rtpengine::start(&config, &store, Arc::clone(&control), &open).await?;
     let open_ports = match open_ports {
         Some(bound) => Some(bound.start(&store, Arc::clone(&control)).await),
         None => None,
@@ -167,6 +169,9 @@ pub(crate) async fn run_shown(
         })
         .await?;
         open_ports.stop();
+    }
+    if let Some(rtpengine) = rtpengine {
+        rtpengine.stop(hands_over).await;
     }
     let ended = blocking(move || {
         // It holds the capture side too.

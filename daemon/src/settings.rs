@@ -134,6 +134,26 @@ pub fn routes(config: &Config) -> Vec<reeld_signal::route::Route> {
     config.calls.routes.iter().map(route).collect()
 }
 
+/// How an rtpengine is followed.
+#[must_use]
+pub fn rtpengine(config: &Config) -> reeld_signal::rtpengine::Settings {
+    let Config {
+        rtpengine, media, ..
+    } = config;
+    // Where it is reached is where its calls come from.
+    let by_route = rtpengine.ng.and_then(|ng| {
+        let source = reeld_signal::route::Source::Rtpengine;
+        let caller = reeld_signal::route::Caller::without_sip(source, ng.ip());
+        caller.account(&routes(config), None, None)
+    });
+    reeld_signal::rtpengine::Settings {
+        account: by_route.or(rtpengine.account),
+        follow: rtpengine.follow,
+        channels: rtpengine.channels,
+        media_is_local: media.address.is_loopback(),
+    }
+}
+
 /// A call's settings, for calls that come out of files.
 #[must_use]
 pub fn capture(config: &Config) -> reeld_capture::Settings {

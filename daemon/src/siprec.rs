@@ -1,7 +1,7 @@
 //! The SIPREC recording server's sockets and tasks: what `signal::siprec` decides is sent and done here.
 //!
 //! Called by `run`. One task has the [`Agent`] and the UDP socket; each connection has a task (`connection`), and each
-//! piece of work one (`crate::work`), whose outcome comes back into the first. What is decided by a request, and what a
+//! piece of work one ([`Worker`]), whose outcome comes back into the first. What is decided by a request, and what a
 //! session is, is `signal`'s matter.
 //!
 //! Bounds: a datagram at a time; [`connection::MOST`] connections; events that wait, [`EVENTS`]; work, one a session.
@@ -21,7 +21,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reeld_config::Config;
 use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
-use reeld_signal::siprec::{Agent, Outcome, Output, Peer, Settings};
+use reeld_signal::siprec::{Agent, Output, Peer, Settings};
+use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Record, Store};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
@@ -29,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::work::Worker;
-use crate::{clock, settings};
+use crate::{clock, kept, settings};
 
 /// Events that wait for the agent.
 const EVENTS: usize = 4_096;
@@ -104,17 +105,13 @@ impl Bound {
     ) -> Siprec {
         let Self { udp, tcp, listen } = self;
         let settings = settings::siprec(config, listen);
-        let mut agent = Agent::new(settings.clone(), Box::new(random));
+        let mut agent = Agent::new(settings.clone(), Box::new(kept::random));
         let kept = config.data_dir.join(KEPT);
         take_up(&mut agent, &kept, calls).await;
         let (events, inbox) = mpsc::channel(EVENTS);
         let (ended, ends) = mpsc::unbounded_channel();
-        let worker = Arc::new(Worker::new(
-            store.clone(),
-            control,
-            Origin::Siprec,
-            settings.pause,
-        ));
+        let worker = Worker::new(store.clone(), control, Origin::Siprec, settings.pause);
+        let worker = Arc::new(worker);
         agent.set_sole_account(worker.sole_account().await);
         let driver = Driver {
             agent,
@@ -312,7 +309,7 @@ impl Driver {
             match self
                 .agent
                 .keep()
-                .map(|bytes| write_kept(&self.kept, &bytes))
+                .map(|bytes| kept::write(&self.kept, &bytes))
             {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => tracing::error!(%error, "SIPREC sessions end here"),
@@ -337,15 +334,6 @@ fn now() -> Mono {
     Mono(clock::monotonic_ns())
 }
 
-/// A number of the system's CSPRNG.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_else(|error| {
-        // Only tags and branches: unique is what they must be.
-        tracing::error!(%error, "the system gives no randomness");
-        clock::monotonic_ns().rotate_left(17)
-    })
-}
-
 fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(listen),
@@ -358,34 +346,12 @@ fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// Writes what the next daemon takes up, for its own eyes.
-fn write_kept(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)
-}
-
 /// Takes up the sessions of the daemon before, of those calls that go on here.
 async fn take_up(agent: &mut Agent, path: &Path, calls: &HashSet<(AccountSid, CallSid)>) {
-    let bytes = match tokio::fs::read(path).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return,
-        Err(error) => {
-            tracing::error!(%error, "SIPREC sessions of the daemon before cannot be read");
-            return;
-        }
-    };
     // Once: after a crash they are another's.
-    if let Err(error) = tokio::fs::remove_file(path).await {
-        tracing::error!(%error, "SIPREC sessions of the daemon before stay");
-    }
+    let Some(bytes) = kept::take(path).await else {
+        return;
+    };
     match agent.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
         Ok(sessions) => tracing::info!(sessions, "SIPREC sessions of the daemon before go on"),
         Err(error) => tracing::error!(%error, "SIPREC sessions of the daemon before are lost"),

@@ -1,7 +1,8 @@
 //! What a call that comes by itself asks for, done: the call by `model`'s commands, the record by the store.
 //!
-//! Called by `siprec` and `audiosocket` for each piece of work, and by `open`, whose calls are open before. A call's beginning is what a start by the API is (`api::control`), in
-//! the same order, so that each step leaves a recording or none:
+//! Called by `siprec`, `rtpengine` and `audiosocket` for each piece of work, and by `open`, whose calls are open before. A
+//! call's beginning is what a start by the API is (`api::control`), in the same order, so that each step leaves a recording
+//! or none:
 //!
 //! 1. There may be too much to do, or to wait for: refused.
 //! 2. The call is opened, its ports known. Refused: nothing is left.
@@ -25,7 +26,7 @@ use crate::clock;
 /// Recordings that are being begun at once, as of the API: each holds a blocking thread.
 const BEGINS: usize = 256;
 
-/// How long a command may take; clients repeat an INVITE for 32 s.
+/// How long a command may take; SIPREC clients repeat an INVITE for 32 s.
 const ANSWERED: Duration = Duration::from_secs(20);
 
 /// What does it.
@@ -76,6 +77,17 @@ impl Worker {
                 }
                 Ok((None, None))
             }
+            Work::Look { account, call } => {
+                match self.call(Command::DescribeCall { account, call }).await {
+                    Ok(view) => {
+                        let packets = view.streams.iter().map(|stream| stream.stats.packets);
+                        return Outcome::Seen {
+                            packets: packets.sum(),
+                        };
+                    }
+                    Err(failure) => Err(failure),
+                }
+            }
         };
         match done {
             Ok((sdp, recording)) => Outcome::Done { sdp, recording },
@@ -93,6 +105,9 @@ impl Worker {
         self.check_load()?;
         self.check_account(open.account).await?;
         let view = self.call(Command::OpenCall(open.clone())).await?;
+        let Some(wanted) = wanted else {
+            return Ok((view.sdp, None));
+        };
         let begun = self.record(&open, wanted, signalling).await;
         let recording = match begun {
             Ok(recording) => recording,
@@ -107,7 +122,7 @@ impl Worker {
         if paused {
             self.pause(&open, &[recording], true).await;
         }
-        tracing::info!(call = %open.call, %recording, paused, "a call that came by itself");
+        tracing::info!(call = %open.call, %recording, origin = ?self.origin, paused, "a call is recorded as it is signalled");
         Ok((view.sdp, Some(recording)))
     }
 
@@ -259,7 +274,7 @@ impl Worker {
     fn check_load(&self) -> Result<(), Failure> {
         match self.control.load().verdict().refuses_recordings() {
             Some(cause) => {
-                tracing::warn!(%cause, "a call is refused for want of strength");
+                tracing::warn!(%cause, origin = ?self.origin, "a call is refused for want of strength");
                 Err(Failure::Busy(format!("no new recordings: {cause}")))
             }
             None => Ok(()),

@@ -10,7 +10,7 @@
 //! | `transaction`, `dialog` | a request's answer, once; a recording session |
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
-//! | `offer`, `parties` | the client's SDP and its answer; who is on which track |
+//! | `parties` | who is on which track |
 //!
 //! An INVITE that is no recording client's, of one line and without metadata, is recorded likewise: its From and To are
 //! who takes part.
@@ -25,12 +25,11 @@ mod dialog;
 pub mod fuzz;
 mod message;
 mod metadata;
-mod offer;
 mod parties;
 mod stream;
 mod transaction;
 #[cfg(test)]
-mod vendors;
+pub(crate) mod vendors;
 mod xml;
 
 use std::net::SocketAddr;
@@ -43,7 +42,6 @@ pub use agent::{Agent, Output, Random};
 pub use stream::{Framer, Unframed};
 
 pub use crate::route::Route;
-pub use crate::work::{Begin, Change, Failure, Outcome, Wanted, Work};
 
 /// Whom a message is from or for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -67,6 +67,8 @@ pub enum Origin {
     Import,
     /// By a recording client's call (SIPREC): `Trunking` to Twilio's clients.
     Siprec,
+    /// By a call of an rtpengine that is followed: `Trunking` to Twilio's clients.
+    Rtpengine,
     /// By an AudioSocket connection (Asterisk): `Trunking` to Twilio's clients.
     AudioSocket,
     /// By RTP that came to an open port: `Trunking` to Twilio's clients.

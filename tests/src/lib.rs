@@ -1,7 +1,7 @@
 //! The end-to-end tests' harness: a daemon of one's own, callers, clients and judges.
 //!
 //! Called by the files under `tests/tests/`, one behaviour each; it calls the binary `reeld` as any
-//! user would, and the peers (ffmpeg, sipp, sox, curl) that judge it. What is here is what more than
+//! user would, and the peers (ffmpeg, sipp, rtpengine, sox, curl) that judge it. What is here is what more than
 //! one test needs; what only one needs stays in its file.
 //!
 //! The harness looks at reeld from outside alone (contract.md): sockets, HTTP, files that it is
@@ -31,6 +31,7 @@ pub mod port_block;
 pub mod receiver;
 pub mod reference;
 pub mod reply;
+pub mod rtpengine;
 pub mod sandbox;
 pub mod script;
 pub mod sdk;

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use reeld_model::{Channels, PauseBehavior};
+use reeld_model::PauseBehavior;
 
-use super::{HOUR, Reader, SECOND, WEEK};
+use super::{HOUR, Reader, SECOND, WEEK, channels};
 use crate::audiosocket::AudioSocket;
 use crate::error::Kind;
 use crate::file;
@@ -25,9 +25,7 @@ impl Reader<'_> {
             advertise: self.get("sip", "advertise", value::optional_address),
             allow: self.get("sip", "allow", value::networks),
             routes: self.get("sip", "routes", route::routes),
-            channels: self.get("sip", "channels", |v| {
-                value::choice(v, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
-            }),
+            channels: self.get("sip", "channels", channels),
             pause: self.get("sip", "pause", |v| {
                 value::choice(
                     v,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::Peer;
 use super::message::{Headers, Request};
 use super::metadata::{Document, Metadata};
-use super::offer::{Answer, Line, Offer, allot};
 use super::parties::{Kept, Senders};
+use crate::offer::{Answer, Formats, Line, Offer, allot};
 use crate::work::Wanted;
 
 /// Warnings that are kept of a session.
@@ -314,6 +314,7 @@ impl Dialog {
             id: self.number,
             version: self.answers,
             of_capture: &self.of_capture,
+            formats: Formats::Built,
         };
         self.answer = answer.text(&self.state.offer, self.state.tracks);
     }

@@ -356,7 +356,7 @@ impl Agent {
         let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
         let work = Work::Begin(Box::new(Begin {
             open: dialog.open_call(&state, sdp),
-            wanted: Dialog::wanted(&state, self.settings.channels),
+            wanted: Some(Dialog::wanted(&state, self.settings.channels)),
             paused: state.is_paused,
             signalling: dialog.signalling(&state),
         }));

@@ -228,7 +228,7 @@ fn what_the_call_is_comes_from_the_metadata() {
         CallSid::from_external(begin.open.account, "c2Vzc2lvbg==")
     );
     assert!(begin.open.is_signalled && !begin.paused);
-    assert_eq!(begin.wanted.channels, Channels::Dual);
+    assert_eq!(begin.wanted.unwrap().channels, Channels::Dual);
     // The caller's line is the second one: its codec comes first.
     let offer = begin.open.sdp.unwrap();
     assert!(
