@@ -8,7 +8,7 @@
 mod sources;
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -250,7 +250,7 @@ impl Reader<'_> {
             rate_per_address: self.get("api", "rate_per_address", rate),
             rate_per_account: self.get("api", "rate_per_account", rate),
             rate_media: self.get("api", "rate_media", value::boolean),
-            tls: self.tls(),
+            tls: self.tls("api"),
         }
     }
 
@@ -263,10 +263,10 @@ impl Reader<'_> {
     }
 
     /// Both files or none.
-    fn tls(&self) -> Option<TlsFiles> {
+    fn tls(&self, section: &'static str) -> Option<TlsFiles> {
         let file = |name| {
-            let path = self.get("api", name, value::optional_path)?;
-            Some(beside(&self.place("api", name), &path))
+            let path = self.get(section, name, value::optional_path)?;
+            Some(beside(&self.place(section, name), &path))
         };
         match (file("tls_cert"), file("tls_key")) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
@@ -276,15 +276,31 @@ impl Reader<'_> {
                     Some(_) => ("tls_cert", "tls_key"),
                     None => ("tls_key", "tls_cert"),
                 };
-                self.problem(
-                    self.place("api", has),
-                    format!("api.{has}"),
-                    Kind::Value,
-                    format!("TLS needs api.{lacks} too"),
-                );
+                self.needs(section, has, lacks);
                 None
             }
         }
+    }
+
+    /// Where SIP by TLS is taken, which needs a certificate.
+    fn sip_tls_listen(&self) -> Option<SocketAddr> {
+        let listen = self.get("sip", "tls_listen", value::optional_socket)?;
+        if self.get("sip", "tls_cert", value::optional_path).is_none()
+            && self.get("sip", "tls_key", value::optional_path).is_none()
+        {
+            self.needs("sip", "tls_listen", "tls_cert and sip.tls_key");
+        }
+        Some(listen)
+    }
+
+    /// A key that is nothing without another.
+    fn needs(&self, section: &str, has: &str, lacks: &str) {
+        self.problem(
+            self.place(section, has),
+            format!("{section}.{has}"),
+            Kind::Value,
+            format!("TLS needs {section}.{lacks} too"),
+        );
     }
 
     fn capture(&self) -> Capture {

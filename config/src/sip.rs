@@ -6,12 +6,17 @@ use ipnet::IpNet;
 use reeld_model::{Channels, PauseBehavior};
 
 use crate::route::CallRoute;
+use crate::settings::TlsFiles;
 
 /// `[sip]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sip {
     /// Where the SIPREC recording server listens, by UDP and TCP; `None` is off.
     pub listen: Option<SocketAddr>,
+    /// Where it listens for TLS; `None` is off.
+    pub tls_listen: Option<SocketAddr>,
+    /// Certificate and key for it.
+    pub tls: Option<TlsFiles>,
     /// The address that clients are told, where it is not the one that it listens on.
     pub advertise: Option<IpAddr>,
     /// From where it may be called.

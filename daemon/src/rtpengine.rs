@@ -3,12 +3,12 @@
 //! Called by `run`. One task has the [`Follower`] and a UDP socket that hears `rtpengine.ng` alone; each piece of work has
 //! one ([`Worker`]), whose outcome comes back into the first. Which calls are recorded is `signal`'s matter.
 //!
-//! Bounds: a datagram at a time; events that wait, [`EVENTS`]; work, one a call.
+//! Bounds: a datagram at a time; events that wait, [`EVENTS`]; work, one a call; who waits for a call, by the follower.
 //!
 //! A file in the data folder ([`KEPT`]) has the tag that our subscriptions have in rtpengine, so that after a crash the
 //! next daemon's take the place of those that were left; and, over a restart in mid-call, what is recorded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reeld_config::Config;
-use reeld_model::{AccountSid, CallSid, Control, Mono, PauseBehavior};
-use reeld_signal::rtpengine::{Follower, Output};
+use reeld_model::{AccountSid, CallSid, Control, Fork, Forks, Mono, NotForked, PauseBehavior};
+use reeld_signal::rtpengine::{Attach, Follower, Output};
 use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Store};
 use tokio::net::UdpSocket;
@@ -43,6 +43,8 @@ enum Event {
     Outcome { call: u64, outcome: Outcome },
     /// The account of calls that no configuration gives to one.
     Sole(Option<AccountSid>),
+    /// A call that is asked for.
+    Fork(Fork),
     /// The end: whether calls go on in the next daemon, and who is told that it is done.
     Stop {
         keeps: bool,
@@ -50,10 +52,30 @@ enum Event {
     },
 }
 
+/// Whom to tell what came of a wish.
+type Reply = Box<dyn FnOnce(Result<(), NotForked>) + Send>;
+
 /// The follower as it runs.
 pub(crate) struct Rtpengine {
     events: mpsc::Sender<Event>,
     task: JoinHandle<()>,
+}
+
+/// Where calls are asked for.
+struct Asking(mpsc::Sender<Event>);
+
+impl Forks for Asking {
+    fn submit(&self, fork: Fork) {
+        let refused = match self.0.try_send(Event::Fork(fork)) {
+            Ok(()) => return,
+            Err(error) => error.into_inner(),
+        };
+        if let Event::Fork(fork) = refused {
+            (fork.reply)(Err(NotForked::Busy(
+                "too much waits for rtpengine".to_owned(),
+            )));
+        }
+    }
 }
 
 impl Rtpengine {
@@ -104,11 +126,18 @@ impl Rtpengine {
             socket,
             worker,
             events: events.clone(),
+            asked: HashMap::new(),
+            next: 0,
             kept,
         };
         tracing::info!(%ng, is_followed, has_account, "an rtpengine is followed");
         let task = tokio::spawn(driver.run(inbox));
         Ok(Some(Self { events, task }))
+    }
+
+    /// Where calls are asked for.
+    pub(crate) fn forks(&self) -> Arc<dyn Forks> {
+        Arc::new(Asking(self.events.clone()))
     }
 
     /// Stops it: our subscriptions end, or, with `keeps`, their calls are kept for the next daemon.
@@ -130,6 +159,9 @@ struct Driver {
     socket: UdpSocket,
     worker: Arc<Worker>,
     events: mpsc::Sender<Event>,
+    /// Who waits for a call, by the number that the follower has.
+    asked: HashMap<u64, Reply>,
+    next: u64,
     kept: PathBuf,
 }
 
@@ -153,6 +185,7 @@ impl Driver {
                         self.follower.handle_outcome(call, outcome, now());
                     }
                     Some(Event::Sole(account)) => self.follower.set_sole_account(account),
+                    Some(Event::Fork(fork)) => self.fork(fork),
                     None => return,
                 },
                 () = tokio::time::sleep(due) => self.follower.handle_time(now()),
@@ -168,6 +201,18 @@ impl Driver {
             }
             self.drain().await;
         }
+    }
+
+    fn fork(&mut self, fork: Fork) {
+        let Fork {
+            sip_call_id,
+            open,
+            reply,
+        } = fork;
+        self.next += 1;
+        self.asked.insert(self.next, reply);
+        let attach = Attach { sip_call_id, open };
+        self.follower.attach(self.next, attach, now());
     }
 
     fn take(&mut self, received: std::io::Result<usize>, datagram: &[u8]) {
@@ -205,7 +250,11 @@ impl Driver {
                     tracing::warn!(why, "a call of rtpengine's");
                     tracing::debug!(?sip_call_id, "that was of this call");
                 }
-                Output::Attached { .. } => {}
+                Output::Attached { token, outcome } => {
+                    if let Some(reply) = self.asked.remove(&token) {
+                        reply(outcome);
+                    }
+                }
             }
         }
     }

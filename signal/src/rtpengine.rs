@@ -36,7 +36,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use reeld_model::{AccountSid, CallSid, Channels, OpenCall};
+use reeld_model::{AccountSid, Channels, NotForked, OpenCall};
 
 use crate::work::Work;
 
@@ -82,7 +82,7 @@ pub enum Output {
         /// The number it was asked under.
         token: u64,
         /// Whether the call's media come.
-        outcome: Result<(), NotAttached>,
+        outcome: Result<(), NotForked>,
     },
 }
 
@@ -93,24 +93,4 @@ pub struct Attach {
     pub sip_call_id: String,
     /// The call that it is here.
     pub open: OpenCall,
-}
-
-/// Why a call's media do not come.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotAttached {
-    /// rtpengine does not know the call.
-    #[error("rtpengine knows no such call")]
-    Unknown,
-    /// It has not two parties yet.
-    #[error("the call has not been answered yet")]
-    Unanswered,
-    /// It is recorded under another name.
-    #[error("the call is recorded as {0}")]
-    Elsewhere(CallSid),
-    /// Capture cannot take it; why.
-    #[error("{0}")]
-    Refused(String),
-    /// rtpengine does not answer, or there is too much to do.
-    #[error("{0}")]
-    Busy(String),
 }

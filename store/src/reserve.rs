@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
+use crate::folder::Room;
 use crate::locks::lock;
 use crate::{StoreError, folder};
 
@@ -86,13 +87,15 @@ impl Reserve {
         if !*is_full {
             return false;
         }
+        // Ahead of the room itself: no take may find it first.
+        self.is_released.store(true, Ordering::Relaxed);
         if let Err(error) = self.file.set_len(0) {
+            self.is_released.store(false, Ordering::Relaxed);
             tracing::error!(path = %self.path.display(), %error, "reserve not released");
             return false;
         }
         tracing::error!(path = %self.path.display(), "the disk is full: reserve released");
         *is_full = false;
-        self.is_released.store(true, Ordering::Relaxed);
         true
     }
 
@@ -103,14 +106,18 @@ impl Reserve {
         }
     }
 
-    /// What of the free room is not for new recordings: the reserve's, where it was given back and cannot be
-    /// allocated again yet.
-    pub(crate) fn owed(&self) -> u64 {
-        if self.lets_takes_grow() {
-            0
-        } else {
-            RESERVE_BYTES
+    /// The room of a folder's disk without what is not for new recordings: the reserve's, where it was given back and
+    /// cannot be allocated again yet. Both are looked at while neither changes, or what is just given back would count
+    /// as free.
+    pub(crate) fn room(&self, folder: &File) -> nix::Result<Room> {
+        self.lets_takes_grow();
+        let is_full = lock(&self.is_full);
+        let mut room = folder::room(folder)?;
+        if self.is_released.load(Ordering::Relaxed) {
+            room.free_bytes = room.free_bytes.saturating_sub(RESERVE_BYTES);
         }
+        drop(is_full);
+        Ok(room)
     }
 
     /// Whether takes may grow.
@@ -137,7 +144,6 @@ mod tests {
         assert_eq!(length(), 0);
         assert!(!reserve.release());
         // There is room here, so that takes go on at once.
-        assert_eq!(reserve.owed(), 0);
         assert!(reserve.lets_takes_grow());
         assert_eq!(length(), RESERVE_BYTES);
         assert!(reserve.release());

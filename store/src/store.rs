@@ -240,7 +240,7 @@ impl Store {
             }
         });
         Health {
-            free_bytes: room.free_bytes.saturating_sub(inner.reserve.owed()),
+            free_bytes: room.free_bytes,
             min_free_bytes: inner.config.min_free_bytes,
             writable: !room.is_read_only && inner.catalog.is_well(),
             failing: inner.trouble.get(),
@@ -274,8 +274,9 @@ impl Inner {
         result
     }
 
-    pub(crate) fn room(&self) -> Result<Room, StoreError> {
-        folder::room(&self.spool_folder)
+    fn room(&self) -> Result<Room, StoreError> {
+        self.reserve
+            .room(&self.spool_folder)
             .map_err(|e| StoreError::io("ask for the room of", self.spool.folder(), e.into()))
     }
 
@@ -295,7 +296,6 @@ impl Inner {
                 path: self.config.data_dir.clone(),
             });
         }
-        let free = free.saturating_sub(self.reserve.owed());
         if free < min_free {
             return Err(StoreError::NoSpace { free, min_free });
         }

@@ -53,6 +53,14 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             "Created before the start of this day, or before this instant.",
         ),
         "CallSid" => (json!({ "type": "string", "pattern": CALL }), "The call."),
+        "Participant" => (
+            json!({ "type": "string", "minLength": 1, "maxLength": 512 }),
+            "Who took part, as the call was signalled: an address of record, its user part or a name. Not with `CallSid` or `SessionId`.",
+        ),
+        "SessionId" => (
+            json!({ "type": "string", "minLength": 1, "maxLength": 512 }),
+            "A session of the call's signalling: its id, a communication session's, or the recording session's Call-ID. Not with `CallSid` or `Participant`.",
+        ),
         "ConferenceSid" => (
             json!({ "type": "string" }),
             "Matches nothing: there are no conferences.",
@@ -122,7 +130,11 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
                 "contentMediaType": "application/xml" }),
             "A <Response> with one <Record>, in place of the verb's parameters.",
         ),
-        "Source" => (one_of(&["rtp"]), "Where its media come from."),
+        "Source" => (
+            one_of(&["rtp", "rtpengine"]),
+            "Where its media come from; an rtpengine forks those of SipCallId.",
+        ),
+        "SipCallId" => (text(calls::MAX_NAME), "The call that an rtpengine forks."),
         "Tags" => (
             json!({ "type": "string", "maxLength": start::MAX_TAGS, "contentMediaType": "application/json" }),
             "A JSON object that is kept with it.",

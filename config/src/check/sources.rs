@@ -22,6 +22,8 @@ impl Reader<'_> {
     pub(super) fn sip(&self) -> Sip {
         Sip {
             listen: self.get("sip", "listen", value::optional_socket),
+            tls_listen: self.sip_tls_listen(),
+            tls: self.tls("sip"),
             advertise: self.get("sip", "advertise", value::optional_address),
             allow: self.get("sip", "allow", value::networks),
             routes: self.get("sip", "routes", route::routes),
@@ -113,14 +115,18 @@ impl Reader<'_> {
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let sip = &config.sip;
-    if let Some(listen) = sip.listen.filter(|listen| !listen.ip().is_loopback()) {
+    let listens = sip.listen.into_iter().chain(sip.tls_listen);
+    if let Some(listen) = listens
+        .into_iter()
+        .find(|listen| !listen.ip().is_loopback())
+    {
         if sip.allow.iter().all(|net| net.addr().is_loopback()) {
             warnings.push(format!(
-                "sip.allow is loopback alone while sip.listen is {listen}: no other machine's call is taken"
+                "sip.allow is loopback alone while SIP is taken at {listen}: no other machine's call is taken"
             ));
         } else if sip.routes.is_empty() && config.calls.routes.is_empty() {
             warnings.push(format!(
-                "sip.routes and calls.routes are empty while sip.listen is {listen}: another machine's call has no account, and is refused"
+                "sip.routes and calls.routes are empty while SIP is taken at {listen}: another machine's call has no account, and is refused"
             ));
         }
     }

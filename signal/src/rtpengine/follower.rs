@@ -15,14 +15,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use reeld_model::{AccountSid, Mono};
+use reeld_model::{AccountSid, Mono, NotForked};
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Refused, Session, UnderWay};
 use super::kept::{Kept, KeptSession};
 use super::ng::{Answered, Ask, Purpose, Requests};
 use super::reply::{self, Seen, Subscription, Verdict};
-use super::{Attach, NotAttached, Output, Random, Settings};
+use super::{Attach, Output, Random, Settings};
 use crate::work::{Begin, Change, Failure, Outcome, Work};
 
 mod answers;
@@ -136,7 +136,7 @@ impl Follower {
             }
             _ => self.out.push_back(Output::Attached {
                 token,
-                outcome: Err(NotAttached::Busy("too many calls are followed".to_owned())),
+                outcome: Err(NotForked::Busy("too many calls are followed".to_owned())),
             }),
         }
     }
@@ -347,7 +347,7 @@ impl Follower {
     }
 
     /// Tells who waits for a call what has come of it.
-    fn settle(&mut self, key: u64, outcome: impl Fn(&Attach) -> Result<(), NotAttached>) {
+    fn settle(&mut self, key: u64, outcome: impl Fn(&Attach) -> Result<(), NotForked>) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
@@ -359,7 +359,7 @@ impl Follower {
 
     /// Drops what is known of a call.
     fn forget(&mut self, key: u64) {
-        self.settle(key, |_| Err(NotAttached::Unknown));
+        self.settle(key, |_| Err(NotForked::Unknown));
         if let Some(gone) = self.calls.remove(&key) {
             self.by_id.remove(&gone.id);
             if let Some(due) = gone.due {

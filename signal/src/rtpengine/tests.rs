@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reeld_model::{AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, TrackSelection};
+use reeld_model::{
+    AccountSid, CallSid, Channels, Mono, NotForked, OpenCall, RecordingSid, TrackSelection,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -39,7 +41,7 @@ struct Rig {
     asked: VecDeque<Asked>,
     works: VecDeque<(u64, Work)>,
     warnings: Vec<String>,
-    attached: Vec<(u64, Result<(), NotAttached>)>,
+    attached: Vec<(u64, Result<(), NotForked>)>,
 }
 
 impl Rig {
@@ -460,7 +462,7 @@ fn a_call_that_is_asked_for_comes_without_a_recording() {
         rig.drain();
         rig.answer("query", &subscribed(5));
     }
-    let elsewhere = NotAttached::Elsewhere(CallSid::from_bytes([9; 16]));
+    let elsewhere = NotForked::Elsewhere(CallSid::from_bytes([9; 16]));
     assert_eq!(rig.attached, [(8, Ok(())), (9, Err(elsewhere))]);
 }
 
@@ -479,8 +481,8 @@ fn a_call_that_cannot_come_is_said_so() {
         }
         rig.attached.pop()
     };
-    assert_eq!(ask(Some(&unknown())), Some((1, Err(NotAttached::Unknown))));
+    assert_eq!(ask(Some(&unknown())), Some((1, Err(NotForked::Unknown))));
     let alone = query(1, &[tag("A", &[""], &[])]);
-    assert_eq!(ask(Some(&alone)), Some((1, Err(NotAttached::Unanswered))));
-    assert!(matches!(ask(None), Some((1, Err(NotAttached::Busy(_))))));
+    assert_eq!(ask(Some(&alone)), Some((1, Err(NotForked::Unanswered))));
+    assert!(matches!(ask(None), Some((1, Err(NotForked::Busy(_))))));
 }

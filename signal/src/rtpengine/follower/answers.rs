@@ -30,7 +30,7 @@ impl Follower {
             (Some(UnderWay::Asked(_) | UnderWay::Subscribing(_)), _) => {
                 call.query_due = now + AGAIN;
                 self.settle(key, |_| {
-                    Err(NotAttached::Busy("rtpengine does not answer".to_owned()))
+                    Err(NotForked::Busy("rtpengine does not answer".to_owned()))
                 });
             }
             // Work is under way, or nothing: this is the answer to nothing that still counts.
@@ -87,7 +87,7 @@ impl Follower {
             Verdict::UnknownCall => return self.gone(key),
             Verdict::Error(why) => {
                 call.query_due = now + AGAIN;
-                self.settle(key, |_| Err(NotAttached::Busy(why.clone())));
+                self.settle(key, |_| Err(NotForked::Busy(why.clone())));
                 return self.warn(key, why);
             }
         }
@@ -126,7 +126,7 @@ impl Follower {
                 "rtpengine.account is empty, and there is not one account alone".to_owned(),
             );
         }
-        self.settle(key, |_| Err(NotAttached::Unanswered));
+        self.settle(key, |_| Err(NotForked::Unanswered));
         if is_left_over {
             // Of one before us, who died.
             if seen.is_over() {
@@ -196,7 +196,7 @@ impl Follower {
                 .and_then(|subscription| session.offered(&subscription)),
         };
         if let Err(why) = offered {
-            return self.refuse(key, NotAttached::Refused(why), now);
+            return self.refuse(key, NotForked::Refused(why), now);
         }
         let local = self.settings.media_is_local;
         let channels = self.settings.channels;
@@ -261,7 +261,7 @@ impl Follower {
                 self.settle_known(key);
             }
             Some(Verdict::UnknownCall) => self.gone(key),
-            Some(Verdict::Error(why)) => self.refuse(key, NotAttached::Refused(why), now),
+            Some(Verdict::Error(why)) => self.refuse(key, NotForked::Refused(why), now),
             None => {
                 // Whatever it is, it is made anew.
                 if let Some(session) = &mut call.session {
@@ -321,7 +321,7 @@ impl Follower {
     }
 
     /// A call cannot be recorded as it is.
-    pub(super) fn refuse(&mut self, key: u64, why: NotAttached, now: Mono) {
+    pub(super) fn refuse(&mut self, key: u64, why: NotForked, now: Mono) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
@@ -332,11 +332,11 @@ impl Follower {
             return self.warn(key, format!("a change of it is not taken: {why}"));
         }
         match why {
-            NotAttached::Busy(_) => call.query_due = now + AGAIN,
-            NotAttached::Unknown
-            | NotAttached::Unanswered
-            | NotAttached::Elsewhere(_)
-            | NotAttached::Refused(_) => call.refused = Some(Refused::Unseen),
+            NotForked::Busy(_) => call.query_due = now + AGAIN,
+            NotForked::Unknown
+            | NotForked::Unanswered
+            | NotForked::Elsewhere(_)
+            | NotForked::Refused(_) => call.refused = Some(Refused::Unseen),
         }
         self.settle(key, |_| Err(why.clone()));
         self.warn(key, why.to_string());
@@ -352,11 +352,11 @@ impl Follower {
         self.settle(key, |wish| {
             if wish.open.account != account {
                 // Another's calls are not there at all.
-                Err(NotAttached::Unknown)
+                Err(NotForked::Unknown)
             } else if wish.open.call == call {
                 Ok(())
             } else {
-                Err(NotAttached::Elsewhere(call))
+                Err(NotForked::Elsewhere(call))
             }
         });
     }

@@ -32,11 +32,11 @@ impl Follower {
             Outcome::Seen { .. } => {}
             Outcome::Failed(failure) => {
                 let why = match failure {
-                    Failure::Offer(why) => NotAttached::Refused(why),
-                    Failure::Busy(why) => NotAttached::Busy(why),
-                    Failure::Gone => NotAttached::Busy("its call here has just ended".to_owned()),
+                    Failure::Offer(why) => NotForked::Refused(why),
+                    Failure::Busy(why) => NotForked::Busy(why),
+                    Failure::Gone => NotForked::Busy("its call here has just ended".to_owned()),
                     Failure::Broken => {
-                        NotAttached::Busy("it cannot be begun; see the log".to_owned())
+                        NotForked::Busy("it cannot be begun; see the log".to_owned())
                     }
                 };
                 self.refuse(key, why, now);
