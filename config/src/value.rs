@@ -409,11 +409,11 @@ pub(crate) fn account(value: &Value) -> Result<AccountSid, Reason> {
         .map_err(|error: reeld_model::SidError| bad(error.to_string()))
 }
 
-/// An account, or none for `""`.
+/// An account, or none where it is empty.
 pub(crate) fn optional_account(value: &Value) -> Result<Option<AccountSid>, Reason> {
-    match value {
-        Value::Text(text) if text.is_empty() => Ok(None),
-        value => account(value).map(Some),
+    match text(value, "an account's Sid, or empty")? {
+        "" => Ok(None),
+        _ => account(value).map(Some),
     }
 }
 
