@@ -377,6 +377,9 @@ mod tests {
         bytes
     }
 
+    /// A stream, whose its last packet was, and how many were heard.
+    type Ran = (u32, Option<(u32, Track)>, usize);
+
     struct Rig {
         streams: Streams<u32>,
         next: u32,
@@ -418,7 +421,7 @@ mod tests {
             ssrcs: &[u32],
             from: u64,
             to: u64,
-        ) -> Vec<(u32, Option<(u32, Track)>, usize)> {
+        ) -> Vec<Ran> {
             let mut all: Vec<_> = ssrcs.iter().map(|ssrc| (*ssrc, None, 0)).collect();
             for at in (from..to).step_by(20) {
                 for (ssrc, last, heard) in &mut all {

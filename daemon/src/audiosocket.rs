@@ -135,7 +135,7 @@ const fn media_address(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        address => address,
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
     }
 }
 

@@ -224,10 +224,8 @@ async fn begin(worker: &Worker, wish: Wish) {
     };
     let wanted = Wanted { channels, track };
     for tries_left in (0..TRIES).rev() {
-        let failure = match worker.record_open(&open, wanted, signalling.clone()).await {
-            Ok(_) => return,
-            Err(failure) => failure,
-        };
+        let begun = worker.record_open(&open, wanted, signalling.clone()).await;
+        let Err(failure) = begun else { return };
         let passes = matches!(failure, Failure::Busy(_));
         if passes && tries_left > 0 {
             tokio::time::sleep(AGAIN).await;

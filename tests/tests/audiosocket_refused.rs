@@ -100,7 +100,9 @@ fn one_that_brings_nothing_ends_in_time_and_one_that_never_reads_is_recorded() {
     });
     let _ = mute.closed();
     let json = recordings(&client, &call_sid(&client, 2), 1).remove(0);
-    assert_eq!(json["duration_ms"], 20, "{json}");
+    // The silence until then is of the call too.
+    let length = json["duration_ms"].as_u64().expect("a length");
+    assert!((1_500..10_000).contains(&length), "{json}");
 }
 
 #[test]
