@@ -416,12 +416,7 @@ mod tests {
         }
 
         /// A stream of 20 ms packets from one millisecond up to another: whose its last packet was, and packets heard.
-        fn run(
-            &mut self,
-            ssrcs: &[u32],
-            from: u64,
-            to: u64,
-        ) -> Vec<Ran> {
+        fn run(&mut self, ssrcs: &[u32], from: u64, to: u64) -> Vec<Ran> {
             let mut all: Vec<_> = ssrcs.iter().map(|ssrc| (*ssrc, None, 0)).collect();
             for at in (from..to).step_by(20) {
                 for (ssrc, last, heard) in &mut all {

@@ -300,6 +300,8 @@ impl Shared {
                 }
             },
             Outcome::Failed(failure) => Err(failure),
+            // What a look comes to, and this was none.
+            Outcome::Seen { .. } => Err(Failure::Broken),
         }
     }
 

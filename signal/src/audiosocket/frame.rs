@@ -125,9 +125,11 @@ mod tests {
 
     #[test]
     fn kinds_of_sound_have_their_rates() {
-        let rate = |kind| match Frame::new(kind, &[]) {
-            Frame::Sound(_, sound, _) => Some((sound.rate_hz, sound.clock_hz)),
-            _ => None,
+        let rate = |kind| {
+            let Frame::Sound(_, sound, _) = Frame::new(kind, &[]) else {
+                return None;
+            };
+            Some((sound.rate_hz, sound.clock_hz))
         };
         assert_eq!(rate(0x10), Some((8_000, 8_000)));
         assert_eq!(rate(0x15), Some((44_100, 44_100)));

@@ -66,7 +66,7 @@ impl Rig {
             match output {
                 Output::Packet(packet) => self.packets.push((self.now, packet)),
                 Output::Heard(..) => {}
-                other => self.others.push(other),
+                Output::Open(_) | Output::Warning(_) | Output::Over(_) => self.others.push(output),
             }
         }
     }
