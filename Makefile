@@ -86,7 +86,7 @@ soak: test-tools
 	$(call LONG,soak,MINUTES=$(MINUTES) CALLS=$(CALLS),soak)
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted sip multipart rs_metadata ng call
+FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted sip multipart rs_metadata audiosocket ng call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address

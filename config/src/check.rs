@@ -5,24 +5,26 @@
 //! the next key is read, so that all problems are found in one run. No `Config` leaves while there is
 //! one.
 
+mod sources;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_model::{Channels, PauseBehavior, Trim};
+use reeld_model::{Channels, Trim};
 
 use crate::error::{Kind, Place, Problem};
 use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
+use crate::route::{self, Calls};
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
     KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store,
     TlsFiles,
 };
-use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -107,6 +109,7 @@ impl Reader<'_> {
                 advertise: self.get("media", "advertise", value::optional_address),
                 allow: self.get("media", "allow", value::networks),
                 receive_buffer: self.get("media", "receive_buffer", bytes(4 * KIB, 64 * MIB)),
+                open: self.open_ports(),
             },
             capture: self.capture(),
             record: Record {
@@ -180,7 +183,11 @@ impl Reader<'_> {
                     value::integer(v, 1_000..=100_000_000).map(u64::from)
                 }),
             },
+            calls: Calls {
+                routes: self.get("calls", "routes", route::routes),
+            },
             sip: self.sip(),
+            audiosocket: self.audiosocket(),
             rtpengine: self.rtpengine(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
@@ -196,27 +203,6 @@ impl Reader<'_> {
                 }),
             },
             accounts: self.accounts(),
-        }
-    }
-
-    fn sip(&self) -> Sip {
-        Sip {
-            listen: self.get("sip", "listen", value::optional_socket),
-            tls_listen: self.sip_tls_listen(),
-            tls: self.tls("sip"),
-            advertise: self.get("sip", "advertise", value::optional_address),
-            allow: self.get("sip", "allow", value::networks),
-            routes: self.get("sip", "routes", sip::routes),
-            channels: self.get("sip", "channels", channels),
-            pause: self.get("sip", "pause", |v| {
-                value::choice(
-                    v,
-                    &[
-                        ("skip", PauseBehavior::Skip),
-                        ("silence", PauseBehavior::Silence),
-                    ],
-                )
-            }),
         }
     }
 
@@ -480,22 +466,7 @@ fn warnings(config: &Config) -> Vec<String> {
             api.listen
         ));
     }
-    let sip = &config.sip;
-    let listens = sip.listen.into_iter().chain(sip.tls_listen);
-    if let Some(listen) = listens
-        .into_iter()
-        .find(|listen| !listen.ip().is_loopback())
-    {
-        if sip.allow.iter().all(|net| net.addr().is_loopback()) {
-            warnings.push(format!(
-                "sip.allow is loopback alone while SIP is taken at {listen}: no other machine's call is taken"
-            ));
-        } else if sip.routes.is_empty() {
-            warnings.push(format!(
-                "sip.routes is empty while SIP is taken at {listen}: another machine's call has no account, and is refused"
-            ));
-        }
-    }
+    warnings.extend(sources::warnings(config));
     let rtpengine = &config.rtpengine;
     if let Some(ng) = rtpengine.ng.filter(|ng| !ng.ip().is_loopback())
         && config.media.address.is_loopback()

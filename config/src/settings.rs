@@ -13,7 +13,10 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use reeld_model::{AccountSid, Channels, Trim};
 
+use crate::audiosocket::AudioSocket;
+use crate::open::OpenPort;
 use crate::retention::Limits;
+use crate::route::Calls;
 use crate::sip::Sip;
 
 /// All of it. [`Config::default`] is the embedded defaults: what an empty file says.
@@ -37,8 +40,12 @@ pub struct Config {
     pub store: Store,
     /// `[audit]`.
     pub audit: Audit,
+    /// `[calls]`.
+    pub calls: Calls,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[audiosocket]`.
+    pub audiosocket: AudioSocket,
     /// `[rtpengine]`.
     pub rtpengine: Rtpengine,
     /// `[log]`.
@@ -137,6 +144,8 @@ pub struct Media {
     pub allow: Vec<IpNet>,
     /// Bytes of each socket's receive buffer.
     pub receive_buffer: usize,
+    /// `[[media.open]]`.
+    pub open: Vec<OpenPort>,
 }
 
 /// `[capture]`.

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod audiosocket;
 pub mod bench;
 pub mod caller;
 pub mod cli;
@@ -19,6 +20,7 @@ mod load;
 mod memory;
 mod mend;
 pub mod notify;
+mod open;
 pub mod owner;
 mod purge;
 pub mod recorder;

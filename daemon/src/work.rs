@@ -1,7 +1,8 @@
-//! What signalling asks for, done: the call by `model`'s commands, the record by the store.
+//! What a call that comes by itself asks for, done: the call by `model`'s commands, the record by the store.
 //!
-//! Called by `siprec` and `rtpengine` for each piece of work. A call's beginning is what a start by the API is
-//! (`api::control`), in the same order, so that each step leaves a recording or none:
+//! Called by `siprec`, `rtpengine` and `audiosocket` for each piece of work, and by `open`, whose calls are open before. A
+//! call's beginning is what a start by the API is (`api::control`), in the same order, so that each step leaves a recording
+//! or none:
 //!
 //! 1. There may be too much to do, or to wait for: refused.
 //! 2. The call is opened, its ports known. Refused: nothing is left.
@@ -38,7 +39,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// One for calls of this origin.
+    /// For calls of this origin, and what a pause of theirs leaves in the file.
     pub(crate) fn new(
         store: Store,
         control: Arc<dyn Control>,
@@ -101,14 +102,8 @@ impl Worker {
             paused,
             signalling,
         } = begin;
-        let account = open.account;
         self.check_load()?;
-        let is_known =
-            self.store(move |store| Ok(store.accounts()?.iter().any(|known| known.sid == account)));
-        if !is_known.await? {
-            tracing::error!(%account, origin = ?self.origin, "the configuration gives a call to an account that there is not");
-            return Err(Failure::Broken);
-        }
+        self.check_account(open.account).await?;
         let view = self.call(Command::OpenCall(open.clone())).await?;
         let Some(wanted) = wanted else {
             return Ok((view.sdp, None));
@@ -129,6 +124,29 @@ impl Worker {
         }
         tracing::info!(call = %open.call, %recording, origin = ?self.origin, paused, "a call is recorded as it is signalled");
         Ok((view.sdp, Some(recording)))
+    }
+
+    /// Begins a recording of a call that is open by itself.
+    pub(crate) async fn record_open(
+        &self,
+        open: &OpenCall,
+        wanted: Wanted,
+        signalling: String,
+    ) -> Result<RecordingSid, Failure> {
+        self.check_account(open.account).await?;
+        let recording = self.record(open, wanted, signalling).await?;
+        tracing::info!(call = %open.call, %recording, "a call that came by itself");
+        Ok(recording)
+    }
+
+    async fn check_account(&self, account: AccountSid) -> Result<(), Failure> {
+        let is_known =
+            self.store(move |store| Ok(store.accounts()?.iter().any(|known| known.sid == account)));
+        if is_known.await? {
+            return Ok(());
+        }
+        tracing::error!(%account, "a call is of an account that there is not, by the configuration");
+        Err(Failure::Broken)
     }
 
     async fn change(
@@ -296,7 +314,8 @@ impl Worker {
         }
     }
 
-    async fn complete(&self, open: &OpenCall) {
+    /// Ends a call, if it is there.
+    pub(crate) async fn complete(&self, open: &OpenCall) {
         let (account, call) = (open.account, open.call);
         match self.ask(Command::CompleteCall { account, call }).await {
             Ok(_) | Err(Refusal::CallUnknown) => {}
@@ -356,7 +375,7 @@ impl Worker {
     }
 }
 
-/// What a refusal is to who signals.
+/// What a refusal is to whoever brings a call.
 fn failure_of(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Sdp(why) | Refusal::Source(why) | Refusal::Beep(why) => Failure::Offer(why),
@@ -366,7 +385,7 @@ fn failure_of(refusal: Refusal) -> Failure {
         | Refusal::ShuttingDown => Failure::Busy(refusal.to_string()),
         Refusal::CallUnknown | Refusal::RecordingUnknown => Failure::Gone,
         Refusal::CurrentIsAmbiguous(_) | Refusal::IllegalStep { .. } | Refusal::TrackNotOpen(_) => {
-            tracing::error!(%refusal, "a signalled call");
+            tracing::error!(%refusal, "a call that came by itself");
             Failure::Broken
         }
     }

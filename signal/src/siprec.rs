@@ -11,7 +11,9 @@
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
 //! | `parties` | who is on which track |
-//! | `route` | whose account a session is |
+//!
+//! An INVITE that is no recording client's, of one line and without metadata, is recorded likewise: its From and To are
+//! who takes part.
 //!
 //! The rule of it all: what others record is recorded. A fault of the metadata is a warning that the recording
 //! keeps; only what SIP or SDP make impossible is refused.
@@ -24,7 +26,6 @@ pub mod fuzz;
 mod message;
 mod metadata;
 mod parties;
-mod route;
 mod stream;
 mod transaction;
 #[cfg(test)]
@@ -38,8 +39,9 @@ use reeld_model::{AccountSid, Channels, PauseBehavior};
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, Output, Random};
-pub use route::Route;
 pub use stream::{Framer, Unframed};
+
+pub use crate::route::Route;
 
 /// Whom a message is from or for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod audiosocket;
 pub mod authority;
 pub mod binary;
 pub mod capture_file;
@@ -22,6 +23,7 @@ pub mod daemon;
 pub mod ears;
 pub mod judge;
 pub mod line;
+pub mod open_port;
 pub mod outlives;
 pub mod patience;
 pub mod peer;

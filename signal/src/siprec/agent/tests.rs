@@ -278,6 +278,24 @@ fn a_call_sid_is_taken_from_where_clients_put_it() {
 }
 
 #[test]
+fn an_invite_of_no_recording_client_is_a_call_of_its_from_and_to() {
+    let mut rig = Rig::new();
+    rig.cseq = 1;
+    let text = rig.text(
+        "INVITE",
+        "Content-Type: application/sdp\r\n",
+        &sdp(["1", "2"]),
+    );
+    rig.put(&text.replace(";+sip.src", ""));
+    let Work::Begin(begin) = rig.work() else {
+        panic!()
+    };
+    let parties = [begin.open.from, begin.open.to].map(|party| party.unwrap_or_default());
+    assert_eq!(parties, ["sip:src@127.0.0.1", "sip:rec@127.0.0.1"]);
+    assert!(!begin.signalling.contains("none came"));
+}
+
+#[test]
 fn what_is_not_known_or_not_possible_is_refused_by_name() {
     let plain = "Content-Type: application/sdp\r\n";
     let offer = sdp(["1", "2"]);
@@ -442,6 +460,7 @@ fn an_account_is_found_by_network_domain_and_header() {
     let route =
         |byte, network: Option<&str>, domain: Option<&str>, header: Option<(&str, &str)>| Route {
             account: account(byte),
+            source: None,
             networks: network
                 .iter()
                 .map(|network| network.parse().unwrap())
