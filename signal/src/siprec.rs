@@ -1,8 +1,8 @@
 //! A SIPREC recording server (RFC 7866): recording clients call it, and each call is a recording.
 //!
 //! The daemon's `siprec` calls [`Agent`], which has no socket, no clock, no file and no task: messages and times
-//! go in, and messages, and [`Work`] to be done for a call, come out. The daemon sends the ones and does the
-//! other by `model`'s commands and the store, and tells what came of it ([`Outcome`]).
+//! go in, and messages, and [`Work`](crate::work::Work) to be done for a call, come out. The daemon sends the ones and does the
+//! other by `model`'s commands and the store, and tells what came of it ([`Outcome`](crate::work::Outcome)).
 //!
 //! | module | what it is |
 //! | --- | --- |
