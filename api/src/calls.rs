@@ -251,6 +251,7 @@ async fn ended(asked: &Asked, call: CallSid) -> Result<EndedCall, Fault> {
             let one = |page| Query {
                 account,
                 call: Some(call),
+                named: None,
                 from_ms: None,
                 until_ms: None,
                 which: Which::Undeleted,

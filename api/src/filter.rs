@@ -10,7 +10,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use reeld_model::{AccountSid, CallSid};
-use reeld_store::{PageAt, Query, Which};
+use reeld_store::{Named, PageAt, Query, Which};
 
 use crate::face::{Face, Version};
 use crate::fault::{Fault, code};
@@ -22,6 +22,8 @@ mod tests;
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 pub(crate) const MAX_PAGE_SIZE: u64 = 1_000;
+/// Bytes of a participant's address or name, or of a session's id, in a filter.
+const MAX_NAME: usize = 512;
 
 /// What a list of an account's recordings knows.
 pub(crate) const KNOWN: &[Known] = &[
@@ -30,6 +32,8 @@ pub(crate) const KNOWN: &[Known] = &[
     ("DateCreated<", Use::Read),
     ("CallSid", Use::Read),
     ("ConferenceSid", Use::Read),
+    ("Participant", Use::Read),
+    ("SessionId", Use::Read),
     ("IncludeSoftDeleted", Use::Read),
     ("num", Use::Read),
     ("PageSize", Use::Read),
@@ -72,6 +76,13 @@ impl ListQuery {
 
         let filtered_call: Option<CallSid> = params.parsed("CallSid")?;
         let conference = params.take("ConferenceSid")?;
+        let named = named(&mut params)?;
+        if named.is_some() && (call.is_some() || filtered_call.is_some()) {
+            return Err(Fault::invalid(
+                "CallSid",
+                "it cannot be combined with Participant or SessionId",
+            ));
+        }
         let which = match (face.version, include_deleted(&mut params)?) {
             (Version::V2008, _) => Which::Completed,
             (Version::V2010, true) => Which::WithDeleted,
@@ -91,6 +102,7 @@ impl ListQuery {
             query: Query {
                 account,
                 call: call.or(filtered_call),
+                named,
                 from_ms: bounds.from_ms,
                 until_ms: bounds.until_ms,
                 which,
@@ -208,6 +220,24 @@ pub(crate) fn include_deleted(params: &mut Params) -> Result<bool, Fault> {
             .map_err(|_| "it must be true or false")
     })?;
     Ok(value.unwrap_or(false))
+}
+
+/// `Participant` or `SessionId`: what a recording's signalling is found by.
+fn named(params: &mut Params) -> Result<Option<Named>, Fault> {
+    let mut read = |name: &str| {
+        params.read(name, code::INVALID, |text| match text.len() {
+            1..=MAX_NAME => Ok(text.to_owned()),
+            _ => Err(format!("it must be of 1 to {MAX_NAME} bytes")),
+        })
+    };
+    match (read("Participant")?, read("SessionId")?) {
+        (Some(_), Some(_)) => Err(Fault::invalid(
+            "SessionId",
+            "it cannot be combined with Participant",
+        )),
+        (Some(participant), None) => Ok(Some(Named::Participant(participant))),
+        (None, session) => Ok(session.map(Named::Session)),
+    }
 }
 
 /// `num` in 2008, `PageSize` today; either is taken.

@@ -77,7 +77,7 @@ use encode::eager::{Eager, Ended};
 use places::Places;
 use rates::Rates;
 pub use settings::{Clock, Encode, Limits, MediaAuth, RecordDefaults, Settings};
-pub use tls::{Tls, TlsError};
+pub use tls::{Service, Tls, TlsError};
 
 /// Why the API cannot start.
 #[derive(Debug, thiserror::Error)]

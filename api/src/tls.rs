@@ -1,9 +1,9 @@
-//! TLS of the API: the certificate and its key as files, read at the start and again when somebody
-//! says so.
+//! TLS of the API, and of what else the daemon serves: the certificate and its key as files, read at the
+//! start and again when somebody says so.
 //!
 //! The daemon makes a [`Tls`] of the configuration's two files and calls [`Tls::reload`] on SIGHUP;
 //! `serve` asks for what is current at each new connection, so that open ones go on with what they
-//! began with. rustls on ring, TLS 1.2 and 1.3, HTTP/1.1 alone.
+//! began with. rustls on ring, TLS 1.2 and 1.3, and the service's protocol alone.
 //!
 //! Invariant: what is current has a certificate and the key that belongs to it. A reload that finds
 //! anything else, or a certificate that is not good today, changes nothing. No error of a key's file
@@ -62,14 +62,32 @@ pub enum TlsError {
     },
 }
 
-/// The API's certificate and key. A cheap handle: clones share what is current.
+/// A service's certificate and key. A cheap handle: clones share what is current.
 #[derive(Debug, Clone)]
 pub struct Tls {
     shared: Arc<Shared>,
 }
 
+/// Whose certificate it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// The configuration's section that names the files: `tls_cert` and `tls_key`.
+    pub section: &'static str,
+    /// What is spoken, by its ALPN name; clients that name nothing are taken too.
+    pub alpn: &'static [u8],
+}
+
+impl Service {
+    /// The API: HTTP/1.1.
+    pub const API: Self = Self {
+        section: "api",
+        alpn: b"http/1.1",
+    };
+}
+
 #[derive(Debug)]
 struct Shared {
+    service: Service,
     cert: PathBuf,
     key: PathBuf,
     current: RwLock<Loaded>,
@@ -91,15 +109,16 @@ enum Good {
 }
 
 impl Tls {
-    /// Reads both files. A certificate that has expired is taken: better that than no API, and
+    /// Reads both files. A certificate that has expired is taken: better that than no service, and
     /// [`Tls::warnings`] says so.
     ///
     /// # Errors
     /// [`TlsError`], which names the file.
-    pub fn load(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub fn load(service: Service, cert: &Path, key: &Path) -> Result<Self, TlsError> {
         Ok(Self {
             shared: Arc::new(Shared {
-                current: RwLock::new(read(cert, key)?),
+                service,
+                current: RwLock::new(read(service, cert, key)?),
                 cert: cert.to_owned(),
                 key: key.to_owned(),
             }),
@@ -112,8 +131,13 @@ impl Tls {
     /// # Errors
     /// [`TlsError`]: what was in use stays.
     pub fn reload(&self, now_ms: i64) -> Result<(), TlsError> {
-        let Shared { cert, key, current } = &*self.shared;
-        let new = read(cert, key)?;
+        let Shared {
+            service,
+            cert,
+            key,
+            current,
+        } = &*self.shared;
+        let new = read(*service, cert, key)?;
         if let Some(reason) = new.chain.iter().find_map(|one| match good(one, now_ms) {
             Good::Not(reason) => Some(reason),
             Good::Well | Good::EndsSoon(_) => None,
@@ -130,14 +154,19 @@ impl Tls {
     /// What an operator should know of what is current, a sentence each.
     #[must_use]
     pub fn warnings(&self, now_ms: i64) -> Vec<String> {
-        let Shared { cert, key, .. } = &*self.shared;
+        let Shared {
+            service: Service { section, .. },
+            cert,
+            key,
+            ..
+        } = &*self.shared;
         let of_chain = self.current().chain;
         let mut warnings: Vec<String> = of_chain
             .iter()
             .filter_map(|one| match good(one, now_ms) {
                 Good::Well => None,
                 Good::EndsSoon(reason) | Good::Not(reason) => {
-                    Some(format!("api.tls_cert {}: {reason}", cert.display()))
+                    Some(format!("{section}.tls_cert {}: {reason}", cert.display()))
                 }
             })
             .collect();
@@ -145,7 +174,7 @@ impl Tls {
         let mode = fs::metadata(key).map_or(0, |of_key| of_key.permissions().mode());
         if mode & 0o007 != 0 {
             warnings.push(format!(
-                "api.tls_key {}: everybody on this machine may read it (mode {:o})",
+                "{section}.tls_key {}: everybody on this machine may read it (mode {:o})",
                 key.display(),
                 mode & 0o777
             ));
@@ -153,8 +182,15 @@ impl Tls {
         warnings
     }
 
+    /// The configuration's section that names its files.
+    #[must_use]
+    pub fn section(&self) -> &'static str {
+        self.shared.service.section
+    }
+
     /// What a new connection is served with.
-    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
         self.current().config
     }
 
@@ -164,7 +200,7 @@ impl Tls {
     }
 }
 
-fn read(cert: &Path, key: &Path) -> Result<Loaded, TlsError> {
+fn read(service: Service, cert: &Path, key: &Path) -> Result<Loaded, TlsError> {
     let bytes = |path: &Path| {
         fs::read(path).map_err(|source| TlsError::Read {
             path: path.to_owned(),
@@ -198,7 +234,7 @@ fn read(cert: &Path, key: &Path) -> Result<Loaded, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain.clone(), secret)
         .map_err(refused)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![service.alpn.to_vec()];
     Ok(Loaded {
         config: Arc::new(config),
         chain,
@@ -281,14 +317,17 @@ mod tests {
             (2026, 6, "has expired at 2026-06-01T00:00:00Z"),
         ] {
             let (cert, key) = write(&folder, "one", year, month);
-            let said = Tls::load(&cert, &key).unwrap().warnings(NOW_MS).join(" ");
+            let said = Tls::load(Service::API, &cert, &key)
+                .unwrap()
+                .warnings(NOW_MS)
+                .join(" ");
             assert!(
                 said.contains(wanted) && said.is_empty() == wanted.is_empty(),
                 "{said}"
             );
         }
         let (cert, key) = write(&folder, "one", 2026, 7);
-        let tls = Tls::load(&cert, &key).unwrap();
+        let tls = Tls::load(Service::API, &cert, &key).unwrap();
         let days = |days: i64| NOW_MS + days * 24 * 3_600 * 1_000;
         assert!(tls.warnings(days(2))[0].contains("expires at 2026-07-01"));
         assert!(tls.warnings(days(-200))[0].contains("not valid before 2026-01-01"));
@@ -302,7 +341,7 @@ mod tests {
         let (cert, key) = write(&folder, "used", 2027, 1);
         let (other_cert, other_key) = write(&folder, "other", 2027, 1);
         let (expired_cert, expired_key) = write(&folder, "expired", 2026, 2);
-        let tls = Tls::load(&cert, &key).unwrap();
+        let tls = Tls::load(Service::API, &cert, &key).unwrap();
         let used = |tls: &Tls| tls.current().chain[0].clone();
         let first = used(&tls);
         let put = |from: &Path, to: &Path| fs::copy(from, to).map(drop).unwrap();

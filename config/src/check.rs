@@ -6,7 +6,7 @@
 //! one.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -200,6 +200,8 @@ impl Reader<'_> {
     fn sip(&self) -> Sip {
         Sip {
             listen: self.get("sip", "listen", value::optional_socket),
+            tls_listen: self.sip_tls_listen(),
+            tls: self.tls("sip"),
             advertise: self.get("sip", "advertise", value::optional_address),
             allow: self.get("sip", "allow", value::networks),
             routes: self.get("sip", "routes", sip::routes),
@@ -253,7 +255,7 @@ impl Reader<'_> {
             rate_per_address: self.get("api", "rate_per_address", rate),
             rate_per_account: self.get("api", "rate_per_account", rate),
             rate_media: self.get("api", "rate_media", value::boolean),
-            tls: self.tls(),
+            tls: self.tls("api"),
         }
     }
 
@@ -266,10 +268,10 @@ impl Reader<'_> {
     }
 
     /// Both files or none.
-    fn tls(&self) -> Option<TlsFiles> {
+    fn tls(&self, section: &'static str) -> Option<TlsFiles> {
         let file = |name| {
-            let path = self.get("api", name, value::optional_path)?;
-            Some(beside(&self.place("api", name), &path))
+            let path = self.get(section, name, value::optional_path)?;
+            Some(beside(&self.place(section, name), &path))
         };
         match (file("tls_cert"), file("tls_key")) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key }),
@@ -279,15 +281,31 @@ impl Reader<'_> {
                     Some(_) => ("tls_cert", "tls_key"),
                     None => ("tls_key", "tls_cert"),
                 };
-                self.problem(
-                    self.place("api", has),
-                    format!("api.{has}"),
-                    Kind::Value,
-                    format!("TLS needs api.{lacks} too"),
-                );
+                self.needs(section, has, lacks);
                 None
             }
         }
+    }
+
+    /// Where SIP by TLS is taken, which needs a certificate.
+    fn sip_tls_listen(&self) -> Option<SocketAddr> {
+        let listen = self.get("sip", "tls_listen", value::optional_socket)?;
+        if self.get("sip", "tls_cert", value::optional_path).is_none()
+            && self.get("sip", "tls_key", value::optional_path).is_none()
+        {
+            self.needs("sip", "tls_listen", "tls_cert and sip.tls_key");
+        }
+        Some(listen)
+    }
+
+    /// A key that is nothing without another.
+    fn needs(&self, section: &str, has: &str, lacks: &str) {
+        self.problem(
+            self.place(section, has),
+            format!("{section}.{has}"),
+            Kind::Value,
+            format!("TLS needs {section}.{lacks} too"),
+        );
     }
 
     fn capture(&self) -> Capture {
@@ -457,14 +475,18 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     let sip = &config.sip;
-    if let Some(listen) = sip.listen.filter(|listen| !listen.ip().is_loopback()) {
+    let listens = sip.listen.into_iter().chain(sip.tls_listen);
+    if let Some(listen) = listens
+        .into_iter()
+        .find(|listen| !listen.ip().is_loopback())
+    {
         if sip.allow.iter().all(|net| net.addr().is_loopback()) {
             warnings.push(format!(
-                "sip.allow is loopback alone while sip.listen is {listen}: no other machine's call is taken"
+                "sip.allow is loopback alone while SIP is taken at {listen}: no other machine's call is taken"
             ));
         } else if sip.routes.is_empty() {
             warnings.push(format!(
-                "sip.routes is empty while sip.listen is {listen}: another machine's call has no account, and is refused"
+                "sip.routes is empty while SIP is taken at {listen}: another machine's call has no account, and is refused"
             ));
         }
     }

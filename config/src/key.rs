@@ -239,6 +239,12 @@ keys! {
 
     "sip" . "listen": Text = r#""""#, "address:port, or empty",
         "Where the SIPREC recording server listens, by UDP and by TCP; empty is off. SIP's own port is 5060.";
+    "sip" . "tls_listen": Text = r#""""#, "address:port, or empty",
+        "Where it listens for TLS, beside sip.listen or alone; empty is off. SIP's own port for it is 5061.";
+    "sip" . "tls_cert": Text = r#""""#, "path, or empty",
+        "The PEM file of the certificate for sip.tls_listen, the authorities' between it and the root behind it. Read again on SIGHUP, as sip.tls_key is.";
+    "sip" . "tls_key": Text = r#""""#, "path, or empty",
+        "The PEM file of its private key.";
     "sip" . "advertise": Text = r#""""#, "IP address, or empty",
         "The address in the server's Contact, where recording clients reach it; empty is that of sip.listen, or media.advertise where that is every address.";
     "sip" . "allow": List = r#"["loopback"]"#, r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,

@@ -9,6 +9,7 @@ use reeld_model::{AccountSid, Channels, PauseBehavior};
 
 use crate::layer::Value;
 use crate::network;
+use crate::settings::TlsFiles;
 use crate::value::{self, Reason, bad};
 
 /// `[sip]`.
@@ -16,6 +17,10 @@ use crate::value::{self, Reason, bad};
 pub struct Sip {
     /// Where the SIPREC recording server listens, by UDP and TCP; `None` is off.
     pub listen: Option<SocketAddr>,
+    /// Where it listens for TLS; `None` is off.
+    pub tls_listen: Option<SocketAddr>,
+    /// Certificate and key for it.
+    pub tls: Option<TlsFiles>,
     /// The address that clients are told, where it is not the one that it listens on.
     pub advertise: Option<IpAddr>,
     /// From where it may be called.

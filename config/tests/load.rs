@@ -389,6 +389,12 @@ fn tls_needs_both_files() {
     for (text, key, lacks) in [
         ("[api]\ntls_cert = 'x.pem'", "api.tls_cert", "api.tls_key"),
         ("[api]\ntls_key = 'x.pem'", "api.tls_key", "api.tls_cert"),
+        ("[sip]\ntls_key = 'x.pem'", "sip.tls_key", "sip.tls_cert"),
+        (
+            "[sip]\ntls_listen = '127.0.0.1:5061'",
+            "sip.tls_listen",
+            "sip.tls_cert",
+        ),
     ] {
         let (line, named, kind, reason) = problem(text);
         assert_eq!((line, named.as_str(), kind), (2, key, Kind::Value));

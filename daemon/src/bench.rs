@@ -12,6 +12,7 @@
 //! - `load`: what both put on the daemon; `encoders`: that are busy meanwhile; `bounds`: what `--check` holds;
 //! - `document`: docs/ref/performance.md out of what all of them wrote;
 //! - `end`: from the end of a call to its callback and its file, of short and long recordings alike;
+//! - `siprec`: recording clients' calls that come and go, held exact, and from their BYE to their file;
 //! - `stall`: a disk that stands still under calls at once, held exact;
 //! - `flood`: strangers at one port, beside calls that are held exact;
 //! - `encode`: how fast MP3 and Opus are made, beside LAME's own command; `dialog`: of which sound;
@@ -57,6 +58,7 @@ mod percentile;
 mod receiver;
 mod recording;
 mod report;
+mod siprec;
 mod stall;
 mod tape;
 mod usage;
@@ -80,6 +82,8 @@ pub enum Bench {
     Document(document::Document),
     /// Ends calls while others are live, and says how long it is until their callback and their file
     End(end::End),
+    /// Has recording clients' calls come and go, holds every file to what was said, and says how soon it is there
+    Siprec(siprec::Siprec),
     /// Makes the disk stand still under calls that are recorded, and holds every file to what was said
     Stall(stall::Stall),
     /// Floods one track's port, and holds every file to what was said
@@ -104,6 +108,7 @@ impl Bench {
             Self::Growth(growth) => growth.run()?,
             Self::Document(document) => document.run()?,
             Self::End(end) => end.run()?,
+            Self::Siprec(siprec) => siprec.run()?,
             Self::Stall(stall) => stall.run()?,
             Self::Flood(flood) => flood.run()?,
             Self::Encode(encode) => encode.run()?,

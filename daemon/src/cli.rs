@@ -38,7 +38,7 @@ enum Command {
     /// Runs the daemon in the foreground
     Serve(serve::Serve),
     /// Proves itself: records a call of its own and leaves its WAV, MP3 and XML in a folder
-    Demo,
+    Demo(crate::demo::Demo),
     /// Makes, lists, removes accounts and gives them new tokens
     #[command(subcommand)]
     Account(account::Account),
@@ -73,7 +73,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
-        Command::Demo => crate::demo::run().map(|()| ExitCode::SUCCESS),
+        Command::Demo(demo) => demo.run().map(|()| ExitCode::SUCCESS),
         Command::Account(account) => account.run(),
         Command::Import(import) => import.run(),
         Command::CheckConfig(check) => check.run(),

@@ -1,12 +1,13 @@
 //! `reeld demo`: a proof that anyone can run. A daemon of its own in a temporary folder, a call played
 //! into it over RTP, and the three representations fetched through the API, held to what was said,
-//! and left as files.
+//! and left as files. The call is begun and ended through the API, or by a recording client (`siprec`).
 //!
-//! `cli` calls [`run`]; it calls [`crate::run()`], as `serve` does, [`crate::caller`] for the call, and
+//! `cli` calls [`Demo::run`]; it calls [`crate::run()`], as `serve` does, [`crate::caller`] for the call, and
 //! the API over HTTP, as anybody would. What the answers must be is `judge`'s. Nothing but loopback
 //! is opened. Every wait has a bound.
 
 mod judge;
+mod siprec;
 
 use std::fmt::Arguments;
 use std::fs;
@@ -16,8 +17,10 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use clap::Args;
 use reeld_config::{Config, Log, LogFormat};
 use reeld_model::{CallSid, Track};
 use serde_json::Value;
@@ -33,28 +36,47 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Packets of 20 ms in each direction.
 const PACKETS: u64 = 300;
 
-/// Plays the demonstration and tells of it on standard output.
-///
-/// # Errors
-/// Anything was not as it has to be; the files so far are kept.
-pub fn run() -> anyhow::Result<()> {
-    let folder = tempfile::Builder::new()
-        .prefix("reeld-demo-")
-        .tempdir()?
-        .keep();
-    say(format_args!(
-        "A daemon of its own, on loopback alone, in {}",
-        folder.display()
-    ))?;
-    let daemon = Daemon::start(&folder.join("data"))?;
-    let told = play(&daemon, &folder);
-    let stopped = daemon.stop();
-    told.and(stopped).with_context(|| {
-        format!(
-            "the demonstration failed; its files are in {}",
+/// From a recording client's call's answer to its end: the sound's six seconds, and time to begin it.
+const TALK: Duration = Duration::from_millis(7_000);
+
+/// The arguments of `reeld demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The call comes by itself: sipp calls as a recording client (SIPREC); it has to be installed
+    #[arg(long)]
+    siprec: bool,
+}
+
+/// What the demonstration recorded.
+struct Recorded {
+    sid: String,
+    streams: [Stream; 2],
+}
+
+impl Demo {
+    /// Plays the demonstration and tells of it on standard output.
+    ///
+    /// # Errors
+    /// Anything was not as it has to be; the files so far are kept.
+    pub fn run(self) -> anyhow::Result<()> {
+        let folder = tempfile::Builder::new()
+            .prefix("reeld-demo-")
+            .tempdir()?
+            .keep();
+        say(format_args!(
+            "A daemon of its own, on loopback alone, in {}",
             folder.display()
-        )
-    })
+        ))?;
+        let daemon = Daemon::start(&folder.join("data"), self.siprec)?;
+        let told = play(&daemon, &folder);
+        let stopped = daemon.stop();
+        told.and(stopped).with_context(|| {
+            format!(
+                "the demonstration failed; its files are in {}",
+                folder.display()
+            )
+        })
+    }
 }
 
 /// The demonstration, against a daemon that runs.
@@ -66,49 +88,11 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
     ))?;
 
     let call = CallSid::from_external(customer.account, "reeld demo");
-    let recordings = customer.path(&format!("/Calls/{call}/Recordings"));
-    let post = |path: &str, field: (&str, &str), status: u16| {
-        say(format_args!("\nPOST {path}  {}={}", field.0, field.1))?;
-        customer.post(path, &[field], status)
+    let recorded = match daemon.sip {
+        Some(server) => called(&customer, call, server, folder)?,
+        None => asked_for(&customer, call)?,
     };
-    let started = post(
-        &format!("{recordings}.json"),
-        ("RecordingChannels", "dual"),
-        201,
-    )?;
-    let sid = customer::text(&started, "sid")?;
-    let streams = [
-        stream(&started, Track::Inbound)?,
-        stream(&started, Track::Outbound)?,
-    ];
-    let [inbound, outbound] = [streams[0].to, streams[1].to];
-    say(format_args!(
-        "  201: {sid}; send RTP to {inbound} (inbound) and {outbound} (outbound)"
-    ))?;
-
-    say(format_args!(
-        "\nA call of {} s: G.711 µ-law, packets of 20 ms each way",
-        PACKETS / 50
-    ))?;
-    let plan = Plan {
-        streams: streams.to_vec(),
-        sockets: Sockets::PerStream,
-        from: LOOPBACK,
-        threads: NonZero::<usize>::MIN,
-        bundle: NonZero::<usize>::MIN,
-        ahead: false,
-    };
-    let sent = caller::send(&plan, &AtomicBool::new(false))?;
-    say(format_args!(
-        "  sent {} and {} packets",
-        sent.packets[0], sent.packets[1]
-    ))?;
-    post(
-        &format!("{recordings}/{sid}.json"),
-        ("Status", "stopped"),
-        200,
-    )?;
-    say(format_args!("  200"))?;
+    let Recorded { sid, streams } = &recorded;
 
     let media = format!("/2008-08-01/Accounts/{}/Recordings/{sid}", customer.account);
     customer.wait_for(&format!("{media}.wav"))?;
@@ -126,7 +110,7 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
         Ok((bytes, file))
     };
     let (wav, wav_file) = fetch("wav", "audio/x-wav")?;
-    say(format_args!("  {}", judge::wav(&wav, &streams)?))?;
+    say(format_args!("  {}", judge::wav(&wav, streams)?))?;
     let (mp3, mp3_file) = fetch("mp3", "audio/mpeg")?;
     say(format_args!("  {}", judge::mp3(&mp3, &wav)?))?;
     let (xml, xml_file) = fetch("xml", "application/xml")?;
@@ -146,8 +130,94 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
     ))
 }
 
+/// A recording that is started and stopped through the API.
+fn asked_for(customer: &Customer, call: CallSid) -> anyhow::Result<Recorded> {
+    let recordings = customer.path(&format!("/Calls/{call}/Recordings"));
+    let post = |path: &str, field: (&str, &str), status: u16| {
+        say(format_args!("\nPOST {path}  {}={}", field.0, field.1))?;
+        customer.post(path, &[field], status)
+    };
+    let started = post(
+        &format!("{recordings}.json"),
+        ("RecordingChannels", "dual"),
+        201,
+    )?;
+    let sid = customer::text(&started, "sid")?.to_owned();
+    let streams = streams(&started)?;
+    say(format_args!(
+        "  201: {sid}; send RTP to {} (inbound) and {} (outbound)",
+        streams[0].to, streams[1].to
+    ))?;
+    send(&streams)?;
+    post(
+        &format!("{recordings}/{sid}.json"),
+        ("Status", "stopped"),
+        200,
+    )?;
+    say(format_args!("  200"))?;
+    Ok(Recorded { sid, streams })
+}
+
+/// A recording of a recording client's call: nobody asks for it.
+fn called(
+    customer: &Customer,
+    call: CallSid,
+    server: SocketAddr,
+    folder: &Path,
+) -> anyhow::Result<Recorded> {
+    say(format_args!(
+        "\nsipp calls sip:reeld@{server} by UDP, as a recording client does (RFC 7866)"
+    ))?;
+    let mut caller = siprec::Caller::start(server, call, TALK, folder)?;
+    let opened = caller.opened(customer, call)?;
+    let streams = streams(&opened)?;
+    let (from, to) = (
+        customer::text(&opened, "from")?,
+        customer::text(&opened, "to")?,
+    );
+    say(format_args!(
+        "  200: {from} calls {to}; the answer has RTP at {} (inbound) and {} (outbound)",
+        streams[0].to, streams[1].to
+    ))?;
+    send(&streams)?;
+    caller.hung_up()?;
+    say(format_args!("  sipp has hung up"))?;
+    let list = customer.json(&customer.path(&format!("/Recordings.json?CallSid={call}")))?;
+    let sid = customer::text(&list["recordings"][0], "sid")?.to_owned();
+    Ok(Recorded { sid, streams })
+}
+
+/// Speaks on both tracks to the end.
+fn send(streams: &[Stream; 2]) -> anyhow::Result<()> {
+    say(format_args!(
+        "\nA call of {} s: G.711 µ-law, packets of 20 ms each way",
+        PACKETS / 50
+    ))?;
+    let plan = Plan {
+        streams: streams.to_vec(),
+        sockets: Sockets::PerStream,
+        from: LOOPBACK,
+        threads: NonZero::<usize>::MIN,
+        bundle: NonZero::<usize>::MIN,
+        ahead: false,
+    };
+    let sent = caller::send(&plan, &AtomicBool::new(false))?;
+    say(format_args!(
+        "  sent {} and {} packets",
+        sent.packets[0], sent.packets[1]
+    ))
+}
+
 fn say(line: Arguments<'_>) -> anyhow::Result<()> {
     Ok(writeln!(stdout(), "{line}")?)
+}
+
+/// What is said on both tracks.
+fn streams(answer: &Value) -> anyhow::Result<[Stream; 2]> {
+    Ok([
+        stream(answer, Track::Inbound)?,
+        stream(answer, Track::Outbound)?,
+    ])
 }
 
 /// What is said on a track, to where the answer wants it.
@@ -161,6 +231,8 @@ fn stream(started: &Value, track: Track) -> anyhow::Result<Stream> {
 /// A daemon of this process, on embedded defaults but for what keeps it apart from others.
 struct Daemon {
     listen: SocketAddr,
+    /// Where it takes recording clients, if it does.
+    sip: Option<SocketAddr>,
     data_dir: PathBuf,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<anyhow::Result<()>>,
@@ -168,15 +240,18 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one, and waits until it can take a recording.
-    fn start(data_dir: &Path) -> anyhow::Result<Self> {
-        // A port that is free now; should somebody take it before the daemon does, it says so.
-        let listen = TcpListener::bind((LOOPBACK, 0))?.local_addr()?;
+    /// Starts one, and waits until it can take a recording; of recording clients too, with `takes_sip`.
+    fn start(data_dir: &Path, takes_sip: bool) -> anyhow::Result<Self> {
+        // Ports that are free now; should somebody take one before the daemon does, it says so.
+        let free = || anyhow::Ok(TcpListener::bind((LOOPBACK, 0))?.local_addr()?);
+        let listen = free()?;
+        let sip = takes_sip.then(free).transpose()?;
         let mut config = Config {
             data_dir: data_dir.to_owned(),
             ..Config::default()
         };
         config.api.listen = listen;
+        config.sip.listen = sip;
         let logging = telemetry::start(&Log {
             level: "warn".to_owned(),
             format: LogFormat::Human,
@@ -191,6 +266,7 @@ impl Daemon {
             })?;
         let daemon = Self {
             listen,
+            sip,
             data_dir: data_dir.to_owned(),
             stop,
             thread,

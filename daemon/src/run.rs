@@ -74,10 +74,11 @@ pub(crate) async fn run_shown(
         }
     })
     .await?;
-    let tls = tls::load(config.api.tls.as_ref())?;
+    let tls = tls::load(reeld_api::Service::API, config.api.tls.as_ref())?;
+    let sip_tls = tls::load(siprec::SERVICE, config.sip.tls.as_ref())?;
     let (listener, is_activated) = listen(config.api.listen, &mut passed).await?;
     let listen = listener.local_addr()?;
-    let sip = siprec::Bound::bind(&config).await?;
+    let sip = siprec::Bound::bind(&config, sip_tls.clone()).await?;
     let leaving = Leaving::new((!is_activated).then(|| listener.as_fd()));
     let calls = blocking({
         let store = store.clone();
@@ -127,6 +128,7 @@ pub(crate) async fn run_shown(
         control,
         listener,
         tls,
+        sip_tls,
         &switchboard,
         &recorder,
         sip.as_ref(),
@@ -185,6 +187,7 @@ async fn serve(
     control: Arc<dyn Control>,
     listener: TcpListener,
     tls: Option<Tls>,
+    sip_tls: Option<Tls>,
     switchboard: &Switchboard,
     recorder: &Recorder,
     sip: Option<&Siprec>,
@@ -259,7 +262,9 @@ async fn serve(
         until_ended(ended.clone()),
     ));
     let api = tokio::spawn(async move { api.serve(listener, until_ended(ended)).await });
-    let reload = tokio::spawn(tls::reload_on_hangup(tls));
+    let reload = tokio::spawn(tls::reload_on_hangup(
+        tls.into_iter().chain(sip_tls).collect(),
+    ));
     let watchdog = tokio::spawn(notify::watchdog({
         let (switchboard, writing) = (switchboard.clone(), recorder.liveness());
         move || switchboard.alive(STUCK) && writing()

@@ -87,14 +87,20 @@ pub fn ingest(config: &Config, memory: u64) -> reeld_ingest::Settings {
 
 /// The SIPREC server's settings, where it listens at `listen`.
 #[must_use]
-pub fn siprec(config: &Config, listen: SocketAddr) -> reeld_signal::siprec::Settings {
+pub fn siprec(
+    config: &Config,
+    listen: Option<SocketAddr>,
+    tls_listen: Option<SocketAddr>,
+) -> reeld_signal::siprec::Settings {
     let Config { sip, media, .. } = config;
-    let own = Some(listen.ip()).filter(|address| !address.is_unspecified());
-    let contact = sip
-        .advertise
-        .or(own)
-        .or(media.advertise)
-        .unwrap_or(media.address);
+    // Where one of the two is off nobody is told of it.
+    let reached_at = |listen: Option<SocketAddr>| {
+        let own = listen.map(|listen| listen.ip());
+        let own = own.filter(|address| !address.is_unspecified());
+        let address = sip.advertise.or(own).or(media.advertise);
+        let port = listen.map_or(0, |listen| listen.port());
+        SocketAddr::new(address.unwrap_or(media.address), port)
+    };
     reeld_signal::siprec::Settings {
         allow: sip.allow.clone(),
         routes: sip
@@ -107,7 +113,8 @@ pub fn siprec(config: &Config, listen: SocketAddr) -> reeld_signal::siprec::Sett
                 header: route.header.clone(),
             })
             .collect(),
-        contact: SocketAddr::new(contact, listen.port()),
+        contact: reached_at(listen),
+        tls_contact: reached_at(tls_listen),
         pause: sip.pause,
         channels: sip.channels,
         media_is_local: media.address.is_loopback(),

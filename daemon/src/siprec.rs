@@ -20,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reeld_api::{Service, Tls};
 use reeld_config::Config;
 use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
 use reeld_signal::siprec::{Agent, Outcome, Output, Peer, Settings};
 use reeld_store::{Origin, Record, Store};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -62,11 +64,32 @@ enum Event {
     },
 }
 
+/// Whose certificate SIP's is, and its ALPN name (RFC 7118 has none; it is what is registered for SIP).
+pub(crate) const SERVICE: Service = Service {
+    section: "sip",
+    alpn: b"sip/2",
+};
+
 /// The sockets, bound before anything else runs.
 #[derive(Debug)]
 pub(crate) struct Bound {
+    plain: Option<Plain>,
+    secure: Option<Secure>,
+}
+
+/// UDP and TCP, at one address.
+#[derive(Debug)]
+struct Plain {
     udp: UdpSocket,
     tcp: TcpListener,
+    listen: SocketAddr,
+}
+
+/// TLS.
+#[derive(Debug)]
+struct Secure {
+    tcp: TcpListener,
+    tls: Tls,
     listen: SocketAddr,
 }
 
@@ -78,20 +101,33 @@ pub(crate) struct Siprec {
 }
 
 impl Bound {
-    /// Binds them, where `sip.listen` says so.
+    /// Binds them, where `sip.listen` and `sip.tls_listen` say so.
     ///
     /// # Errors
-    /// The address cannot be had.
-    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
-        let Some(wanted) = config.sip.listen else {
-            return Ok(None);
+    /// An address cannot be had.
+    pub(crate) async fn bind(config: &Config, tls: Option<Tls>) -> anyhow::Result<Option<Self>> {
+        let plain = match config.sip.listen {
+            Some(wanted) => {
+                let context = || format!("sip.listen {wanted}");
+                let tcp = TcpListener::bind(wanted).await.with_context(context)?;
+                // Port 0 is for tests: the same one for both.
+                let listen = tcp.local_addr().with_context(context)?;
+                let udp = udp_socket(listen).with_context(context)?;
+                Some(Plain { udp, tcp, listen })
+            }
+            None => None,
         };
-        let context = || format!("sip.listen {wanted}");
-        let tcp = TcpListener::bind(wanted).await.with_context(context)?;
-        // Port 0 is for tests: the same one for both.
-        let listen = tcp.local_addr().with_context(context)?;
-        let udp = udp_socket(listen).with_context(context)?;
-        Ok(Some(Self { udp, tcp, listen }))
+        let secure = match (config.sip.tls_listen, tls) {
+            (Some(wanted), Some(tls)) => {
+                let context = || format!("sip.tls_listen {wanted}");
+                let tcp = TcpListener::bind(wanted).await.with_context(context)?;
+                let listen = tcp.local_addr().with_context(context)?;
+                Some(Secure { tcp, tls, listen })
+            }
+            // Configuration lets none be without the other.
+            (None, _) | (_, None) => None,
+        };
+        Ok((plain.is_some() || secure.is_some()).then_some(Self { plain, secure }))
     }
 
     /// Starts the server. `calls` are those of the daemon before that go on here.
@@ -102,8 +138,10 @@ impl Bound {
         control: Arc<dyn Control>,
         calls: &HashSet<(AccountSid, CallSid)>,
     ) -> Siprec {
-        let Self { udp, tcp, listen } = self;
-        let settings = settings::siprec(config, listen);
+        let Self { plain, secure } = self;
+        let listen = plain.as_ref().map(|plain| plain.listen);
+        let tls_listen = secure.as_ref().map(|secure| secure.listen);
+        let settings = settings::siprec(config, listen, tls_listen);
         let mut agent = Agent::new(settings.clone(), Box::new(random));
         let kept = config.data_dir.join(KEPT);
         take_up(&mut agent, &kept, calls).await;
@@ -111,17 +149,33 @@ impl Bound {
         let (ended, ends) = mpsc::unbounded_channel();
         let worker = Arc::new(work::Worker::new(store.clone(), control, settings.pause));
         agent.set_sole_account(worker.sole_account().await);
+        let (udp, tcp) = match plain {
+            Some(Plain { udp, tcp, .. }) => (Some(udp), Some(tcp)),
+            None => (None, None),
+        };
+        let (tls_tcp, tls) = match secure {
+            Some(Secure { tcp, tls, .. }) => (Some(tcp), Some(tls)),
+            None => (None, None),
+        };
         let driver = Driver {
             agent,
             udp,
+            tls,
             worker,
             events: events.clone(),
             connections: HashMap::new(),
+            // 0 is the number of those that did not outlive their daemon.
+            next_connection: 1,
             kept,
         };
         let sessions = driver.agent.sessions();
-        tracing::info!(%listen, sessions, "recording clients are taken (SIPREC, UDP and TCP)");
-        let task = tokio::spawn(driver.run(inbox, ends, tcp, settings));
+        tracing::info!(
+            ?listen,
+            ?tls_listen,
+            sessions,
+            "recording clients are taken (SIPREC by UDP and TCP, and by TLS)"
+        );
+        let task = tokio::spawn(driver.run(inbox, ends, tcp, tls_tcp, settings));
         Siprec {
             events,
             ended,
@@ -161,10 +215,13 @@ impl Siprec {
 /// What has the agent.
 struct Driver {
     agent: Agent,
-    udp: UdpSocket,
+    udp: Option<UdpSocket>,
+    /// What connections to `sip.tls_listen` are served with.
+    tls: Option<Tls>,
     worker: Arc<work::Worker>,
     events: mpsc::Sender<Event>,
     connections: HashMap<u64, mpsc::Sender<Vec<u8>>>,
+    next_connection: u64,
     kept: PathBuf,
 }
 
@@ -173,12 +230,12 @@ impl Driver {
         mut self,
         mut inbox: mpsc::Receiver<Event>,
         mut ends: mpsc::UnboundedReceiver<(RecordingSid, EndedBy)>,
-        tcp: TcpListener,
+        tcp: Option<TcpListener>,
+        tls_tcp: Option<TcpListener>,
         settings: Settings,
     ) {
         let mut datagram = vec![0; 64 * 1024];
         let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
-        let mut next_connection = 1;
         loop {
             let now = now();
             let due = self
@@ -200,28 +257,17 @@ impl Driver {
                 },
                 Some((recording, by)) = ends.recv() => self.handle(Event::Ended(recording, by)),
                 () = tokio::time::sleep(due) => self.agent.handle_time(self::now()),
-                readable = self.udp.readable() => match readable {
+                readable = readable(self.udp.as_ref()) => match readable {
                     Ok(()) => self.take_datagrams(&mut datagram),
                     Err(error) => tracing::error!(%error, "the SIP socket cannot be read"),
                 },
-                accepted = tcp.accept() => match accepted {
-                    Ok((stream, address)) => {
-                        let is_welcome = settings.allow.iter().any(|net| net.contains(&address.ip().to_canonical()));
-                        if is_welcome && self.connections.len() < connection::MOST {
-                            let number = next_connection;
-                            next_connection += 1;
-                            let out = connection::start(stream, number, address, self.events.clone());
-                            self.connections.insert(number, out);
-                        } else {
-                            tracing::debug!(%address, is_welcome, "a SIP connection is refused");
-                        }
-                    }
-                    Err(error) => {
-                        // Descriptors used up: it passes.
-                        tracing::warn!(%error, "a SIP connection cannot be taken");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                },
+                (stream, address) = accepted(tcp.as_ref()) => {
+                    self.connect(&settings, stream, address, None);
+                }
+                (stream, address) = accepted(tls_tcp.as_ref()) => {
+                    let tls = self.tls.as_ref().map(Tls::config);
+                    self.connect(&settings, stream, address, tls);
+                }
                 _ = accounts.tick() => {
                     let (worker, events) = (Arc::clone(&self.worker), self.events.clone());
                     tokio::spawn(async move {
@@ -250,9 +296,30 @@ impl Driver {
         }
     }
 
+    /// A connection has come, by TLS where that is given.
+    fn connect(
+        &mut self,
+        settings: &Settings,
+        stream: TcpStream,
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+    ) {
+        let network = address.ip().to_canonical();
+        let is_welcome = settings.allow.iter().any(|net| net.contains(&network));
+        if !is_welcome || self.connections.len() >= connection::MOST {
+            tracing::debug!(%address, is_welcome, "a SIP connection is refused");
+            return;
+        }
+        let number = self.next_connection;
+        self.next_connection += 1;
+        let out = connection::start(stream, tls, number, address, self.events.clone());
+        self.connections.insert(number, out);
+    }
+
     fn take_datagrams(&mut self, datagram: &mut [u8]) {
         for _ in 0..DATAGRAMS_A_TURN {
-            match self.udp.try_recv_from(datagram) {
+            let Some(udp) = &self.udp else { return };
+            match udp.try_recv_from(datagram) {
                 Ok((length, from)) => {
                     self.agent
                         .handle_message(Peer::Udp(from), &datagram[..length], now());
@@ -286,7 +353,11 @@ impl Driver {
         match to {
             Peer::Udp(address) => {
                 // What finds no room is repeated by us or asked for again.
-                if let Err(error) = self.udp.try_send_to(&bytes, address) {
+                let sent = self
+                    .udp
+                    .as_ref()
+                    .map(|udp| udp.try_send_to(&bytes, address));
+                if let Some(Err(error)) = sent {
                     tracing::debug!(%error, "a SIP message is not sent");
                 }
             }
@@ -324,6 +395,31 @@ impl Driver {
         // Connections write what they have.
         self.connections.clear();
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// When there is a socket with something to read.
+async fn readable(udp: Option<&UdpSocket>) -> std::io::Result<()> {
+    match udp {
+        Some(udp) => udp.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next connection of a listener, if there is one. Where none can be taken, for want of descriptors say, it is
+/// tried again after a moment, while all else goes on.
+async fn accepted(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a SIP connection cannot be taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

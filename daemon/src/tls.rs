@@ -1,10 +1,10 @@
-//! The API's certificate: read at the start, and again on SIGHUP.
+//! Certificates: read at the start, and again on SIGHUP.
 //!
-//! `run` calls it, `cli::check_config` looks at the files by [`load`]. What is read and taken is
+//! `run` calls it, `cli::check_config` looks at the files by [`read`]. What is read and taken is
 //! `reeld_api::Tls`'s matter; here is who says when, and what the log has of it.
 
 use anyhow::Context as _;
-use reeld_api::Tls;
+use reeld_api::{Service, Tls};
 use reeld_config::TlsFiles;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,13 +14,27 @@ use crate::clock;
 ///
 /// # Errors
 /// They cannot be used.
-pub(crate) fn load(files: Option<&TlsFiles>) -> anyhow::Result<Option<Tls>> {
+pub(crate) fn load(service: Service, files: Option<&TlsFiles>) -> anyhow::Result<Option<Tls>> {
+    let Some(tls) = read(service, files)? else {
+        return Ok(None);
+    };
+    warn(&tls);
+    Ok(Some(tls))
+}
+
+/// Reads the files, where there are some.
+///
+/// # Errors
+/// They cannot be used.
+pub(crate) fn read(service: Service, files: Option<&TlsFiles>) -> anyhow::Result<Option<Tls>> {
     let Some(TlsFiles { cert, key }) = files else {
         return Ok(None);
     };
-    let tls = Tls::load(cert, key).context("api.tls_cert, api.tls_key")?;
-    warn(&tls);
-    Ok(Some(tls))
+    let section = service.section;
+    let tls = Tls::load(service, cert, key);
+    Ok(Some(tls.with_context(|| {
+        format!("{section}.tls_cert, {section}.tls_key")
+    })?))
 }
 
 fn warn(tls: &Tls) {
@@ -31,7 +45,7 @@ fn warn(tls: &Tls) {
 
 /// Reads the files again at each SIGHUP, until it is dropped. Without TLS there is nothing to read,
 /// and the signal harms nobody.
-pub(crate) async fn reload_on_hangup(tls: Option<Tls>) {
+pub(crate) async fn reload_on_hangup(certificates: Vec<Tls>) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -40,25 +54,27 @@ pub(crate) async fn reload_on_hangup(tls: Option<Tls>) {
         }
     };
     while hangup.recv().await.is_some() {
-        match tls.clone() {
-            None => tracing::info!("SIGHUP: there is no certificate to read again"),
-            Some(tls) => {
-                // Two small files, but perhaps of a disk that stands still.
-                let read = tokio::task::spawn_blocking(move || {
-                    let read = tls.reload(clock::unix_ms());
-                    if read.is_ok() {
-                        warn(&tls);
-                    }
-                    read
-                });
-                match read.await {
-                    Ok(Ok(())) => tracing::info!("SIGHUP: the new certificate is in use"),
-                    Ok(Err(error)) => tracing::error!(
-                        %error,
-                        "SIGHUP: the certificate is refused; the one in use stays"
-                    ),
-                    Err(error) => tracing::error!(%error, "SIGHUP: the certificate's reader died"),
+        if certificates.is_empty() {
+            tracing::info!("SIGHUP: there is no certificate to read again");
+        }
+        for tls in certificates.clone() {
+            let section = tls.section();
+            // Two small files, but perhaps of a disk that stands still.
+            let read = tokio::task::spawn_blocking(move || {
+                let read = tls.reload(clock::unix_ms());
+                if read.is_ok() {
+                    warn(&tls);
                 }
+                read
+            });
+            match read.await {
+                Ok(Ok(())) => tracing::info!(section, "SIGHUP: the new certificate is in use"),
+                Ok(Err(error)) => tracing::error!(
+                    section,
+                    %error,
+                    "SIGHUP: the certificate is refused; the one in use stays"
+                ),
+                Err(error) => tracing::error!(%error, "SIGHUP: the certificate's reader died"),
             }
         }
     }

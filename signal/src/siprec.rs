@@ -55,6 +55,9 @@ pub enum Peer {
         connection: u64,
         /// The other end.
         address: SocketAddr,
+        /// Whether it is a TLS connection.
+        #[serde(default)]
+        is_tls: bool,
     },
 }
 
@@ -64,6 +67,15 @@ impl Peer {
     pub const fn address(self) -> SocketAddr {
         match self {
             Self::Udp(address) | Self::Stream { address, .. } => address,
+        }
+    }
+
+    /// What a Via calls how its messages go (RFC 3261 §20.42).
+    const fn transport(self) -> &'static str {
+        match self {
+            Self::Udp(_) => "UDP",
+            Self::Stream { is_tls: false, .. } => "TCP",
+            Self::Stream { is_tls: true, .. } => "TLS",
         }
     }
 }
@@ -77,6 +89,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Where clients reach it: the address in its Contact.
     pub contact: SocketAddr,
+    /// The same for who calls by TLS.
+    pub tls_contact: SocketAddr,
     /// What a pause leaves in the file.
     pub pause: PauseBehavior,
     /// How the tracks of a session of two lines lie in the file.

@@ -15,6 +15,7 @@ mod due;
 mod indices;
 mod key;
 mod list;
+mod names;
 mod outbox;
 pub(crate) mod sled;
 mod trail;

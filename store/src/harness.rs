@@ -212,6 +212,7 @@ pub(crate) fn everything() -> Query {
     Query {
         account: account(1),
         call: None,
+        named: None,
         from_ms: None,
         until_ms: None,
         which: Which::Undeleted,

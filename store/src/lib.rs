@@ -81,7 +81,7 @@ pub use links::{Link, Reach};
 pub use media::MediaReader;
 pub use mend::Mended;
 pub use park::GoesOn;
-pub use query::{Cursor, Page, PageAt, Query, Which};
+pub use query::{Cursor, Named, Page, PageAt, Query, Which};
 pub use read::Deletion;
 pub use rebuild::Rebuilt;
 pub use record::{Marks, NewRecording, Origin, Parties, Record, Stage, ms_of};

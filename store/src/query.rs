@@ -11,6 +11,8 @@ pub struct Query {
     pub account: AccountSid,
     /// Only those of this call.
     pub call: Option<CallSid>,
+    /// Only those that have this name; with it `call` is not looked at.
+    pub named: Option<Named>,
     /// Only those created at or after this instant, milliseconds since the Unix epoch.
     pub from_ms: Option<i64>,
     /// Only those created before this instant, milliseconds since the Unix epoch.
@@ -21,6 +23,15 @@ pub struct Query {
     pub at: PageAt,
     /// Records a page.
     pub page_size: u32,
+}
+
+/// What of its signalling a recording is found by, whatever the case of its letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// Who took part: an address of record, its user part alone (a telephone number), or a name.
+    Participant(String),
+    /// A session: its id, its communication sessions' ids, or the recording session's Call-ID.
+    Session(String),
 }
 
 /// Which recordings a list has, by their stage.

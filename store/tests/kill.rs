@@ -252,6 +252,7 @@ fn kill_after(lines: usize, media: MediaKind, is_encrypted: bool) {
     let all = Query {
         account: AccountSid::from_bytes([1; 16]),
         call: None,
+        named: None,
         from_ms: None,
         until_ms: None,
         which: Which::Undeleted,

@@ -198,6 +198,15 @@ impl Daemon {
         killed
     }
 
+    /// Has it read its certificates again: SIGHUP.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("pids are small"));
+        kill(pid, Signal::SIGHUP).expect("our own child can be signalled");
+    }
+
     /// Asks it to stop, as systemd does, and waits for its end.
     ///
     /// # Panics

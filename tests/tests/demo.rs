@@ -10,11 +10,20 @@ use reeld_tests::{Wav, peer};
 
 #[test]
 fn the_demo_leaves_playable_files() {
+    leaves_playable_files(&["demo"]);
+}
+
+#[test]
+fn the_demo_of_a_recording_client_does_too() {
+    leaves_playable_files(&["demo", "--siprec"]);
+}
+
+fn leaves_playable_files(args: &[&str]) {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let mut command = reeld();
     // Where a demo may put its files is its own choice; here that is cleaned up.
     command
-        .arg("demo")
+        .args(args)
         .current_dir(folder.path())
         .env("TMPDIR", folder.path());
     let run = peer::finish("reeld", command, &[], Duration::from_secs(120)).success();

@@ -63,6 +63,29 @@ fn who_comes_and_goes_in_mid_call_is_in_the_record() {
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
     judge::exact(wav.dual()[0], &tape.samples());
     judge::exact(wav.dual()[1], &other.samples());
+
+    // Found by whom it was of, at any time, and by its session.
+    let found = |filter: &str| {
+        let reply = client.get(&client.path(&format!("/Recordings.json?{filter}")));
+        reply.expect(200).json()["recordings"]
+            .as_array()
+            .map(Vec::len)
+    };
+    for one in [
+        "Participant=DAN",
+        "Participant=sip:bob@a.example",
+        "SessionId=eA%3D%3D",
+    ] {
+        assert_eq!(found(one), Some(1), "{one}");
+    }
+    for none in ["Participant=zoe", "Participant=eA%3D%3D", "SessionId=dan"] {
+        assert_eq!(found(none), Some(0), "{none}");
+    }
+    let both = client.get(&client.path(&format!("/Recordings.json?Participant=dan&CallSid={sid}")));
+    assert!(
+        both.expect(400).text().contains("Participant"),
+        "it says what is wrong"
+    );
 }
 
 #[test]

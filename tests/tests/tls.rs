@@ -10,18 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use reeld_tests::authority::Tls;
 use reeld_tests::patience::wait_for;
 use reeld_tests::{Authority, Daemon, Setup, peer};
 
 const BOUND: Duration = Duration::from_secs(30);
-
-fn hang_up(daemon: &Daemon) {
-    let pid = Pid::from_raw(i32::try_from(daemon.pid()).expect("pids are small"));
-    kill(pid, Signal::SIGHUP).expect("our own child can be signalled");
-}
 
 /// Waits until the log has so many lines with this text.
 fn wait_log(daemon: &Daemon, text: &str, count: usize) {
@@ -112,7 +105,7 @@ fn a_new_certificate_is_taken_while_downloads_go_on_and_a_bad_one_is_not() {
         .collect();
     for round in 1..=5 {
         files.put(&house.files(&["localhost", "127.0.0.1"]));
-        hang_up(&daemon);
+        daemon.hang_up();
         wait_log(&daemon, "the new certificate is in use", round);
     }
     let second = certificate(&house, &base);
@@ -122,17 +115,17 @@ fn a_new_certificate_is_taken_while_downloads_go_on_and_a_bad_one_is_not() {
     let kept = house.files(&["localhost"]);
     fs::copy(&kept.key, &files.key).expect("it can be written");
     let refused = "the certificate is refused; the one in use stays";
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_log(&daemon, refused, 1);
     files.put(&house.expired_files(&["localhost"]));
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_log(&daemon, refused, 2);
     fs::write(&files.cert, "nothing").expect("it can be written");
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_log(&daemon, refused, 3);
     files.put(&kept);
     fs::remove_file(&files.key).expect("it is there");
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_log(&daemon, refused, 4);
     assert_eq!(certificate(&house, &base), second);
     let log = daemon.log();
@@ -244,7 +237,7 @@ fn what_is_wrong_with_the_files_is_said() {
 #[test]
 fn without_tls_a_hangup_harms_nobody() {
     let daemon = Setup::new().start();
-    hang_up(&daemon);
+    daemon.hang_up();
     wait_log(&daemon, "there is no certificate to read again", 1);
     daemon.client().get_public("/healthz").expect(200);
 }

@@ -120,6 +120,24 @@ fn pages_and_filters_that_match_nothing() {
     assert!(query.matches_nothing);
     assert_eq!(query.query.which, Which::Undeleted);
     assert_eq!((query.page, query.query.page_size), (1, 50));
+    let named = |text| read(text, Version::V2010, &TimeZone::UTC).map(|read| read.query.named);
+    assert_eq!(
+        named("Participant=sip:ann@a.example").unwrap(),
+        Some(Named::Participant("sip:ann@a.example".to_owned()))
+    );
+    assert_eq!(
+        named("SessionId=eA%3D%3D").unwrap(),
+        Some(Named::Session("eA==".to_owned()))
+    );
+    let long = format!("Participant={}", "x".repeat(513));
+    for wrong in [
+        "Participant=",
+        &long,
+        "Participant=a&SessionId=b",
+        "Participant=a&CallSid=CAcd420fcb3c4b86e360ea0cc27ebc8698",
+    ] {
+        assert_eq!(named(wrong).unwrap_err().status.as_u16(), 400, "{wrong}");
+    }
     let fault = read("PageToken=x", Version::V2010, &TimeZone::UTC).unwrap_err();
     assert_eq!((fault.status.as_u16(), fault.code), (400, Some(20422)));
 }

@@ -53,6 +53,14 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
             "Created before the start of this day, or before this instant.",
         ),
         "CallSid" => (json!({ "type": "string", "pattern": CALL }), "The call."),
+        "Participant" => (
+            json!({ "type": "string", "minLength": 1, "maxLength": 512 }),
+            "Who took part, as the call was signalled: an address of record, its user part or a name. Not with `CallSid` or `SessionId`.",
+        ),
+        "SessionId" => (
+            json!({ "type": "string", "minLength": 1, "maxLength": 512 }),
+            "A session of the call's signalling: its id, a communication session's, or the recording session's Call-ID. Not with `CallSid` or `Participant`.",
+        ),
         "ConferenceSid" => (
             json!({ "type": "string" }),
             "Matches nothing: there are no conferences.",

@@ -1,6 +1,6 @@
 //! One call of a measurement, from the start of its recording to the comparison of its file.
 //!
-//! Called by `load`, `end`, `stall` and `flood`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
+//! Called by `load`, `end`, `siprec`, `stall` and `flood`; it calls [`crate::customer`] for the API and [`crate::caller`] for what was
 //! said.
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::customer::{Customer, media_address, text};
 /// A call that is being recorded.
 pub(super) struct Call {
     /// Its path.
-    path: String,
+    pub(super) path: String,
     /// Its recording.
     pub(super) sid: String,
     /// What is sent into it, in the order of [`Track::ALL`].
@@ -63,8 +63,13 @@ impl Call {
         let begun = Instant::now();
         let path = format!("{}/Recordings/{}.json", self.path, self.sid);
         customer.post(&path, &[("Status", "stopped")], 200)?;
-        customer.wait_for(&self.media(customer, "wav"))?;
+        self.wait_until_fetchable(customer)?;
         Ok(begun.elapsed())
+    }
+
+    /// Waits until the WAV of a recording that ends can be fetched.
+    pub(super) fn wait_until_fetchable(&self, customer: &Customer) -> anyhow::Result<()> {
+        customer.wait_for(&self.media(customer, "wav"))
     }
 
     /// Ends it, and with it its recording.

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use reeld_api::Tls;
+use reeld_api::Service;
 use reeld_capture::{BLOCK_AGE, USUAL_HOLD};
-use reeld_config::{Config, ConfigError, Flags, MediaKind, TlsFiles, load};
+use reeld_config::{Config, ConfigError, Flags, MediaKind, load};
 use reeld_ingest::TICK;
 
-use crate::clock;
+use crate::{clock, siprec, tls};
 
 /// What the writer's queue and the scheduler may add on a busy machine.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -30,16 +30,20 @@ impl CheckConfig {
                 for warning in &loaded.warnings {
                     writeln!(stderr(), "warning: {warning}")?;
                 }
-                let api = &loaded.config.api;
-                if let Some(TlsFiles { cert, key }) = &api.tls {
-                    match Tls::load(cert, key) {
+                let Config { api, sip, .. } = &loaded.config;
+                for (service, files) in [
+                    (Service::API, api.tls.as_ref()),
+                    (siprec::SERVICE, sip.tls.as_ref()),
+                ] {
+                    match tls::read(service, files) {
                         Ok(tls) => {
-                            for warning in tls.warnings(clock::unix_ms()) {
+                            let warnings = tls.map(|tls| tls.warnings(clock::unix_ms()));
+                            for warning in warnings.into_iter().flatten() {
                                 writeln!(stderr(), "warning: {warning}")?;
                             }
                         }
                         Err(error) => {
-                            writeln!(stderr(), "api.tls_cert, api.tls_key: {error}")?;
+                            writeln!(stderr(), "{error:#}")?;
                             return Ok(ExitCode::FAILURE);
                         }
                     }

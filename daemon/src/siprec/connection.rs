@@ -1,16 +1,19 @@
-//! A SIP connection: its messages told apart, and what is sent on it.
+//! A SIP connection, plain or by TLS: its messages told apart, and what is sent on it.
 //!
 //! Called by `siprec`, whose agent decides. A connection ends when the other end does, when what comes is no SIP, when
-//! a message takes longer than [`WHOLE`] to be there, or when what is sent is not taken.
+//! a message or the TLS handshake takes longer than [`WHOLE`] to be there, or when what is sent is not taken.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reeld_signal::siprec::{Framer, Peer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::Event;
 
@@ -29,13 +32,19 @@ const STALLED: Duration = Duration::from_secs(10);
 /// Serves a connection; what is sent into what comes back goes out on it, and dropped it is closed.
 pub(super) fn start(
     stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
     connection: u64,
     address: SocketAddr,
     events: mpsc::Sender<Event>,
 ) -> mpsc::Sender<Vec<u8>> {
     let (out, outbox) = mpsc::channel(WAITING);
     tokio::spawn(async move {
-        if let Err(error) = serve(stream, connection, address, &events, outbox).await {
+        let from = Peer::Stream {
+            connection,
+            address,
+            is_tls: tls.is_some(),
+        };
+        if let Err(error) = open(stream, tls, from, &events, outbox).await {
             tracing::debug!(%address, %error, "a SIP connection ends");
         }
         // A server that has stopped wants to know no more.
@@ -44,19 +53,30 @@ pub(super) fn start(
     out
 }
 
-async fn serve(
+async fn open(
     stream: TcpStream,
-    connection: u64,
-    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    from: Peer,
+    events: &mpsc::Sender<Event>,
+    outbox: mpsc::Receiver<Vec<u8>>,
+) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    match tls {
+        None => serve(stream, from, events, outbox).await,
+        Some(config) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
+            serve(timeout(WHOLE, handshake).await??, from, events, outbox).await
+        }
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite,
+    from: Peer,
     events: &mpsc::Sender<Event>,
     mut outbox: mpsc::Receiver<Vec<u8>>,
 ) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let from = Peer::Stream {
-        connection,
-        address,
-    };
-    let (mut read, mut write) = stream.into_split();
+    let (mut read, mut write) = tokio::io::split(stream);
     let mut framer = Framer::default();
     let mut bytes = vec![0; 16 * 1024];
     // When the message that is begun must be whole.
@@ -66,8 +86,13 @@ async fn serve(
             whole_by.unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400));
         tokio::select! {
             message = outbox.recv() => match message {
-                Some(message) => timeout(STALLED, write.write_all(&message)).await??,
-                None => return Ok(()),
+                Some(message) => timeout(STALLED, async {
+                    write.write_all(&message).await?;
+                    write.flush().await
+                })
+                .await??,
+                // TLS says that it ends; who does not hear it is gone.
+                None => return timeout(STALLED, write.shutdown()).await?,
             },
             length = read.read(&mut bytes) => {
                 let length = length?;

@@ -8,6 +8,7 @@
 //! Who is not in `sip.allow` costs an answer or nothing ([`STRANGERS_A_SECOND`]), and no state.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reeld_model::{AccountSid, CallSid, EndedBy, Mono, RecordingSid};
@@ -391,9 +392,18 @@ impl Agent {
     fn contact(&self, peer: Peer) -> String {
         let transport = match peer {
             Peer::Udp(_) => "",
-            Peer::Stream { .. } => ";transport=tcp",
+            Peer::Stream { is_tls: false, .. } => ";transport=tcp",
+            Peer::Stream { is_tls: true, .. } => ";transport=tls",
         };
-        format!("<sip:reeld@{}{transport}>;+sip.srs", self.settings.contact)
+        format!("<sip:reeld@{}{transport}>;+sip.srs", self.reached_at(peer))
+    }
+
+    /// Where a peer reaches us.
+    const fn reached_at(&self, peer: Peer) -> SocketAddr {
+        match peer {
+            Peer::Stream { is_tls: true, .. } => self.settings.tls_contact,
+            Peer::Udp(_) | Peer::Stream { .. } => self.settings.contact,
+        }
     }
 }
 

@@ -342,10 +342,7 @@ impl Dialog {
         } else {
             &self.target
         };
-        let transport = match self.peer {
-            Peer::Udp(_) => "UDP",
-            Peer::Stream { .. } => "TCP",
-        };
+        let transport = self.peer.transport();
         let mut text = format!(
             "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{transport} {via};rport;branch={branch}\r\nMax-Forwards: 70\r\n"
         );

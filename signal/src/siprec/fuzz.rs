@@ -34,6 +34,7 @@ pub fn messages(bytes: &[u8]) -> usize {
             allow: vec!["127.0.0.0/8".parse().expect("a network")],
             routes: Vec::new(),
             contact: ([127, 0, 0, 1], 5060).into(),
+            tls_contact: ([127, 0, 0, 1], 5061).into(),
             pause: PauseBehavior::Skip,
             channels: Channels::Dual,
             media_is_local: true,

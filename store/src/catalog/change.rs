@@ -9,6 +9,7 @@ use reeld_model::AccountSid;
 
 use super::count::{self, Counts, SHIFTS};
 use super::key::{self, Index, Scope, View};
+use super::names;
 use super::usage;
 use crate::StoreError;
 use crate::kv::{Changes, Table};
@@ -16,11 +17,13 @@ use crate::stored::Stored;
 use crate::{Record, Stage};
 
 /// Whose indices a record is in.
-pub(crate) fn scopes(record: &Record) -> [Scope; 2] {
-    [
-        Scope::Account(record.account),
-        Scope::Call(record.account, record.call),
-    ]
+pub(crate) fn scopes(record: &Record) -> Vec<Scope> {
+    let account = record.account;
+    let names = names::of(&record.signalling_json).into_iter();
+    [Scope::Account(account), Scope::Call(account, record.call)]
+        .into_iter()
+        .chain(names.map(|name| Scope::Name(account, name)))
+        .collect()
 }
 
 /// The keys of all counts that a record is in.
@@ -44,10 +47,11 @@ fn index_keys(record: &Record) -> impl Iterator<Item = Vec<u8>> {
     // One of the account's indices is where the records lie.
     let home = (Index::home(record.stage), Scope::Account(record.account));
     let purge = (record.stage == Stage::Deleted).then(|| key::purge(record));
+    let scopes = scopes(record);
     Index::EACH
         .into_iter()
         .filter(|of| of.has(record.stage))
-        .flat_map(|of| scopes(record).map(|scope| (of, scope)))
+        .flat_map(move |of| scopes.clone().into_iter().map(move |scope| (of, scope)))
         .filter(move |place| *place != home)
         .map(|(of, scope)| key::index(of, scope, record))
         .chain(purge)

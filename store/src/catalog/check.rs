@@ -27,7 +27,7 @@ pub(crate) fn check(
     order: &RwLock<()>,
     tell: &mut dyn FnMut(String),
 ) -> Result<(), StoreError> {
-    let checks: [(u8, Check); 12] = [
+    let checks: [(u8, Check); 13] = [
         (key::RECORD, of_record),
         (key::DELETED_RECORD, of_deleted),
         (key::PLACE, of_place),
@@ -35,6 +35,7 @@ pub(crate) fn check(
         (key::PURGE, of_purge),
         (key::UNLISTED_INDEX, of_index),
         (key::CALL_INDEX, of_index),
+        (key::NAME_INDEX, of_index),
         (key::LIVE, of_live),
         (key::HELD, of_mark),
         (key::DAMAGED, of_mark),
@@ -170,8 +171,8 @@ fn of_index(table: &Table, key: &[u8], _: &Value) -> Result<Option<String>, Stor
     };
     let its_own = Index::EACH
         .into_iter()
-        .flat_map(|of| scopes(&record).map(|scope| key::index(of, scope, &record)))
-        .any(|place| place == key);
+        .flat_map(|of| scopes(&record).into_iter().map(move |scope| (of, scope)))
+        .any(|(of, scope)| key::index(of, scope, &record) == key);
     Ok((!its_own).then(|| format!("an index has {sid} at another place than its own")))
 }
 

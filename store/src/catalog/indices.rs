@@ -1,36 +1,51 @@
-//! The indices of a catalog from before it had one of unlisted recordings: made when it is opened.
+//! The indices of a catalog from before it had them: made when it is opened.
 //!
-//! Called by `catalog::sled`. Such a catalog names each completed recording twice more, in the account's and in the call's
-//! index of completed ones; with a million that is 55 MiB of memory. A crash in between has it done again.
+//! Called by `catalog::sled`. A catalog without one of unlisted recordings names each completed recording twice more, in the
+//! account's and in the call's index of completed ones; with a million that is 55 MiB of memory. One without one of names
+//! lacks them of recordings that were signalled. A crash in between has it done again.
 
 use std::ops::Range;
 
 use super::change::scopes;
 use super::count;
-use super::key::{self, Index};
+use super::key::{self, Index, Scope};
 use crate::StoreError;
 use crate::kv::{Changes, Table};
 use crate::stored::Stored;
 
+/// What stands under [`key::INDICES`] where there are all indices; nothing stood there before there was the one of names.
+const ALL: &[u8] = &[2];
+
 /// Keys that change at once.
 const BATCH: usize = 1_024;
 
-/// Makes the index of unlisted recordings where there is none yet, and removes what it takes the place of.
+/// Makes the indices that there are not yet, and removes what they take the place of.
 pub(super) fn settle(table: &Table) -> Result<(), StoreError> {
     let are_these = vec![key::INDICES];
-    if table.has(&are_these)? {
+    let known = table.get(&are_these)?;
+    if known.as_deref() == Some(ALL) {
         return Ok(());
     }
-    let old = [key::all(key::OLD_LISTED_INDEX), key::old_call_listed()];
-    if table.range(key::all(key::RECORD)).next().is_some() {
+    let has_unlisted = known.is_some();
+    let records = [key::all(key::RECORD), key::all(key::DELETED_RECORD)];
+    if records
+        .clone()
+        .into_iter()
+        .any(|span| table.range(span).next().is_some())
+    {
         tracing::info!("the catalog's indices are made anew");
-        put_unlisted(table)?;
-        for span in old {
-            remove(table, span)?;
+        for span in records {
+            put_names(table, span)?;
+        }
+        if !has_unlisted {
+            put_unlisted(table)?;
+            for span in [key::all(key::OLD_LISTED_INDEX), key::old_call_listed()] {
+                remove(table, span)?;
+            }
         }
     }
     let mut changes = Changes::default();
-    changes.put(are_these, Vec::new());
+    changes.put(are_these, ALL.to_vec());
     table.apply(changes)
 }
 
@@ -61,6 +76,24 @@ fn put_unlisted(table: &Table) -> Result<(), StoreError> {
         }
     }
     table.apply(changes)
+}
+
+fn put_names(table: &Table, records: Range<Vec<u8>>) -> Result<(), StoreError> {
+    for pair in table.range(records) {
+        let Some(Stored { record, .. }) = Stored::decode(&pair?.1) else {
+            continue; // damaged: verify tells of it
+        };
+        let mut changes = Changes::default();
+        for scope in scopes(&record) {
+            if let Scope::Name(..) = scope {
+                for of in Index::EACH.into_iter().filter(|of| of.has(record.stage)) {
+                    changes.put(key::index(of, scope, &record), Vec::new());
+                }
+            }
+        }
+        table.apply(changes)?;
+    }
+    Ok(())
 }
 
 fn remove(table: &Table, span: Range<Vec<u8>>) -> Result<(), StoreError> {

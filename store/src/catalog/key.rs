@@ -9,6 +9,7 @@
 //! | `w` account newest sid | nothing: the account's index of unlisted ones, neither completed nor deleted |
 //! | `e` account newest sid | a deleted recording's record: the account's index of deleted ones |
 //! | `c` index account call newest sid | nothing: the call's three indices, `A` of every record, `U` of unlisted ones, `D` of deleted ones |
+//! | `q` index account name newest sid | nothing: the same indices of a name (`names`) |
 //! | `r` sid | account newest: where the record lies |
 //! | `y` sid | account newest: where a deleted recording's record lies |
 //! | `p` deleted sid | nothing: a deleted recording, by when it was deleted |
@@ -32,6 +33,7 @@ use std::ops::Range;
 
 use reeld_model::{AccountSid, CallSid, RecordingSid};
 
+use super::names::Name;
 use crate::events::Number;
 use crate::{Record, Stage};
 
@@ -128,6 +130,7 @@ impl Index {
 pub(crate) enum Scope {
     Account(AccountSid),
     Call(AccountSid, CallSid),
+    Name(AccountSid, Name),
 }
 
 /// A creation time turned round: later is smaller.
@@ -167,6 +170,7 @@ pub(crate) const UNLISTED_INDEX: u8 = b'w';
 pub(crate) const OLD_LISTED_INDEX: u8 = b'b';
 pub(crate) const INDICES: u8 = b'i';
 pub(crate) const CALL_INDEX: u8 = b'c';
+pub(crate) const NAME_INDEX: u8 = b'q';
 
 /// A key of [`PLACE`], [`DELETED_PLACE`], [`LIVE`], [`HELD`], [`DAMAGED`], [`TOMBSTONE`], [`SUBSCRIPTION`] or [`ACTION`].
 pub(crate) fn of_sid(tag: u8, sid: RecordingSid) -> Vec<u8> {
@@ -200,6 +204,9 @@ pub(crate) fn index_from(of: Index, scope: Scope, newest: u64) -> Vec<u8> {
             CALL_INDEX,
             &[&[of.byte()], account.as_bytes(), call.as_bytes(), time],
         ),
+        Scope::Name(account, name) => {
+            join(NAME_INDEX, &[&[of.byte()], account.as_bytes(), &name, time])
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Called by `catalog::sled` while it holds the catalog still. It reads the indices and the kept
 //! counts, and says where the records lie. An account's page is found by the counts
-//! (`catalog::count`); a call's list is short, and walked. A list with deleted recordings is two
+//! (`catalog::count`); a call's or a name's list is short, and walked. A list with deleted recordings is two
 //! indices taken together: their counts add up, their entries are merged as they are walked.
 
 use std::iter::Peekable;
@@ -12,6 +12,7 @@ use reeld_model::AccountSid;
 
 use super::count::{self, Counted};
 use super::key::{self, Index, Rank, Scope, View};
+use super::names;
 use crate::kv::Table;
 use crate::{Cursor, PageAt, Query, StoreError, Which};
 
@@ -40,19 +41,21 @@ pub(super) fn page(table: &Table, query: &Query) -> Result<Slice, StoreError> {
             ..Slice::default()
         });
     };
-    let scope = match query.call {
-        None => Scope::Account(query.account),
-        Some(call) => Scope::Call(query.account, call),
+    let account = query.account;
+    let scope = match (&query.named, query.call) {
+        (Some(named), _) => Scope::Name(account, names::name(named)),
+        (None, Some(call)) => Scope::Call(account, call),
+        (None, None) => Scope::Account(account),
     };
     let indices = Indices {
         table,
-        account: query.account,
+        account,
         scope,
         views: views(query.which),
     };
-    match query.call {
-        None => page_of_account(indices, query, bounds),
-        Some(_) => page_of_call(indices, query, bounds),
+    match scope {
+        Scope::Account(_) => page_of_account(indices, query, bounds),
+        Scope::Call(..) | Scope::Name(..) => page_walked(indices, query, bounds),
     }
 }
 
@@ -101,13 +104,13 @@ fn page_of_account(
     Ok(slice)
 }
 
-fn page_of_call(indices: Indices<'_>, query: &Query, bounds: Bounds) -> Result<Slice, StoreError> {
+fn page_walked(indices: Indices<'_>, query: &Query, bounds: Bounds) -> Result<Slice, StoreError> {
     let kept = match indices.scope {
         Scope::Call(account, call) if bounds == Bounds::NONE => {
             let counts = count::counts_at(indices.table, &key::call_count(account, call))?;
             Some(count::sum(counts, indices.views))
         }
-        Scope::Call(..) | Scope::Account(_) => None,
+        Scope::Call(..) | Scope::Name(..) | Scope::Account(_) => None,
     };
     let span = span(query, |cursor, counts_it| {
         indices.entries(bounds.from, bounds, cursor, counts_it)

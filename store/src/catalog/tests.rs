@@ -12,7 +12,7 @@ use crate::harness::{T0, account, call, sid};
 use crate::kv::Kv;
 use crate::reserve::Reserve;
 use crate::stored::tests::sample;
-use crate::{Cursor, PageAt, Record, Stage, Which};
+use crate::{Cursor, Named, PageAt, Record, Stage, Which};
 
 pub(super) fn open(dir: &TempDir) -> SledCatalog {
     let reserve = Arc::new(Reserve::open(dir.path()).unwrap());
@@ -27,6 +27,10 @@ pub(super) fn stored(n: u64, account_n: u8, call_n: u8, created_ms: i64, stage: 
     stored.record.call = call(call_n);
     stored.record.created_ms = created_ms;
     stored.record.stage = stage;
+    stored.record.signalling_json = match n % 4 {
+        0 => String::new(),
+        n => format!(r#"{{"participants":[{{"name":"{n}"}},{{"name":"all"}}]}}"#),
+    };
     stored.token = n
         .is_multiple_of(3)
         .then_some([u8::try_from(n % 7).unwrap(); 16]);
@@ -47,7 +51,10 @@ pub(super) fn naive<'a>(records: impl IntoIterator<Item = &'a Stored>, query: &Q
         .into_iter()
         .map(|stored| &stored.record)
         .filter(|record| record.account == query.account)
-        .filter(|record| query.call.is_none_or(|call| record.call == call))
+        .filter(|record| match &query.named {
+            None => query.call.is_none_or(|call| record.call == call),
+            Some(named) => names::of(&record.signalling_json).contains(&names::name(named)),
+        })
         .filter(|record| query.from_ms.is_none_or(|from| record.created_ms >= from))
         .filter(|record| query.until_ms.is_none_or(|until| record.created_ms < until))
         .filter(|record| match query.which {
@@ -139,14 +146,16 @@ fn query() -> impl Strategy<Value = Query> {
     (
         1_u8..3,
         prop::option::of(1_u8..4),
+        prop::sample::select(vec!["", "", "", "1", "2", "all"]),
         prop::option::of(time()),
         prop::option::of(time()),
     )
         .prop_flat_map(|bounds| (Just(bounds), which(), page_at(), 1_u32..8))
         .prop_map(
-            |((account_n, call_n, from_ms, until_ms), which, at, page_size)| Query {
+            |((account_n, call_n, name, from_ms, until_ms), which, at, page_size)| Query {
                 account: account(account_n),
                 call: call_n.map(call),
+                named: (!name.is_empty()).then(|| Named::Participant(name.to_owned())),
                 from_ms,
                 until_ms,
                 which,
@@ -351,6 +360,7 @@ fn two_thousand_recordings_are_paged_in_order() {
     let query = |page, page_size| Query {
         account: account(1),
         call: None,
+        named: None,
         from_ms: None,
         until_ms: None,
         which: Which::Completed,
@@ -418,6 +428,7 @@ fn two_thousand_recordings_are_paged_in_order() {
                 for page in [0, 1, 3] {
                     let query = Query {
                         call: call_n.map(call),
+                        named: None,
                         from_ms,
                         until_ms,
                         which,
@@ -461,6 +472,7 @@ fn a_list_is_of_one_instant_while_writers_run() {
                 let query = Query {
                     account: account(1),
                     call: None,
+                    named: None,
                     from_ms: None,
                     until_ms: None,
                     which: [Which::Completed, Which::Undeleted, Which::WithDeleted][lists % 3],

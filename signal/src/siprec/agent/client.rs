@@ -25,12 +25,12 @@ pub(super) enum Sort {
 impl Agent {
     pub(super) fn request(&mut self, session: u64, sort: Sort, now: Mono) {
         let branch = format!("z9hG4bK{}", self.token());
-        let via = self.settings.contact.to_string();
-        let Some(known) = self.sessions.get_mut(&session) else {
+        let Some(known) = self.sessions.get(&session) else {
             return;
         };
-        let peer = known.dialog.peer;
-        let headers = match (sort, known.dialog.timer) {
+        let (peer, timer) = (known.dialog.peer, known.dialog.timer);
+        let via = self.reached_at(peer).to_string();
+        let headers = match (sort, timer) {
             (Sort::Refresh, Some(timer)) => Headers::default()
                 .with("Session-Expires", timer.of_ours())
                 .with("Supported", "timer"),

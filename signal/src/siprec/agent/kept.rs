@@ -34,11 +34,8 @@ impl Agent {
         let count = dialogs.len();
         for mut dialog in dialogs {
             // A connection did not outlive its process; the client makes another one.
-            if let Peer::Stream { address, .. } = dialog.peer {
-                dialog.peer = Peer::Stream {
-                    connection: 0,
-                    address,
-                };
+            if let Peer::Stream { connection, .. } = &mut dialog.peer {
+                *connection = 0;
             }
             self.next += 1;
             let session = self.next;

@@ -36,6 +36,7 @@ impl Rig {
             ],
             routes: Vec::new(),
             contact: ([127, 0, 0, 1], 5060).into(),
+            tls_contact: ([127, 0, 0, 1], 5061).into(),
             pause: PauseBehavior::Skip,
             channels: Channels::Dual,
             media_is_local: true,

@@ -11,7 +11,7 @@ fn old_place(scope: key::Scope, record: &Record) -> Vec<u8> {
     let mut place = key::index(Index::All, scope, record);
     match scope {
         key::Scope::Account(_) => place[0] = key::OLD_LISTED_INDEX,
-        key::Scope::Call(..) => place[1] = b'L',
+        key::Scope::Call(..) | key::Scope::Name(..) => place[1] = b'L',
     }
     place
 }
@@ -75,6 +75,7 @@ fn a_catalog_with_an_index_of_completed_ones_gets_the_other() {
             let query = Query {
                 account: account(0),
                 call: of_call,
+                named: None,
                 from_ms: None,
                 until_ms: None,
                 which,
