@@ -15,16 +15,17 @@ use crate::peer;
 use crate::script::{Cue, Script};
 
 /// The program by which libsrtp protects: a line of hex in, `rtp` or `rtcp` before it; a line of hex out.
-const PROTECT: &str = "\
-import sys\n\
-from pylibsrtp import Policy, Session\n\
-profile = getattr(Policy, 'SRTP_PROFILE_' + sys.argv[1])\n\
-policy = Policy(key=bytes.fromhex(sys.argv[2]), ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)\n\
-session = Session(policy)\n\
-for line in sys.stdin:\n\
-    kind, packet = line.split()\n\
-    protect = session.protect if kind == 'rtp' else session.protect_rtcp\n\
-    print(protect(bytes.fromhex(packet)).hex())\n";
+const PROTECT: &str = r"
+import sys
+from pylibsrtp import Policy, Session
+profile = getattr(Policy, 'SRTP_PROFILE_' + sys.argv[1])
+key = bytes.fromhex(sys.argv[2])
+session = Session(Policy(key=key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
+for line in sys.stdin:
+    kind, packet = line.split()
+    protect = session.protect if kind == 'rtp' else session.protect_rtcp
+    print(protect(bytes.fromhex(packet)).hex())
+";
 
 /// A crypto suite that libsrtp's binding has: its name in SDP, its profile's there, bytes of key and salt.
 pub const SUITES: [(&str, &str, usize); 4] = [
@@ -46,10 +47,10 @@ impl Key {
     #[must_use]
     pub fn new(suite: usize, seed: u8) -> Self {
         let suite = SUITES[suite];
-        let bytes = (0..suite.2).map(|at| seed.wrapping_mul(31).wrapping_add(at as u8 * 5));
+        let bytes = (0_u8..).map(|at| seed.wrapping_mul(31).wrapping_add(at.wrapping_mul(5)));
         Self {
             suite,
-            bytes: bytes.collect(),
+            bytes: bytes.take(suite.2).collect(),
         }
     }
 
