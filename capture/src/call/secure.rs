@@ -45,7 +45,7 @@ impl Call {
         self.clear = clear;
     }
 
-    /// Random bytes for a key of ours: of this call, since it was opened, of this answer, of this track.
+    /// What a key of ours is drawn for, which no other is: the call since it was opened, its answer, its track.
     pub(super) fn name_of_key(&self, track: Track) -> Vec<u8> {
         let call = format!(
             "reeld srtp {} {} {} {} {}",

@@ -45,10 +45,6 @@ struct Half {
     salt: [u8; SALT],
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a key, in a box; AES has its rounds' keys"
-)]
 enum Cipher {
     Cm128(Aes128, Hmac<Sha1>),
     Cm256(Aes256, Hmac<Sha1>),

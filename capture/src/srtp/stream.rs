@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Packets back that are told from replays: 20 s of G.711 in 20 ms, far beyond any reorder window.
 const WINDOW: u64 = 1_024;
-const WORDS: usize = (WINDOW / 64) as usize;
+const WORDS: usize = 1_024 / 64;
 
 /// One more than the highest index (RFC 3711 §3.3.1: 48 bits; of RTCP 31).
 const INDICES: u64 = 1 << 48;
@@ -79,8 +79,8 @@ impl Stream {
         self.come[Self::word(index)] & Self::bit(index) != 0
     }
 
-    const fn word(index: u64) -> usize {
-        (index % WINDOW / 64) as usize
+    fn word(index: u64) -> usize {
+        usize::try_from(index % WINDOW / 64).unwrap_or(0)
     }
 
     const fn bit(index: u64) -> u64 {
