@@ -38,7 +38,7 @@ CARGO_CYCLONEDX ?= 0.5.9
 
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
-TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester curl espeak-ng nginx-light python3 \
+TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester rtpengine-daemon curl espeak-ng nginx-light python3 \
 	python3-venv python3-pylibsrtp nodejs npm bubblewrap libfuse3-dev socat
 
 # What make bench measures beside.
@@ -86,7 +86,7 @@ soak: test-tools
 	$(call LONG,soak,MINUTES=$(MINUTES) CALLS=$(CALLS),soak)
 
 # No cargo-fuzz: a target is a program with libFuzzer in it, built with the flags that cargo-fuzz gives.
-FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted sip multipart rs_metadata call
+FUZZ_TARGETS := rtp rtcp sdp twiml pcap encrypted sip multipart rs_metadata audiosocket ng call
 FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1 -Zsanitizer=address

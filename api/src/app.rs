@@ -3,10 +3,13 @@
 //! Handlers call [`App::store`] for anything that may touch the disk, so that it runs on tokio's
 //! blocking threads, and [`App::ask`] for commands.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use reeld_callbacks::Figures;
-use reeld_model::{Answer, CallView, Command, Control, Load, RecordingView, Refusal, Request};
+use reeld_model::{
+    Answer, CallView, Command, Control, Fork, Forks, Load, NotForked, OpenCall, RecordingView,
+    Refusal, Request,
+};
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
 
@@ -23,6 +26,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) control: Arc<dyn Control>,
+    /// What forks media to us when it is asked, where there is one.
+    pub(crate) forks: OnceLock<Arc<dyn Forks>>,
     /// What is refused for what there is to do.
     pub(crate) load: Load,
     /// Who may begin a recording on the disk.
@@ -109,6 +114,27 @@ impl App {
         }
     }
 
+    /// Has an rtpengine fork a call's media to this call, which is open then.
+    pub(crate) async fn fork(&self, sip_call_id: String, open: OpenCall) -> Result<(), Fault> {
+        let Some(forks) = self.forks.get() else {
+            return Err(Fault::invalid(
+                "Source",
+                "no rtpengine is set up (rtpengine.ng)",
+            ));
+        };
+        let (reply, answer) = oneshot::channel();
+        forks.submit(Fork {
+            sip_call_id,
+            open,
+            // Nobody waiting any more is the waiter's affair.
+            reply: Box::new(move |outcome| drop(reply.send(outcome))),
+        });
+        match tokio::time::timeout(self.settings.limits.control, answer).await {
+            Ok(Ok(outcome)) => outcome.map_err(Fault::from),
+            Ok(Err(_)) | Err(_) => Err(Fault::unavailable("rtpengine did not answer in time")),
+        }
+    }
+
     /// [`App::ask`] for a command that is answered with a recording.
     pub(crate) async fn ask_recording(
         &self,
@@ -117,6 +143,18 @@ impl App {
         match self.ask(command).await? {
             Answer::Recording(recording, call) => Ok((recording, call)),
             Answer::Call(_) => Err(Declined::Dropped),
+        }
+    }
+}
+
+impl From<NotForked> for Fault {
+    fn from(why: NotForked) -> Self {
+        match why {
+            NotForked::Unknown
+            | NotForked::Unanswered
+            | NotForked::Elsewhere(_)
+            | NotForked::Refused(_) => Self::invalid("SipCallId", why),
+            NotForked::Busy(_) => Self::unavailable(why),
         }
     }
 }

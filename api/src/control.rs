@@ -3,7 +3,7 @@
 //! Called by `dispatch`. A start is a sequence of its own task, so that a client that goes away in
 //! the middle leaves a recording or none, never half of one:
 //!
-//! 0. There may be too much to do, or to wait for: refused. The call is described by capture, for what the record keeps of it.
+//! 0. There may be too much to do, or to wait for: refused. With `Source=rtpengine` the call's media are asked for. The call is described by capture, for what the record keeps of it.
 //! 1. `store.begin`: a durable record and its take. Crash after: recovery finds an empty take and
 //!    marks it absent.
 //! 2. The command to capture. Refused: `store.abort`. No answer in time: the client is told so,
@@ -110,7 +110,8 @@ pub(crate) async fn start(
         rules: wanted.rules,
         beep: if wanted.beep { Some(beep()?) } else { None },
     };
-    let started = tokio::spawn(carry_out(Arc::clone(app), new, open, start))
+    let fork = wanted.sip_call_id;
+    let started = tokio::spawn(carry_out(Arc::clone(app), new, open, start, fork))
         .await
         .map_err(|error| {
             tracing::error!(%error, "the start of a recording died");
@@ -188,6 +189,7 @@ async fn carry_out(
     mut new: NewRecording,
     open: OpenCall,
     start: StartRecording,
+    fork: Option<String>,
 ) -> Result<Started, Fault> {
     let sid = new.sid;
     let _turn = match &new.idempotency_token {
@@ -196,6 +198,9 @@ async fn carry_out(
     };
     if let Some(cause) = app.load.verdict().refuses_recordings() {
         return Err(Fault::overloaded("recordings", cause));
+    }
+    if let Some(sip_call_id) = fork {
+        app.fork(sip_call_id, open.clone()).await?;
     }
     new.parties = parties(&app, &open).await?;
     let begun = {

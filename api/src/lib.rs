@@ -60,10 +60,10 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use reeld_callbacks::Figures;
-use reeld_model::{Control, RecordingSid};
+use reeld_model::{Control, Forks, RecordingSid};
 use reeld_store::{Record, Stage, Store};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -172,6 +172,7 @@ impl Api {
                 settings,
                 store,
                 control,
+                forks: OnceLock::new(),
                 load,
                 begins: Semaphore::new(control::BEGINS),
                 callbacks,
@@ -185,6 +186,11 @@ impl Api {
                 turns: Turns::default(),
             }),
         })
+    }
+
+    /// Has starts with `Source=rtpengine` go there, from now on; the first one counts.
+    pub fn fork_by(&self, forks: Arc<dyn Forks>) {
+        let _ = self.app.forks.set(forks);
     }
 
     /// Serves `listener` until `shutdown` resolves; then takes no more connections and lets open

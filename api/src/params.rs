@@ -91,13 +91,6 @@ impl Params {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
-    /// Whether `name` is given with exactly this value.
-    pub(crate) fn has(&self, name: &str, value: &str) -> bool {
-        self.0
-            .iter()
-            .any(|(key, given)| key == name && given == value)
-    }
-
     /// Whether `name` is given.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)

@@ -13,7 +13,7 @@ use reeld_model::{Channels, Rules, TrackSelection, Trim};
 use reeld_store::Origin;
 
 use crate::callback::{ActionTo, Callback};
-use crate::calls::SELECTIONS;
+use crate::calls::{MAX_NAME, SELECTIONS};
 use crate::fault::{Fault, code};
 use crate::params::{Known, Params, Use};
 use crate::settings::RecordDefaults;
@@ -52,7 +52,7 @@ pub(crate) const KNOWN: &[Known] = &[
     ("Action", Use::Read),
     ("Method", Use::Read),
     (twiml::PARAMETER, Use::Read),
-    ("SipCallId", Use::Unbuilt("taking media from an rtpengine")),
+    ("SipCallId", Use::Read),
 ];
 
 /// A recording as it was asked for.
@@ -68,6 +68,8 @@ pub(crate) struct StartForm {
     pub(crate) action: Option<ActionTo>,
     /// Whether the caller hears a beep before it begins.
     pub(crate) beep: bool,
+    /// The SIP Call-ID of a call whose media an rtpengine is to fork, with `Source=rtpengine`.
+    pub(crate) sip_call_id: Option<String>,
 }
 
 impl StartForm {
@@ -93,7 +95,7 @@ impl StartForm {
         defaults: &RecordDefaults,
         allow: &Allow,
     ) -> Result<Self, Fault> {
-        refuse_unbuilt_values(form)?;
+        let sip_call_id = read_source(form)?;
         let channels = form.choice(
             "RecordingChannels",
             code::INVALID,
@@ -166,17 +168,25 @@ impl StartForm {
             callback,
             action,
             beep: beep.unwrap_or(verb == Some(Verb::Record)),
+            sip_call_id,
         })
     }
 }
 
-/// Values of known parameters that name what is not built.
-fn refuse_unbuilt_values(form: &mut Params) -> Result<(), Fault> {
-    if form.has("Source", "rtpengine") {
-        return Err(Fault::not_built("Source", "taking media from an rtpengine"));
+/// Where the media come from: the SIP Call-ID where an rtpengine is to fork them.
+fn read_source(form: &mut Params) -> Result<Option<String>, Fault> {
+    let sources = [("rtp", false), ("rtpengine", true)];
+    let is_forked = form.choice("Source", code::INVALID, &sources)?;
+    let sip_call_id = form.line("SipCallId", MAX_NAME)?;
+    match (is_forked.unwrap_or(false), sip_call_id) {
+        (true, None) => Err(Fault::invalid("SipCallId", "Source=rtpengine needs it")),
+        (false, Some(_)) => Err(Fault::invalid("SipCallId", "it is for Source=rtpengine")),
+        (true, Some(_)) if form.names("Sdp") || form.names("RemoteAddress") => Err(Fault::invalid(
+            "Source",
+            "an rtpengine says itself where its RTP comes from: neither Sdp nor RemoteAddress goes with it",
+        )),
+        (_, sip_call_id) => Ok(sip_call_id),
     }
-    form.choice("Source", code::INVALID, &[("rtp", ())])?;
-    Ok(())
 }
 
 fn parse_keys(text: &str) -> Result<String, &'static str> {

@@ -82,7 +82,7 @@ const fn source(origin: Origin) -> &'static str {
     match origin {
         Origin::ControlApi | Origin::Import => "StartCallRecordingAPI",
         Origin::RecordVerb => "RecordVerb",
-        Origin::Siprec => "Trunking",
+        Origin::Siprec | Origin::Rtpengine | Origin::AudioSocket | Origin::OpenPort => "Trunking",
     }
 }
 

@@ -12,6 +12,8 @@
 //! allocated for a packet once its track is locked to its source and its codec known, but for those
 //! that wait for a packet that they have overtaken.
 //!
+//! [`Streams`] is beside it: which call and track a stream is of that comes to an open port.
+//!
 //! The timeline's convention: **a packet's samples end at the instant it arrived**, for a sender
 //! sends what it has just finished packing. What was received before an instant therefore lies
 //! before that instant, which is what makes a stop complete and a pause tight.
@@ -45,6 +47,7 @@ mod settings;
 mod silence;
 mod source;
 mod srtp;
+mod streams;
 mod timeline;
 mod track;
 mod window;
@@ -56,3 +59,4 @@ pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;
 pub use sdp::offer_fault;
 pub use settings::{Dtmf, Rate, Secret, Settings};
+pub use streams::{Found, HeldPacket, StreamRules, Streams, Unheard};

@@ -5,23 +5,26 @@
 //! the next key is read, so that all problems are found in one run. No `Config` leaves while there is
 //! one.
 
+mod sources;
+
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use reeld_model::{Channels, PauseBehavior, Trim};
+use reeld_model::{Channels, Trim};
 
 use crate::error::{Kind, Place, Problem};
 use crate::file;
 use crate::key;
 use crate::layer::{GivenAccount, Layer, Value};
 use crate::retention;
+use crate::route::{self, Calls};
 use crate::settings::{
     AccountFile, Api, Audit, BACKLOG_BYTES, Callbacks, Capture, Config, Dtmf, Encode, Encoded,
-    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    KeyPlace, Log, LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store,
+    TlsFiles,
 };
-use crate::sip::{self, Sip};
 use crate::value::{self, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,6 +109,7 @@ impl Reader<'_> {
                 advertise: self.get("media", "advertise", value::optional_address),
                 allow: self.get("media", "allow", value::networks),
                 receive_buffer: self.get("media", "receive_buffer", bytes(4 * KIB, 64 * MIB)),
+                open: self.open_ports(),
             },
             capture: self.capture(),
             record: Record {
@@ -179,7 +183,12 @@ impl Reader<'_> {
                     value::integer(v, 1_000..=100_000_000).map(u64::from)
                 }),
             },
+            calls: Calls {
+                routes: self.get("calls", "routes", route::routes),
+            },
             sip: self.sip(),
+            audiosocket: self.audiosocket(),
+            rtpengine: self.rtpengine(),
             log: Log {
                 level: self.get("log", "level", value::log_level),
                 format: self.get("log", "format", |v| {
@@ -197,26 +206,12 @@ impl Reader<'_> {
         }
     }
 
-    fn sip(&self) -> Sip {
-        Sip {
-            listen: self.get("sip", "listen", value::optional_socket),
-            tls_listen: self.sip_tls_listen(),
-            tls: self.tls("sip"),
-            advertise: self.get("sip", "advertise", value::optional_address),
-            allow: self.get("sip", "allow", value::networks),
-            routes: self.get("sip", "routes", sip::routes),
-            channels: self.get("sip", "channels", |v| {
-                value::choice(v, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
-            }),
-            pause: self.get("sip", "pause", |v| {
-                value::choice(
-                    v,
-                    &[
-                        ("skip", PauseBehavior::Skip),
-                        ("silence", PauseBehavior::Silence),
-                    ],
-                )
-            }),
+    fn rtpengine(&self) -> Rtpengine {
+        Rtpengine {
+            ng: self.get("rtpengine", "ng", value::optional_socket),
+            account: self.get("rtpengine", "account", value::optional_account),
+            follow: self.get("rtpengine", "follow", value::boolean),
+            channels: self.get("rtpengine", "channels", channels),
         }
     }
 
@@ -342,9 +337,6 @@ impl Reader<'_> {
 
     /// Keys whose only value for now is the one that turns them off.
     fn not_built(&self) {
-        self.get("rtpengine", "ng", |v| {
-            value::off(v, "the rtpengine control socket")
-        });
         self.get("store", "catalog", |v| match value::text(v, "\"sled\"")? {
             "sled" => Ok(()),
             url if url.starts_with("postgres") => Err(value::not_built("a catalog on PostgreSQL")),
@@ -474,21 +466,15 @@ fn warnings(config: &Config) -> Vec<String> {
             api.listen
         ));
     }
-    let sip = &config.sip;
-    let listens = sip.listen.into_iter().chain(sip.tls_listen);
-    if let Some(listen) = listens
-        .into_iter()
-        .find(|listen| !listen.ip().is_loopback())
+    warnings.extend(sources::warnings(config));
+    let rtpengine = &config.rtpengine;
+    if let Some(ng) = rtpengine.ng.filter(|ng| !ng.ip().is_loopback())
+        && config.media.address.is_loopback()
     {
-        if sip.allow.iter().all(|net| net.addr().is_loopback()) {
-            warnings.push(format!(
-                "sip.allow is loopback alone while SIP is taken at {listen}: no other machine's call is taken"
-            ));
-        } else if sip.routes.is_empty() {
-            warnings.push(format!(
-                "sip.routes is empty while SIP is taken at {listen}: another machine's call has no account, and is refused"
-            ));
-        }
+        warnings.push(format!(
+            "media.address is {} while rtpengine.ng is {ng}: another machine's rtpengine cannot send there",
+            config.media.address
+        ));
     }
     let pairs = (usize::from(*config.media.ports.end()) - usize::from(*config.media.ports.start()))
         .div_ceil(2);
@@ -512,6 +498,10 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     warnings
+}
+
+fn channels(value: &Value) -> Result<Channels, Reason> {
+    value::choice(value, &[("dual", Channels::Dual), ("mono", Channels::Mono)])
 }
 
 fn media_kind(value: &Value) -> Result<MediaKind, Reason> {

@@ -10,8 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Kind, Place, Problem};
-use crate::key::{self, ACCOUNT_KEYS, ACCOUNTS, KEYS, TABLES};
-use crate::layer::{Given, GivenAccount, Layer, Value};
+use crate::key::{self, ACCOUNT_KEYS, ACCOUNTS, KEYS, OPEN, OPEN_KEYS, TABLES};
+use crate::layer::{Given, GivenAccount, GivenOpen, Layer, Value};
 
 /// Reads a file's text. What is wrong with it is added to `problems`; the rest is still read, so
 /// that one run shows all of it.
@@ -59,7 +59,11 @@ impl Reader<'_> {
                 match value.get_ref().as_table() {
                     Some(keys) => {
                         for (name, value) in keys {
-                            self.key(text, name.span(), name.get_ref(), value.get_ref());
+                            if (text, name.get_ref().as_ref()) == OPEN {
+                                self.open_ports(name.span(), value);
+                            } else {
+                                self.key(text, name.span(), name.get_ref(), value.get_ref());
+                            }
                         }
                     }
                     None => self.problem(
@@ -124,6 +128,40 @@ impl Reader<'_> {
         }
     }
 
+    fn open_ports(&mut self, span: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        const NAME: &str = "media.open";
+        let Some(entries) = value.get_ref().as_array() else {
+            let found = kind(value.get_ref());
+            let reason = format!("expected [[media.open]] entries, found {found}");
+            self.problem(span, NAME, Kind::Value, reason);
+            return;
+        };
+        for entry in entries {
+            let Some(keys) = entry.get_ref().as_table() else {
+                let reason = format!("expected a table, found {}", kind(entry.get_ref()));
+                self.problem(entry.span(), NAME, Kind::Value, reason);
+                continue;
+            };
+            let mut open = GivenOpen {
+                place: self.place(entry.span()),
+                given: Vec::new(),
+            };
+            for (name, value) in keys {
+                let key = OPEN_KEYS
+                    .iter()
+                    .find(|key| key.name == name.get_ref().as_ref());
+                match key {
+                    Some(key) => {
+                        let place = self.place(name.span());
+                        open.given.push((key, taken(value.get_ref()), place));
+                    }
+                    None => self.unknown(NAME, name.span(), name.get_ref()),
+                }
+            }
+            self.layer.open.push(open);
+        }
+    }
+
     /// An unknown key, with the nearest one of its table; else with the same name elsewhere.
     fn unknown(&mut self, table: &str, span: Range<usize>, name: &str) {
         let here: Vec<&str> = match table {
@@ -140,6 +178,7 @@ impl Reader<'_> {
                 .chain([ACCOUNTS])
                 .collect(),
             ACCOUNTS => ACCOUNT_KEYS.iter().map(|(name, _)| *name).collect(),
+            "media.open" => OPEN_KEYS.iter().map(|key| key.name).collect(),
             _ => KEYS
                 .iter()
                 .filter(|key| key.table == table)

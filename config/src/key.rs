@@ -67,6 +67,74 @@ pub const ACCOUNT_KEYS: &[(&str, &str)] = &[
     ),
 ];
 
+/// The table that has open ports as entries, and the key that they have there: `[[media.open]]`.
+pub const OPEN: (&str, &str) = ("media", "open");
+
+/// A key of a `[[media.open]]` entry. No environment variable sets it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenKey {
+    /// Its name.
+    pub name: &'static str,
+    /// Its default, written in TOML; none where an entry needs it.
+    pub default: Option<&'static str>,
+    /// What its value is: unit, choices, bounds.
+    pub unit: &'static str,
+    /// What it does, a sentence or two.
+    pub meaning: &'static str,
+}
+
+/// The keys of one `[[media.open]]` entry.
+pub static OPEN_KEYS: &[OpenKey] = &[
+    OpenKey {
+        name: "listen",
+        default: None,
+        unit: "address:port",
+        meaning: "Where RTP comes to. Reports (RTCP) come to the next port, or to the same one.",
+    },
+    OpenKey {
+        name: "allow",
+        default: Some(r#"["loopback"]"#),
+        unit: r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,
+        meaning: "From which networks it is recorded. What comes from others is counted and logged.",
+    },
+    OpenKey {
+        name: "account",
+        default: Some(r#""""#),
+        unit: "AC and 32 hexadecimal digits, or empty",
+        meaning: "Whose calls are that no rule of calls.routes is for.",
+    },
+    OpenKey {
+        name: "channels",
+        default: Some(r#""dual""#),
+        unit: r#""dual" or "mono""#,
+        meaning: "What two streams (SSRCs) of a source at once are: dual, the two tracks of a call, the one that came first left; mono, a call each.",
+    },
+    OpenKey {
+        name: "follow",
+        default: Some(r#""2s""#),
+        unit: "duration, 0s to 1h",
+        meaning: "How long a break may be for a new stream of the same source behind it to be the same track. 0s makes each stream a call.",
+    },
+    OpenKey {
+        name: "timeout",
+        default: Some(r#""30s""#),
+        unit: "duration, 1s to 7days",
+        meaning: "How long a call may go without packets before it ends. It ends at an RTCP BYE too.",
+    },
+    OpenKey {
+        name: "max_calls",
+        default: Some("500"),
+        unit: "calls, 1 to 100000",
+        meaning: "Calls at once; streams beyond that are not recorded. No more than 50 begin in a second.",
+    },
+    OpenKey {
+        name: "payloads",
+        default: Some("[]"),
+        unit: r#""96=L16/16000", as an SDP's rtpmap has it"#,
+        meaning: "What payload types mean beyond RFC 3551's static ones, 101 for keys, and Asterisk's (107 Opus; 118, 122 to 126 L16).",
+    },
+];
+
 /// The tables in the order of the example, with what each is about. The first is the top level.
 pub const TABLES: &[(&str, &str)] = &[
     ("", ""),
@@ -90,8 +158,19 @@ pub const TABLES: &[(&str, &str)] = &[
         "audit",
         "Who fetched, deleted, started and stopped what: kept in the catalog (reeld audit), and logged as the target audit.",
     ),
+    (
+        "calls",
+        "Calls that come by themselves: SIPREC and other SIP calls, rtpengine, AudioSocket, open ports.",
+    ),
     ("sip", "The SIPREC recording server (docs/guide/siprec.md)."),
-    ("rtpengine", "Taking calls from an rtpengine."),
+    (
+        "audiosocket",
+        "Calls of an Asterisk, over its AudioSocket (docs/guide/asterisk.md).",
+    ),
+    (
+        "rtpengine",
+        "Recording the calls of an rtpengine (docs/guide/rtpengine.md).",
+    ),
     ("log", "Logs go to standard error."),
 ];
 
@@ -237,6 +316,9 @@ keys! {
     "audit" . "max_entries": Integer = "1000000", "entries, 1000 to 100000000",
         "Entries that are kept at most; the oldest go first. A million take about 200 MB.";
 
+    "calls" . "routes": List = "[]", r#""AC…=source:audiosocket network:192.0.2.0/24 domain:rec.example.com header:X-Tenant:acme""#,
+        "Whose account a call is: the first rule of which all that it names is so. A source is sip, rtpengine, audiosocket or open; a network is where the call comes from; a domain the host of its Request-URI or its To, and a header one of its INVITE, which only SIP calls have. A rule that names nothing is for every call. Without a rule a call is its source's account's (audiosocket.account), else, from loopback and without any rules, the only one's that there is.";
+
     "sip" . "listen": Text = r#""""#, "address:port, or empty",
         "Where the SIPREC recording server listens, by UDP and by TCP; empty is off. SIP's own port is 5060.";
     "sip" . "tls_listen": Text = r#""""#, "address:port, or empty",
@@ -250,14 +332,33 @@ keys! {
     "sip" . "allow": List = r#"["loopback"]"#, r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,
         "From which networks it may be called. Others are answered with 403.";
     "sip" . "routes": List = "[]", r#""AC…=network:192.0.2.0/24 domain:rec.example.com header:X-Tenant:acme""#,
-        "Whose account a call is: the first rule of which all that it names is so. A network is where the call comes from, a domain the host of its Request-URI or its To, a header one of its INVITE; a rule that names nothing is for every call. Without a rule calls from loopback are the account's, where there is one alone; others are answered with 403.";
+        "Whose account a call is: the first rule of which all that it names is so. A network is where the call comes from, a domain the host of its Request-URI or its To, a header one of its INVITE; a rule that names nothing is for every call. Those of calls.routes come behind these. Without any rules calls from loopback are the account's, where there is one alone; others are answered with 403.";
     "sip" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
         "How a call of two streams is recorded: the caller left and the callee right, or both mixed. A call of one stream is mono.";
     "sip" . "pause": Text = r#""skip""#, r#""skip" or "silence""#,
         "What a pause that a recording client asks for leaves in the file: nothing, or silence of its length.";
 
+    "audiosocket" . "listen": Text = r#""""#, "address:port, or empty",
+        "Where Asterisk connects to, by TCP; empty is off.";
+    "audiosocket" . "allow": List = r#"["loopback"]"#, r#""loopback", "private", "public", or networks such as "192.0.2.0/24""#,
+        "From which networks it may. Other connections are closed.";
+    "audiosocket" . "account": Text = r#""""#, "AC and 32 hexadecimal digits, or empty",
+        "Whose calls are that no rule of calls.routes is for.";
+    "audiosocket" . "max_connections": Integer = "1000", "connections, 1 to 100000",
+        "Connections at once, one a call; more are closed.";
+    "audiosocket" . "timeout": Text = r#""5m""#, "duration, 1s to 7days",
+        "How long a connection may bring nothing at all before its call ends; a caller's silence may bring nothing. A machine that is gone is found out within 70 s (TCP keep-alive).";
+    "audiosocket" . "answer": Text = r#""silence""#, r#""silence" or "nothing""#,
+        "What is sent back for each frame of sound: as much silence, which keeps Asterisk's other direction fed, or nothing.";
+
     "rtpengine" . "ng": Text = r#""""#, "address:port, or empty",
-        "Not built yet: the control socket of an rtpengine.";
+        "The control socket (NG protocol, UDP) of the rtpengine whose calls are recorded; empty is off.";
+    "rtpengine" . "account": Text = r#""""#, "AC…, or empty",
+        "Whose its calls are that no rule of calls.routes is for (source:rtpengine, and as its network the address of rtpengine.ng). Empty is the account's, where there is one alone; where there are several, none is recorded.";
+    "rtpengine" . "follow": Bool = "true", "boolean",
+        "Whether each of its calls is recorded. false records those alone that the API starts with Source=rtpengine.";
+    "rtpengine" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
+        "How a call is recorded: the caller left and the callee right, or both mixed.";
 
     "log" . "level": Text = r#""info""#, "level, or target=level, comma-separated",
         "What is logged: error, warn, info, debug, trace, or off; also by module, such as info,reeld_ingest=debug.";

@@ -5,7 +5,7 @@
 //! Made by `file`, `environment` and `load`; read by `check`. Nothing is judged here.
 
 use crate::error::Place;
-use crate::key::Key;
+use crate::key::{Key, OpenKey};
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,15 @@ pub struct GivenAccount {
     pub auth_token_file: Option<(Value, Place)>,
 }
 
+/// A `[[media.open]]` entry as it is written.
+#[derive(Debug, Clone)]
+pub struct GivenOpen {
+    /// Where the entry begins.
+    pub place: Place,
+    /// Its keys, each at most once.
+    pub given: Vec<(&'static OpenKey, Value, Place)>,
+}
+
 /// What one source says.
 #[derive(Debug, Clone, Default)]
 pub struct Layer {
@@ -65,6 +74,8 @@ pub struct Layer {
     pub given: Vec<Given>,
     /// Its accounts.
     pub accounts: Vec<GivenAccount>,
+    /// Its open ports.
+    pub open: Vec<GivenOpen>,
 }
 
 impl Layer {

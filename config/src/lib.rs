@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audiosocket;
 mod check;
 mod environment;
 mod error;
@@ -21,16 +22,21 @@ pub mod key;
 pub mod layer;
 mod load;
 mod network;
+mod open;
 mod retention;
+mod route;
 mod settings;
 mod sip;
 mod value;
 
+pub use audiosocket::AudioSocket;
 pub use error::{ConfigError, Kind, Place, Problem};
 pub use load::{Flags, Loaded, load};
+pub use open::OpenPort;
 pub use retention::Limits;
+pub use route::{CallRoute, CallSource, Calls};
 pub use settings::{
     AccountFile, Api, Audit, Callbacks, Capture, Config, Dtmf, Encode, Encoded, KeyPlace, Log,
-    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Store, TlsFiles,
+    LogFormat, Media, MediaAuth, MediaKind, Rate, Record, Rtpengine, Store, TlsFiles,
 };
-pub use sip::{Sip, SipRoute};
+pub use sip::Sip;

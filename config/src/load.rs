@@ -108,7 +108,7 @@ fn listen_flag(flags: &Flags) -> Layer {
     });
     Layer {
         given: given.into_iter().collect(),
-        accounts: Vec::new(),
+        ..Layer::default()
     }
 }
 

@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use reeld_model::{AccountSid, Trim};
+use reeld_model::{AccountSid, Channels, Trim};
 
+use crate::audiosocket::AudioSocket;
+use crate::open::OpenPort;
 use crate::retention::Limits;
+use crate::route::Calls;
 use crate::sip::Sip;
 
 /// All of it. [`Config::default`] is the embedded defaults: what an empty file says.
@@ -37,12 +40,31 @@ pub struct Config {
     pub store: Store,
     /// `[audit]`.
     pub audit: Audit,
+    /// `[calls]`.
+    pub calls: Calls,
     /// `[sip]`.
     pub sip: Sip,
+    /// `[audiosocket]`.
+    pub audiosocket: AudioSocket,
+    /// `[rtpengine]`.
+    pub rtpengine: Rtpengine,
     /// `[log]`.
     pub log: Log,
     /// `[[accounts]]`.
     pub accounts: Vec<AccountFile>,
+}
+
+/// `[rtpengine]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rtpengine {
+    /// Its control socket (NG, UDP); `None` is off.
+    pub ng: Option<SocketAddr>,
+    /// Whose its calls are; else the only account's that there is.
+    pub account: Option<AccountSid>,
+    /// Whether each of its calls is recorded; else those alone that the API asks for.
+    pub follow: bool,
+    /// How the two parties of a call lie in the file.
+    pub channels: Channels,
 }
 
 /// `[api]`.
@@ -122,6 +144,8 @@ pub struct Media {
     pub allow: Vec<IpNet>,
     /// Bytes of each socket's receive buffer.
     pub receive_buffer: usize,
+    /// `[[media.open]]`.
+    pub open: Vec<OpenPort>,
 }
 
 /// `[capture]`.

@@ -409,10 +409,10 @@ pub(crate) fn account(value: &Value) -> Result<AccountSid, Reason> {
         .map_err(|error: reeld_model::SidError| bad(error.to_string()))
 }
 
-/// A key of which only the empty value is built.
-pub(crate) fn off(value: &Value, what: &str) -> Result<(), Reason> {
-    match text(value, "a string")? {
-        "" => Ok(()),
-        _ => Err(not_built(what)),
+/// An account, or none where it is empty.
+pub(crate) fn optional_account(value: &Value) -> Result<Option<AccountSid>, Reason> {
+    match text(value, "an account's Sid, or empty")? {
+        "" => Ok(None),
+        _ => account(value).map(Some),
     }
 }

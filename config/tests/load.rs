@@ -359,6 +359,31 @@ fn what_is_wrong_is_said_with_line_key_and_reason() {
             "accounts.sid",
             "not a Sid",
         ),
+        (
+            "[media]\nopen = 5",
+            2,
+            "media.open",
+            "[[media.open]] entries",
+        ),
+        (
+            "[[media.open]]\nallow = []",
+            1,
+            "media.open.listen",
+            "needs it",
+        ),
+        (
+            "[[media.open]]\nlisten = '127.0.0.1:5004'\nfollow = '2h'",
+            3,
+            "media.open.follow",
+            "1h",
+        ),
+        (
+            "[audiosocket]\naccount = 'me'",
+            2,
+            "audiosocket.account",
+            "not a Sid",
+        ),
+        ("[calls]\nroutes = ['AC1=']", 2, "calls.routes", "not a Sid"),
         ("data_dir = ''", 1, "data_dir", "empty string"),
         ("a = 1\n[api\nlisten = ''", 2, "", ""),
     ] {
@@ -410,7 +435,6 @@ fn what_is_not_built_is_refused_as_that() {
             "store.catalog",
         ),
         ("[store]\nmedia = 's3://bucket/prefix'", "store.media"),
-        ("[rtpengine]\nng = '127.0.0.1:2223'", "rtpengine.ng"),
     ] {
         let (line, named, kind, reason) = problem(text);
         assert_eq!(
@@ -543,4 +567,19 @@ fn a_small_disk_lowers_the_default_of_min_free_alone() {
             .min_free_on(4 << 30),
         2 << 30
     );
+}
+
+#[test]
+fn open_ports_are_entries_with_defaults_of_their_own() {
+    let text = "[[media.open]]\nlisten = '127.0.0.1:5004'\n\n[[media.open]]\nlisten = '[::1]:5006'\n\
+        channels = 'mono'\nfollow = '0s'\npayloads = ['96=L16/16000']\n";
+    let open = config(text).media.open;
+    assert_eq!(open.len(), 2);
+    assert!(open[0].pairs && !open[1].pairs);
+    assert_eq!((open[0].max_calls, open[0].account), (500, None));
+    assert_eq!(open[0].timeout, Duration::from_secs(30));
+    assert_eq!(open[1].payloads, [(96, "L16/16000".to_owned())]);
+    let (line, key, ..) =
+        problem("[[media.open]]\nlisten = '[::1]:5006'\n[[media.open]]\nlisten = '[::1]:5006'\n");
+    assert_eq!((line, key.as_str()), (3, "media.open.listen"));
 }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use reeld_config::key::{ACCOUNT_KEYS, KEYS, Key, TABLES};
+use reeld_config::key::{ACCOUNT_KEYS, KEYS, Key, OPEN_KEYS, TABLES};
 use reeld_config::{Config, Flags, load};
 
 /// The folder of the service, which the example shows in place of the default outside systemd.
@@ -81,6 +81,18 @@ fn example() -> String {
     out.push('\n');
     comment(
         &mut out,
+        "Open ports, one entry each: RTP that comes there is recorded, though nothing signals it (docs/guide/open-port.md).",
+    );
+    out.push_str("#[[media.open]]\n");
+    for key in OPEN_KEYS {
+        comment(&mut out, key.meaning);
+        comment(&mut out, &format!("({})", key.unit));
+        let value = key.default.unwrap_or("\"127.0.0.1:5004\"");
+        writeln!(out, "#{} = {value}", key.name).unwrap();
+    }
+    out.push('\n');
+    comment(
+        &mut out,
         "Accounts can stand here, one entry each, or in the catalog (reeld account add).",
     );
     out.push_str("#[[accounts]]\n");
@@ -126,6 +138,18 @@ fn reference() -> String {
             .unwrap();
         }
     }
+    out.push_str("\n## `[[media.open]]`\n\nAn entry an open port ([guide](../guide/open-port.md)); no variable sets its keys.\n\n| key | default | takes | what it does |\n| --- | --- | --- | --- |\n");
+    for key in OPEN_KEYS {
+        let default = key
+            .default
+            .map_or("required".to_owned(), |default| format!("`{default}`"));
+        writeln!(
+            out,
+            "| `{}` | {default} | {} | {} |",
+            key.name, key.unit, key.meaning
+        )
+        .unwrap();
+    }
     out.push_str("\n## `[[accounts]]`\n\nAn entry an account; both keys are required, and no variable sets them.\n\n| key | what it does |\n| --- | --- |\n");
     for (name, meaning) in ACCOUNT_KEYS {
         writeln!(out, "| `{name}` | {meaning} |").unwrap();
@@ -161,7 +185,7 @@ fn the_example_uncommented_is_the_defaults() {
         live.lines()
             .filter(|line| line.contains(" = ") && !line.starts_with('#'))
             .count(),
-        KEYS.len() + 2
+        KEYS.len() + OPEN_KEYS.len() + 2
     );
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), live).unwrap();
@@ -171,6 +195,8 @@ fn the_example_uncommented_is_the_defaults() {
     assert_eq!(config.accounts.len(), 1);
     assert_eq!(config.data_dir, Path::new("/var/lib/reeld"));
     config.accounts.clear();
+    assert_eq!(config.media.open.len(), 1);
+    config.media.open.clear();
     config.data_dir = Config::default().data_dir;
     assert_eq!(config, Config::default());
     // As it is shipped it says nothing at all.

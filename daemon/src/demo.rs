@@ -1,12 +1,14 @@
 //! `reeld demo`: a proof that anyone can run. A daemon of its own in a temporary folder, a call played
 //! into it over RTP, and the three representations fetched through the API, held to what was said,
-//! and left as files. The call is begun and ended through the API, or by a recording client (`siprec`).
+//! and left as files. The call is begun and ended through the API, or by a recording
+//! client (`siprec`); or its media go through an rtpengine (`rtpengine`).
 //!
 //! `cli` calls [`Demo::run`]; it calls [`crate::run()`], as `serve` does, [`crate::caller`] for the call, and
 //! the API over HTTP, as anybody would. What the answers must be is `judge`'s. Nothing but loopback
 //! is opened. Every wait has a bound.
 
 mod judge;
+mod rtpengine;
 mod siprec;
 
 use std::fmt::Arguments;
@@ -30,6 +32,7 @@ use crate::caller::{self, Plan, Sockets, Sound, Stream};
 use crate::credentials;
 use crate::customer::{self, Customer};
 use crate::telemetry::{self, Logging};
+use rtpengine::Rtpengine;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -43,8 +46,11 @@ const TALK: Duration = Duration::from_millis(7_000);
 #[derive(Debug, Args)]
 pub struct Demo {
     /// The call comes by itself: sipp calls as a recording client (SIPREC); it has to be installed
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rtpengine")]
     siprec: bool,
+    /// The call's media go through a real rtpengine, which has to be installed and forks them
+    #[arg(long)]
+    rtpengine: bool,
 }
 
 /// What the demonstration recorded.
@@ -67,8 +73,18 @@ impl Demo {
             "A daemon of its own, on loopback alone, in {}",
             folder.display()
         ))?;
-        let daemon = Daemon::start(&folder.join("data"), self.siprec)?;
-        let told = play(&daemon, &folder);
+        let mut engine = None;
+        if self.rtpengine {
+            let started = Rtpengine::start(&folder)?;
+            say(format_args!(
+                "An rtpengine beside it, control socket {}",
+                started.ng()
+            ))?;
+            engine = Some(started);
+        }
+        let ng = engine.as_ref().map(Rtpengine::ng);
+        let daemon = Daemon::start(&folder.join("data"), self.siprec, ng)?;
+        let told = play(&daemon, &folder, engine.as_mut());
         let stopped = daemon.stop();
         told.and(stopped).with_context(|| {
             format!(
@@ -80,7 +96,7 @@ impl Demo {
 }
 
 /// The demonstration, against a daemon that runs.
-fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
+fn play(daemon: &Daemon, folder: &Path, engine: Option<&mut Rtpengine>) -> anyhow::Result<()> {
     let customer = Customer::new(daemon.listen, credentials::read(&daemon.data_dir)?)?;
     say(format_args!(
         "It serves {}, account {}",
@@ -90,7 +106,7 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
     let call = CallSid::from_external(customer.account, "reeld demo");
     let recorded = match daemon.sip {
         Some(server) => called(&customer, call, server, folder)?,
-        None => asked_for(&customer, call)?,
+        None => asked_for(&customer, call, engine)?,
     };
     let Recorded { sid, streams } = &recorded;
 
@@ -130,28 +146,49 @@ fn play(daemon: &Daemon, folder: &Path) -> anyhow::Result<()> {
     ))
 }
 
-/// A recording that is started and stopped through the API.
-fn asked_for(customer: &Customer, call: CallSid) -> anyhow::Result<Recorded> {
+/// A recording that is started and stopped through the API, of a call whose media go to the daemon or through an
+/// rtpengine.
+fn asked_for(
+    customer: &Customer,
+    call: CallSid,
+    engine: Option<&mut Rtpengine>,
+) -> anyhow::Result<Recorded> {
     let recordings = customer.path(&format!("/Calls/{call}/Recordings"));
-    let post = |path: &str, field: (&str, &str), status: u16| {
-        say(format_args!("\nPOST {path}  {}={}", field.0, field.1))?;
-        customer.post(path, &[field], status)
+    let post = |path: &str, form: &[(&str, &str)], status: u16| {
+        let said: Vec<String> = form
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        say(format_args!("\nPOST {path}  {}", said.join("&")))?;
+        customer.post(path, form, status)
     };
-    let started = post(
-        &format!("{recordings}.json"),
-        ("RecordingChannels", "dual"),
-        201,
-    )?;
+    let mut form = vec![("RecordingChannels", "dual")];
+    let through = engine.map(Rtpengine::call).transpose()?;
+    if through.is_some() {
+        say(format_args!(
+            "\nA call through rtpengine: offered, and answered"
+        ))?;
+        form.extend([("Source", "rtpengine"), ("SipCallId", rtpengine::CALL)]);
+    }
+    let started = post(&format!("{recordings}.json"), &form, 201)?;
     let sid = customer::text(&started, "sid")?.to_owned();
-    let streams = streams(&started)?;
-    say(format_args!(
-        "  201: {sid}; send RTP to {} (inbound) and {} (outbound)",
-        streams[0].to, streams[1].to
-    ))?;
+    let mut streams = streams(&started)?;
+    let [inbound, outbound] = [streams[0].to, streams[1].to];
+    match through {
+        None => say(format_args!(
+            "  201: {sid}; send RTP to {inbound} (inbound) and {outbound} (outbound)"
+        ))?,
+        Some([caller, callee]) => {
+            say(format_args!(
+                "  201: {sid}; the caller sends to rtpengine's {caller}, the callee to {callee}; it forks to {inbound} and {outbound}"
+            ))?;
+            (streams[0].to, streams[1].to) = (caller, callee);
+        }
+    }
     send(&streams)?;
     post(
         &format!("{recordings}/{sid}.json"),
-        ("Status", "stopped"),
+        &[("Status", "stopped")],
         200,
     )?;
     say(format_args!("  200"))?;
@@ -240,8 +277,9 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one, and waits until it can take a recording; of recording clients too, with `takes_sip`.
-    fn start(data_dir: &Path, takes_sip: bool) -> anyhow::Result<Self> {
+    /// Starts one, and waits until it can take a recording; of recording clients too, with `takes_sip`, and out of the
+    /// rtpengine at `ng`.
+    fn start(data_dir: &Path, takes_sip: bool, ng: Option<SocketAddr>) -> anyhow::Result<Self> {
         // Ports that are free now; should somebody take one before the daemon does, it says so.
         let free = || anyhow::Ok(TcpListener::bind((LOOPBACK, 0))?.local_addr()?);
         let listen = free()?;
@@ -252,6 +290,8 @@ impl Daemon {
         };
         config.api.listen = listen;
         config.sip.listen = sip;
+        config.rtpengine.ng = ng;
+        config.rtpengine.follow = false;
         let logging = telemetry::start(&Log {
             level: "warn".to_owned(),
             format: LogFormat::Human,

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod aside;
+mod audiosocket;
 pub mod bench;
 pub mod caller;
 pub mod cli;
@@ -14,14 +15,17 @@ pub mod customer;
 pub mod demo;
 mod handover;
 pub mod import;
+mod kept;
 mod load;
 mod memory;
 mod mend;
 pub mod notify;
+mod open;
 pub mod owner;
 mod purge;
 pub mod recorder;
 mod retain;
+mod rtpengine;
 pub mod run;
 mod scrub;
 pub mod settings;
@@ -29,5 +33,6 @@ mod siprec;
 pub mod socket;
 pub mod telemetry;
 mod tls;
+mod work;
 
 pub use run::run;

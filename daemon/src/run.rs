@@ -4,13 +4,13 @@
 //! the order. At start, whatever can fail for a bad setting comes before a media port is opened:
 //!
 //! 1. the store is opened (the folder is held from here on), accounts are settled;
-//! 2. the API's certificate is read, its port is bound, and so is the SIPREC server's;
+//! 2. the API's certificate is read, its port is bound, and so are those that calls come to by themselves (SIPREC, AudioSocket, open ports);
 //! 3. calls that the daemon before handed over are made ours (`handover`), and what else it left in the spool is
 //!    finished;
 //! 4. recorder, then media threads and what measures their load, then API, local socket, the sender of callbacks, the purge, retention, the scrub and
 //!    what mends the store.
 //!
-//! At the end: the SIPREC server tells its clients, or keeps its sessions; media threads finish their calls, the recorder makes all of it durable, and only then
+//! At the end: the SIPREC server tells its clients, subscriptions to rtpengine's calls end, or both keep what they have; AudioSocket's calls and those of open ports end; media threads finish their calls, the recorder makes all of it durable, and only then
 //! does the API stop, so that who waits for an answer gets it. Where a supervisor keeps descriptors for the next
 //! daemon, calls are handed over instead, and their recordings parked.
 
@@ -34,9 +34,14 @@ use tokio::task::JoinHandle;
 use crate::aside::Aside;
 use crate::handover::{self, Leaving, Passed};
 use crate::memory::Memory;
+use crate::open::{self, OpenPorts};
 use crate::recorder::Recorder;
+use crate::rtpengine::Rtpengine;
 use crate::siprec::{self, Siprec};
-use crate::{clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket, tls};
+use crate::{
+    audiosocket, clock, credentials, load, mend, notify, purge, retain, scrub, settings, socket,
+    tls,
+};
 
 /// A media thread that has not ticked for this long is stuck: its tick is 50 ms.
 const STUCK: Duration = Duration::from_secs(10);
@@ -79,6 +84,8 @@ pub(crate) async fn run_shown(
     let (listener, is_activated) = listen(config.api.listen, &mut passed).await?;
     let listen = listener.local_addr()?;
     let sip = siprec::Bound::bind(&config, sip_tls.clone()).await?;
+    let audiosocket = audiosocket::Bound::bind(&config).await?;
+    let mut open_ports = open::Bound::bind(&config)?;
     let leaving = Leaving::new((!is_activated).then(|| listener.as_fd()));
     let calls = blocking({
         let store = store.clone();
@@ -94,7 +101,11 @@ pub(crate) async fn run_shown(
     let recorder = Recorder::start(store.clone(), config.capture.fsync)?;
     let memory = Memory::here();
     let capture = settings::ingest(&config, memory.most());
-    let started = Switchboard::start_with(capture, calls, |_| recorder.sink())
+    let ports = open_ports
+        .as_mut()
+        .map(|open| std::mem::take(&mut open.ports));
+    let ports = ports.unwrap_or_default();
+    let started = Switchboard::start_with(capture, calls, ports, |_| recorder.sink())
         .map_err(anyhow::Error::from)
         .and_then(|switchboard| {
             let watch = load::watch(switchboard.clone(), memory, recorder.waits())?;
@@ -122,6 +133,13 @@ pub(crate) async fn run_shown(
         None => None,
     };
 
+    let rtpengine = Rtpengine::start(&config, &store, Arc::clone(&control), &open).await?;
+    let open_ports = match open_ports {
+        Some(bound) => Some(bound.start(&store, Arc::clone(&control)).await),
+        None => None,
+    };
+    let audiosocket = audiosocket.map(|bound| bound.start(&config, &store, Arc::clone(&control)));
+
     let served = serve(
         &config,
         &store,
@@ -132,6 +150,8 @@ pub(crate) async fn run_shown(
         &switchboard,
         &recorder,
         sip.as_ref(),
+        open_ports.as_ref(),
+        rtpengine.as_ref(),
         shutdown,
         show,
     )
@@ -140,6 +160,21 @@ pub(crate) async fn run_shown(
     let hands_over = served.is_ok() && notify::keeps_descriptors().await;
     if let Some(sip) = sip {
         sip.stop(hands_over).await;
+    }
+    if let Some(audiosocket) = audiosocket {
+        audiosocket.stop().await;
+    }
+    if let Some(open_ports) = open_ports {
+        let switchboard = switchboard.clone();
+        blocking(move || {
+            switchboard.close_open_ports();
+            Ok(())
+        })
+        .await?;
+        open_ports.stop();
+    }
+    if let Some(rtpengine) = rtpengine {
+        rtpengine.stop(hands_over).await;
     }
     let ended = blocking(move || {
         // It holds the capture side too.
@@ -191,6 +226,8 @@ async fn serve(
     switchboard: &Switchboard,
     recorder: &Recorder,
     sip: Option<&Siprec>,
+    open_ports: Option<&OpenPorts>,
+    rtpengine: Option<&Rtpengine>,
     shutdown: impl Future<Output = ()>,
     show: impl FnOnce(&Store, &Recorder),
 ) -> anyhow::Result<Servers> {
@@ -209,12 +246,19 @@ async fn serve(
         control,
         Arc::clone(&figures),
     )?;
+    if let Some(rtpengine) = rtpengine {
+        api.fork_by(rtpengine.forks());
+    }
     recorder.on_ended({
         let api = api.clone();
         let sip = sip.map(Siprec::hear);
+        let open_ports = open_ports.map(OpenPorts::hear);
         move |record| {
             api.ended(record);
             if let Some(hear) = &sip {
+                hear(record);
+            }
+            if let Some(hear) = &open_ports {
                 hear(record);
             }
         }

@@ -106,17 +106,57 @@ pub fn siprec(
         routes: sip
             .routes
             .iter()
-            .map(|route| reeld_signal::siprec::Route {
-                account: route.account,
-                networks: route.networks.clone(),
-                domain: route.domain.clone(),
-                header: route.header.clone(),
-            })
+            .chain(&config.calls.routes)
+            .map(route)
             .collect(),
         contact: reached_at(listen),
         tls_contact: reached_at(tls_listen),
         pause: sip.pause,
         channels: sip.channels,
+        media_is_local: media.address.is_loopback(),
+    }
+}
+
+/// A rule of whose account a call is.
+fn route(route: &reeld_config::CallRoute) -> reeld_signal::route::Route {
+    use reeld_config::CallSource;
+    use reeld_signal::route::Source;
+    reeld_signal::route::Route {
+        account: route.account,
+        source: route.source.map(|source| match source {
+            CallSource::Sip => Source::Sip,
+            CallSource::Rtpengine => Source::Rtpengine,
+            CallSource::AudioSocket => Source::AudioSocket,
+            CallSource::OpenPort => Source::OpenPort,
+        }),
+        networks: route.networks.clone(),
+        domain: route.domain.clone(),
+        header: route.header.clone(),
+    }
+}
+
+/// The rules of whose account a call is, for those without SIP.
+#[must_use]
+pub fn routes(config: &Config) -> Vec<reeld_signal::route::Route> {
+    config.calls.routes.iter().map(route).collect()
+}
+
+/// How an rtpengine is followed.
+#[must_use]
+pub fn rtpengine(config: &Config) -> reeld_signal::rtpengine::Settings {
+    let Config {
+        rtpengine, media, ..
+    } = config;
+    // Where it is reached is where its calls come from.
+    let by_route = rtpengine.ng.and_then(|ng| {
+        let source = reeld_signal::route::Source::Rtpengine;
+        let caller = reeld_signal::route::Caller::without_sip(source, ng.ip());
+        caller.account(&routes(config), None, None)
+    });
+    reeld_signal::rtpengine::Settings {
+        account: by_route.or(rtpengine.account),
+        follow: rtpengine.follow,
+        channels: rtpengine.channels,
         media_is_local: media.address.is_loopback(),
     }
 }

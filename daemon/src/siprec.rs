@@ -1,7 +1,7 @@
 //! The SIPREC recording server's sockets and tasks: what `signal::siprec` decides is sent and done here.
 //!
 //! Called by `run`. One task has the [`Agent`] and the UDP socket; each connection has a task (`connection`), and each
-//! piece of work one (`work`), whose outcome comes back into the first. What is decided by a request, and what a
+//! piece of work one ([`Worker`]), whose outcome comes back into the first. What is decided by a request, and what a
 //! session is, is `signal`'s matter.
 //!
 //! Bounds: a datagram at a time; [`connection::MOST`] connections; events that wait, [`EVENTS`]; work, one a session.
@@ -10,7 +10,6 @@
 //! removes: of those whose calls went to it too. Meanwhile datagrams are lost, and clients repeat them.
 
 mod connection;
-mod work;
 
 use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
@@ -23,7 +22,8 @@ use anyhow::Context as _;
 use reeld_api::{Service, Tls};
 use reeld_config::Config;
 use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
-use reeld_signal::siprec::{Agent, Outcome, Output, Peer, Settings};
+use reeld_signal::siprec::{Agent, Output, Peer, Settings};
+use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Record, Store};
 use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -31,7 +31,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::{clock, settings};
+use crate::work::Worker;
+use crate::{clock, kept, settings};
 
 /// Events that wait for the agent.
 const EVENTS: usize = 4_096;
@@ -142,12 +143,13 @@ impl Bound {
         let listen = plain.as_ref().map(|plain| plain.listen);
         let tls_listen = secure.as_ref().map(|secure| secure.listen);
         let settings = settings::siprec(config, listen, tls_listen);
-        let mut agent = Agent::new(settings.clone(), Box::new(random));
+        let mut agent = Agent::new(settings.clone(), Box::new(kept::random));
         let kept = config.data_dir.join(KEPT);
         take_up(&mut agent, &kept, calls).await;
         let (events, inbox) = mpsc::channel(EVENTS);
         let (ended, ends) = mpsc::unbounded_channel();
-        let worker = Arc::new(work::Worker::new(store.clone(), control, settings.pause));
+        let worker = Worker::new(store.clone(), control, Origin::Siprec, settings.pause);
+        let worker = Arc::new(worker);
         agent.set_sole_account(worker.sole_account().await);
         let (udp, tcp) = match plain {
             Some(Plain { udp, tcp, .. }) => (Some(udp), Some(tcp)),
@@ -218,7 +220,7 @@ struct Driver {
     udp: Option<UdpSocket>,
     /// What connections to `sip.tls_listen` are served with.
     tls: Option<Tls>,
-    worker: Arc<work::Worker>,
+    worker: Arc<Worker>,
     events: mpsc::Sender<Event>,
     connections: HashMap<u64, mpsc::Sender<Vec<u8>>>,
     next_connection: u64,
@@ -378,7 +380,7 @@ impl Driver {
             match self
                 .agent
                 .keep()
-                .map(|bytes| write_kept(&self.kept, &bytes))
+                .map(|bytes| kept::write(&self.kept, &bytes))
             {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => tracing::error!(%error, "SIPREC sessions end here"),
@@ -428,15 +430,6 @@ fn now() -> Mono {
     Mono(clock::monotonic_ns())
 }
 
-/// A number of the system's CSPRNG.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_else(|error| {
-        // Only tags and branches: unique is what they must be.
-        tracing::error!(%error, "the system gives no randomness");
-        clock::monotonic_ns().rotate_left(17)
-    })
-}
-
 fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(listen),
@@ -449,34 +442,12 @@ fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// Writes what the next daemon takes up, for its own eyes.
-fn write_kept(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)
-}
-
 /// Takes up the sessions of the daemon before, of those calls that go on here.
 async fn take_up(agent: &mut Agent, path: &Path, calls: &HashSet<(AccountSid, CallSid)>) {
-    let bytes = match tokio::fs::read(path).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return,
-        Err(error) => {
-            tracing::error!(%error, "SIPREC sessions of the daemon before cannot be read");
-            return;
-        }
-    };
     // Once: after a crash they are another's.
-    if let Err(error) = tokio::fs::remove_file(path).await {
-        tracing::error!(%error, "SIPREC sessions of the daemon before stay");
-    }
+    let Some(bytes) = kept::take(path).await else {
+        return;
+    };
     match agent.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
         Ok(sessions) => tracing::info!(sessions, "SIPREC sessions of the daemon before go on"),
         Err(error) => tracing::error!(%error, "SIPREC sessions of the daemon before are lost"),

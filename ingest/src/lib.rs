@@ -8,6 +8,8 @@
 //!                                UDP sockets ─ recvmmsg on a tick ──▲
 //! ```
 //!
+//! An [`OpenPort`] is a socket that many calls share, of which nothing signals.
+//!
 //! A media thread owns its calls, their sockets and their state outright. For a packet there is no
 //! lock, no task, no wake-up and no allocation here: the thread wakes on a [`TICK`] or for a
 //! request, and reads whole batches. The kernel's receive stamps say when a packet came, although it
@@ -31,6 +33,7 @@ mod handover;
 mod inlet;
 mod leg;
 mod live;
+mod open;
 mod outbox;
 mod ports;
 mod promise;
@@ -54,6 +57,7 @@ pub use admission::Outside;
 pub use backlog::Queued;
 pub use clock::monotonic;
 pub use handover::{HandedCall, TakenCall};
+pub use open::{Door, OpenPort, OpenSettings};
 pub use switchboard::Switchboard;
 
 /// How often a media thread reads its sockets: five packets of a track, so that a system call, and what

@@ -10,7 +10,11 @@
 //!   then the next. Read one track after the other, seconds of the first would have settled the time of
 //!   the second before it was read.
 
-use reeld_capture::{Call, Output, Transmit};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reeld_capture::{Call, HeldPacket, Output, Port, Transmit};
 use reeld_model::{
     Answer, CallView, Channels, EndedBy, Mono, OpenCall, RecordingSid, Refusal, SourceRule,
     StartRecording, Track, TrackStats,
@@ -34,6 +38,37 @@ pub(crate) struct LiveCall {
     /// What came before this instant has been read.
     read: Mono,
     running: Vec<Running>,
+    /// What an open port has of it, where it came to one.
+    fed: Option<Box<Fed>>,
+}
+
+/// How long a call of an open port waits for its recording.
+const BEGUN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Bytes of datagrams that wait for it: 7 s of a track of G.711.
+const MOST_WAITING: usize = 128 * 1024;
+
+/// A call of an open port, which has no sockets of its own.
+struct Fed {
+    /// What waits for its recording; none once that has begun.
+    waiting: Option<Waiting>,
+    /// Why the last recording ended.
+    last_end: Option<EndedBy>,
+}
+
+/// What has come before a recording has begun.
+struct Waiting {
+    since: Mono,
+    packets: Vec<Waited>,
+    /// Bytes of their datagrams.
+    bytes: usize,
+}
+
+struct Waited {
+    track: Track,
+    port: Port,
+    from: SocketAddr,
+    held: HeldPacket,
 }
 
 /// A recording that has not ended.
@@ -67,7 +102,75 @@ impl LiveCall {
             legs,
             read: now,
             running: Vec::new(),
+            fed: None,
         })
+    }
+
+    /// Opens a call of an open port, whose first packet came at `first`.
+    ///
+    /// # Errors
+    /// `capture`'s for an SDP or a source.
+    pub(crate) fn on_open_port(
+        open: OpenCall,
+        port: u16,
+        settings: Arc<reeld_capture::Settings>,
+        first: Mono,
+    ) -> Result<Self, Refusal> {
+        let ports = Track::ALL.map(|track| open.tracks.has(track).then_some(port));
+        let ago = monotonic().since(first).as_millis();
+        let opened_at_ms = unix_ms() - i64::try_from(ago).unwrap_or(0);
+        Ok(Self {
+            call: Call::open(open, ports, settings, first, opened_at_ms)?,
+            legs: [None, None],
+            read: first,
+            running: Vec::new(),
+            fed: Some(Box::new(Fed {
+                waiting: Some(Waiting {
+                    since: first,
+                    packets: Vec::new(),
+                    bytes: 0,
+                }),
+                last_end: None,
+            })),
+        })
+    }
+
+    /// Whether its packets come to an open port.
+    pub(crate) const fn is_fed(&self) -> bool {
+        self.fed.is_some()
+    }
+
+    /// Whether what comes to an open port for it waits for its recording.
+    pub(crate) fn waits(&self) -> bool {
+        self.fed.as_ref().is_some_and(|fed| fed.waiting.is_some())
+    }
+
+    /// Takes a datagram that came to an open port. Before the recording has begun it waits, and what there is no room for
+    /// is lost.
+    pub(crate) fn take(
+        &mut self,
+        track: Track,
+        port: Port,
+        from: SocketAddr,
+        arrival: Mono,
+        datagram: &[u8],
+    ) {
+        let waiting = self.fed.as_mut().and_then(|fed| fed.waiting.as_mut());
+        if let Some(waiting) = waiting {
+            if waiting.bytes + datagram.len() <= MOST_WAITING {
+                waiting.bytes += datagram.len();
+                let datagram = datagram.into();
+                waiting.packets.push(Waited {
+                    track,
+                    port,
+                    from,
+                    held: HeldPacket { arrival, datagram },
+                });
+            }
+            return;
+        }
+        self.call
+            .handle_datagram(track, port, from, arrival, datagram);
     }
 
     /// A call that another process had open.
@@ -84,6 +187,7 @@ impl LiveCall {
             legs: taken.legs.map(leg),
             read: taken.read,
             running,
+            fed: None,
         }
     }
 
@@ -126,6 +230,20 @@ impl LiveCall {
     /// A tick: takes in a tick's share of what came and settles what the reorder window has passed.
     pub(crate) fn tick(&mut self, reader: &mut Reader, which: Sockets) {
         let now = reader.now();
+        if let Some(fed) = &self.fed {
+            self.read = now;
+            if let Some(waiting) = &fed.waiting {
+                if now.since(waiting.since) >= BEGUN_WITHIN {
+                    self.call.complete(monotonic(), EndedBy::CallCompleted);
+                }
+                return;
+            }
+            if self.running.is_empty() && fed.last_end == Some(EndedBy::Bye) {
+                // Its sender has said that it is over: what its source sends next is another call.
+                self.call.complete(monotonic(), EndedBy::CallCompleted);
+                return;
+            }
+        }
         self.read_in_steps(reader, now, which);
         self.drain(reader, Reach::TICK, which);
         self.guard(now, |leg| which == Sockets::All || leg.is_flooded());
@@ -221,7 +339,17 @@ impl LiveCall {
         seat: Seat,
     ) -> Result<Answer, Refusal> {
         let (sid, channels) = (start.sid, start.channels);
-        let view = self.call.start(now, start)?;
+        // That of an open port begins with the first of what has waited for it.
+        let waiting = self.fed.as_ref().and_then(|fed| fed.waiting.as_ref());
+        let view = self
+            .call
+            .start(waiting.map_or(now, |waiting| waiting.since), start)?;
+        let waiting = self.fed.as_mut().and_then(|fed| fed.waiting.take());
+        for packet in waiting.into_iter().flat_map(|waiting| waiting.packets) {
+            let HeldPacket { arrival, datagram } = packet.held;
+            self.call
+                .handle_datagram(packet.track, packet.port, packet.from, arrival, &datagram);
+        }
         self.transmit();
         self.running.push(Running {
             sid,
@@ -240,8 +368,11 @@ impl LiveCall {
                 .iter()
                 .position(|running| running.sid == recording);
             let channels = running.map_or(Channels::Mono, |index| self.running[index].channels);
-            if let (Output::Ended { .. }, Some(index)) = (&output, running) {
+            if let (Output::Ended { summary, .. }, Some(index)) = (&output, running) {
                 self.running.swap_remove(index);
+                if let Some(fed) = &mut self.fed {
+                    fed.last_end = Some(summary.ended_by);
+                }
             }
             outbox.push(output, channels);
         }

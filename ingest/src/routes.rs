@@ -93,6 +93,22 @@ impl SharedRoutes {
         ))
     }
 
+    /// A thread opens a call that nobody has asked for; false where there is one of that name.
+    pub(crate) fn claim(&self, key: CallKey, thread: usize) -> bool {
+        let mut routes = self.lock();
+        let Routes { calls, load } = &mut *routes;
+        let Entry::Vacant(entry) = calls.entry(key) else {
+            return false;
+        };
+        entry.insert(Route {
+            thread,
+            pending: 0,
+            open: true,
+        });
+        load[thread] = load[thread].map(|calls| calls + 1);
+        true
+    }
+
     /// The thread says that it holds the call. It does so while it has a request for it.
     pub(crate) fn opened(&self, key: CallKey) {
         if let Some(route) = self.lock().calls.get_mut(&key) {
@@ -209,6 +225,16 @@ mod tests {
         drop(ticket);
         assert_eq!(routes.census(), (5, 0));
         assert_eq!(routes.admit(key(7), true).unwrap().0, 1);
+    }
+
+    #[test]
+    fn a_call_that_a_thread_opens_by_itself_is_there_once() {
+        let routes = SharedRoutes::new(2);
+        assert!(routes.claim(key(1), 1));
+        assert!(!routes.claim(key(1), 0));
+        assert_eq!(routes.admit(key(1), false).unwrap().0, 1);
+        routes.closed(key(1));
+        assert_eq!(routes.census(), (0, 0));
     }
 
     #[test]

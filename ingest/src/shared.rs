@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) call_settings: Arc<reeld_capture::Settings>,
     /// Whether the daemon is stopping.
     pub(crate) stopping: Arc<AtomicBool>,
+    /// Whether open ports are to be closed, with their calls.
+    pub(crate) closing_open_ports: AtomicBool,
     /// Whether calls that are open at the stop are kept for another process, and those that were.
     pub(crate) handing_over: AtomicBool,
     handed: Mutex<Vec<HandedCall>>,
@@ -62,6 +64,7 @@ impl Shared {
             judge: Mutex::default(),
             call_settings: Arc::new(call_settings),
             stopping: Arc::default(),
+            closing_open_ports: AtomicBool::new(false),
             handing_over: AtomicBool::new(false),
             handed: Mutex::default(),
             threads: (0..threads).map(|_| Progress::new()).collect(),
@@ -172,6 +175,8 @@ pub(crate) struct Progress {
     /// Whether it has panicked.
     dead: AtomicBool,
     calls: AtomicUsize,
+    /// Whether it has open ports.
+    has_open_ports: AtomicBool,
     /// Sums over its calls, ended ones too, at the last [`Progress::publish`].
     totals: Mutex<TrackStats>,
 }
@@ -183,6 +188,7 @@ impl Progress {
             lag: AtomicU64::new(0),
             dead: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            has_open_ports: AtomicBool::new(false),
             totals: Mutex::default(),
         }
     }
@@ -216,6 +222,16 @@ impl Progress {
     /// The thread has so many calls.
     pub(crate) fn set_calls(&self, calls: usize) {
         self.calls.store(calls, Ordering::Relaxed);
+    }
+
+    /// Whether the thread has open ports.
+    pub(crate) fn set_open_ports(&self, has: bool) {
+        self.has_open_ports.store(has, Ordering::Release);
+    }
+
+    /// Whether it lives and has open ports.
+    pub(crate) fn has_open_ports(&self) -> bool {
+        !self.dead.load(Ordering::Relaxed) && self.has_open_ports.load(Ordering::Acquire)
     }
 
     /// All that the thread has counted.

@@ -22,17 +22,21 @@ use crate::handover::{HandedCall, TakenCall};
 use crate::inlet::{Inlet, media_socket};
 use crate::leg::Binding;
 use crate::live::LiveCall;
+use crate::open::OpenPort;
 use crate::ports::Ports;
 use crate::promise::Promise;
 use crate::quota::Quota;
 use crate::routes::{CallKey, NoRoute};
-use crate::shared::Shared;
+use crate::shared::{Progress, Shared};
 use crate::thread::{self, Job};
 use crate::{IngestError, Settings, Sink};
 
 /// Requests that wait for one thread at most. Served in some 50 µs each, a full queue is done
 /// within a tick.
 const QUEUE: usize = 1_024;
+
+/// How long threads have to close their open ports: ten ticks, of a thread that is late.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A media thread's calls.
 type Calls = HashMap<CallKey, Box<LiveCall>>;
@@ -62,16 +66,17 @@ impl Switchboard {
         settings: Settings,
         sink: impl FnMut(usize) -> Box<dyn Sink>,
     ) -> Result<Self, IngestError> {
-        Self::start_with(settings, Vec::new(), sink)
+        Self::start_with(settings, Vec::new(), Vec::new(), sink)
     }
 
-    /// As [`Switchboard::start`], with the calls that another process had open.
+    /// As [`Switchboard::start`], with the calls that another process had open, and with open ports.
     ///
     /// # Errors
     /// [`IngestError`]; nothing runs then.
     pub fn start_with(
         settings: Settings,
         taken: Vec<TakenCall>,
+        open: Vec<OpenPort>,
         mut sink: impl FnMut(usize) -> Box<dyn Sink>,
     ) -> Result<Self, IngestError> {
         let Settings {
@@ -116,17 +121,25 @@ impl Switchboard {
         let shared = Shared::new(binding, quota, backlog, call_settings, threads);
         let shared = Arc::new(shared);
         let mut calls = distribute(taken, &shared, threads)?.into_iter();
+        let mut ports: Vec<Vec<OpenPort>> = (0..threads).map(|_| Vec::new()).collect();
+        for (at, mut port) in open.into_iter().enumerate() {
+            port.set_up(&shared.call_settings);
+            shared.threads[at % threads].set_open_ports(true);
+            ports[at % threads].push(port);
+        }
+        let mut ports = ports.into_iter();
         let mut queues = Vec::with_capacity(threads);
         let mut handles = Vec::with_capacity(threads);
         for index in 0..threads {
             let (queue, jobs) = sync_channel(QUEUE);
             let (shared, sink) = (Arc::clone(&shared), sink(index));
             let calls = calls.next().unwrap_or_default();
+            let ports = ports.next().unwrap_or_default();
             // Made in the thread: the thread owns it outright. A failure here drops the queues,
             // which stops the threads that run already.
             let handle = std::thread::Builder::new()
                 .name(format!("reeld-media-{index}"))
-                .spawn(move || thread::run(index, shared, sink, jobs, calls))
+                .spawn(move || thread::run(index, shared, sink, jobs, calls, ports))
                 .map_err(|source| IngestError::Thread { index, source })?;
             queues.push(queue);
             handles.push(handle);
@@ -159,6 +172,23 @@ impl Switchboard {
             .store(true, Ordering::Relaxed);
         self.end();
         std::mem::take(&mut *self.inner.shared.handed())
+    }
+
+    /// Closes the open ports, and ends their calls in order: these stay with their port, which another process binds
+    /// anew. Blocks until it is done, for some ticks.
+    pub fn close_open_ports(&self) {
+        let shared = &self.inner.shared;
+        shared.closing_open_ports.store(true, Ordering::Release);
+        let since = monotonic();
+        while shared.threads.iter().any(Progress::has_open_ports) {
+            if monotonic().since(since) >= CLOSED_WITHIN {
+                tracing::error!(
+                    "open ports are not closed in time: their calls end with the daemon"
+                );
+                return;
+            }
+            std::thread::sleep(crate::TICK / 10);
+        }
     }
 
     fn end(&self) {

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use reeld_model::{Answer, Command, EndedBy, Mono, OpenCall, Refusal, StartRecording, TrackStats};
@@ -17,6 +18,7 @@ use crate::clock::monotonic;
 use crate::inlet::Reader;
 use crate::leg::Sockets;
 use crate::live::LiveCall;
+use crate::open::{OPEN_TICK, OpenPort};
 use crate::outbox::Outbox;
 use crate::promise::Promise;
 use crate::routes::{CallKey, Ticket};
@@ -54,6 +56,7 @@ struct MediaThread {
     ticks: u64,
     /// When the next frame of a beep is due, if one sounds.
     beep_due: Option<Mono>,
+    open: Vec<OpenPort>,
 }
 
 /// Runs thread number `index` until the daemon stops or nobody can send jobs any more; by then every
@@ -64,6 +67,7 @@ pub(crate) fn run(
     sink: Box<dyn Sink>,
     jobs: Receiver<Job>,
     taken: HashMap<CallKey, Box<LiveCall>>,
+    open: Vec<OpenPort>,
 ) {
     // Made first, so dropped last: when a panic is made known, what the thread held is free.
     let _obituary = Obituary {
@@ -79,6 +83,7 @@ pub(crate) fn run(
         ended: TrackStats::default(),
         ticks: 0,
         beep_due: None,
+        open,
         shared,
     }
     .work(&jobs);
@@ -88,8 +93,12 @@ impl MediaThread {
     fn work(mut self, jobs: &Receiver<Job>) {
         self.progress().set_calls(self.calls.len());
         let mut due = monotonic() + TICK;
+        let mut open_due = monotonic();
         while !self.shared.is_stopping() {
-            let wake = self.beep_due.map_or(due, |beep| beep.min(due));
+            let mut wake = self.beep_due.map_or(due, |beep| beep.min(due));
+            if !self.open.is_empty() {
+                wake = wake.min(open_due);
+            }
             match jobs.recv_timeout(wake.since(monotonic())) {
                 Ok(job) => {
                     self.serve(job);
@@ -102,6 +111,11 @@ impl MediaThread {
             }
             if self.beep_due.is_some_and(|beep| monotonic() >= beep) {
                 self.beep();
+            }
+            if !self.open.is_empty() && monotonic() >= open_due {
+                self.reader.refresh();
+                self.drain_open_ports(None);
+                open_due = (open_due + OPEN_TICK).max(monotonic());
             }
             if monotonic() >= due {
                 self.tick();
@@ -212,6 +226,11 @@ impl MediaThread {
         key: CallKey,
         act: impl FnOnce(&mut LiveCall, Mono) -> Result<Answer, Refusal>,
     ) -> Result<Answer, Refusal> {
+        let is_fed = self.calls.get(&key).is_some_and(|live| live.is_fed());
+        if is_fed {
+            self.reader.refresh();
+            self.drain_open_ports(Some(self.reader.now()));
+        }
         let live = self.calls.get_mut(&key).ok_or(Refusal::CallUnknown)?;
         live.catch_up(&mut self.reader);
         let result = act(live, monotonic());
@@ -219,7 +238,9 @@ impl MediaThread {
         self.beep_due = earlier(self.beep_due, live.call.beep_due());
         if live.call.is_over() {
             self.ended.add(&live.totals());
-            self.calls.remove(&key);
+            if let Some(live) = self.calls.remove(&key).filter(|live| live.is_fed()) {
+                self.open.iter_mut().for_each(|port| port.close(key, &live));
+            }
             self.shared.routes.closed(key);
             self.progress().set_calls(self.calls.len());
         }
@@ -260,15 +281,20 @@ impl MediaThread {
         self.ticks += 1;
         let all = self.ticks.is_multiple_of(RTCP_EVERY);
         let which = if all { Sockets::All } else { Sockets::Rtp };
+        if !self.open.is_empty() && self.shared.closing_open_ports.load(Ordering::Acquire) {
+            self.close_open_ports();
+        }
         let Self {
             calls,
             reader,
             outbox,
             ended,
             shared,
+            open,
             ..
         } = self;
         reader.refresh();
+        open.iter_mut().for_each(|port| port.tick(reader.now()));
         let mut next = None;
         calls.retain(|key, live| {
             live.tick(reader, which);
@@ -277,6 +303,9 @@ impl MediaThread {
             let over = live.call.is_over();
             if over {
                 ended.add(&live.totals());
+                if live.is_fed() {
+                    open.iter_mut().for_each(|port| port.close(*key, live));
+                }
                 shared.routes.closed(*key);
             }
             !over
@@ -290,9 +319,38 @@ impl MediaThread {
         self.progress().tick(monotonic());
     }
 
+    /// Reads the open ports: a share, or all that came until an instant.
+    fn drain_open_ports(&mut self, until: Option<Mono>) {
+        let Self {
+            open,
+            calls,
+            reader,
+            shared,
+            index,
+            ..
+        } = self;
+        for port in open {
+            port.drain(reader, until, calls, shared, *index);
+        }
+    }
+
+    /// Ends the calls of open ports in order, with all that has come, and closes the ports.
+    fn close_open_ports(&mut self) {
+        self.reader.refresh();
+        self.drain_open_ports(Some(self.reader.now()));
+        for live in self.calls.values_mut().filter(|live| live.is_fed()) {
+            // As by a command: a daemon that stops would keep what its stop ends for the next one.
+            live.call.complete(monotonic(), EndedBy::CallCompleted);
+        }
+        self.open.clear();
+        self.progress().set_open_ports(false);
+    }
+
     /// The daemon stops: what has come is taken in, every recording ends, the sink gets it all. Calls that are
     /// handed over are kept just before they end.
     fn finish(&mut self) {
+        self.reader.refresh();
+        self.drain_open_ports(Some(self.reader.now()));
         let Self {
             calls,
             reader,
@@ -301,6 +359,7 @@ impl MediaThread {
             shared,
             ..
         } = self;
+        // The calls of open ports have all that came to them.
         for (key, mut live) in calls.drain() {
             live.catch_up(reader);
             live.collect(outbox);
@@ -309,7 +368,7 @@ impl MediaThread {
             if live.call.is_over() {
                 continue;
             }
-            if shared.hands_over() {
+            if shared.hands_over() && !live.is_fed() {
                 let handed = live.hand_over(outbox);
                 shared.handed().extend(handed);
             } else {

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod control;
+pub mod fork;
 pub mod load;
 pub mod quality;
 pub mod recording;
@@ -21,6 +22,7 @@ pub use control::{
     Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
+pub use fork::{Fork, Forks, NotForked};
 pub use load::{Cause, Load, Readings, Step, Verdict};
 pub use quality::{ConcealedRange, TrackQuality};
 pub use recording::{

@@ -10,8 +10,10 @@
 //! | `transaction`, `dialog` | a request's answer, once; a recording session |
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
-//! | `offer`, `parties` | the client's SDP and its answer; who is on which track |
-//! | `route` | whose account a session is |
+//! | `parties` | who is on which track |
+//!
+//! An INVITE that is no recording client's, of one line and without metadata, is recorded likewise: its From and To are
+//! who takes part.
 //!
 //! The rule of it all: what others record is recorded. A fault of the metadata is a warning that the recording
 //! keeps; only what SIP or SDP make impossible is refused.
@@ -23,14 +25,11 @@ mod dialog;
 pub mod fuzz;
 mod message;
 mod metadata;
-mod offer;
 mod parties;
-mod route;
 mod stream;
 mod transaction;
 #[cfg(test)]
-mod vendors;
-mod work;
+pub(crate) mod vendors;
 mod xml;
 
 use std::net::SocketAddr;
@@ -40,9 +39,9 @@ use reeld_model::{AccountSid, Channels, PauseBehavior};
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, Output, Random};
-pub use route::Route;
 pub use stream::{Framer, Unframed};
-pub use work::{Begin, Change, Failure, Outcome, Wanted, Work};
+
+pub use crate::route::Route;
 
 /// Whom a message is from or for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

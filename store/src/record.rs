@@ -55,6 +55,8 @@ pub struct Parties {
 }
 
 /// What started a recording: Twilio's `source`.
+///
+/// A record on disk holds this by its position: add at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// Started by the control API: `StartCallRecordingAPI`.
@@ -65,6 +67,12 @@ pub enum Origin {
     Import,
     /// By a recording client's call (SIPREC): `Trunking` to Twilio's clients.
     Siprec,
+    /// By a call of an rtpengine that is followed: `Trunking` to Twilio's clients.
+    Rtpengine,
+    /// By an AudioSocket connection (Asterisk): `Trunking` to Twilio's clients.
+    AudioSocket,
+    /// By RTP that came to an open port: `Trunking` to Twilio's clients.
+    OpenPort,
 }
 
 /// Where a recording is in its life.

@@ -1,7 +1,7 @@
 //! The end-to-end tests' harness: a daemon of one's own, callers, clients and judges.
 //!
 //! Called by the files under `tests/tests/`, one behaviour each; it calls the binary `reeld` as any
-//! user would, and the peers (ffmpeg, sipp, sox, curl) that judge it. What is here is what more than
+//! user would, and the peers (ffmpeg, sipp, rtpengine, sox, curl) that judge it. What is here is what more than
 //! one test needs; what only one needs stays in its file.
 //!
 //! The harness looks at reeld from outside alone (contract.md): sockets, HTTP, files that it is
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod audiosocket;
 pub mod authority;
 pub mod binary;
 pub mod capture_file;
@@ -22,6 +23,7 @@ pub mod daemon;
 pub mod ears;
 pub mod judge;
 pub mod line;
+pub mod open_port;
 pub mod outlives;
 pub mod patience;
 pub mod peer;
@@ -29,6 +31,7 @@ pub mod port_block;
 pub mod receiver;
 pub mod reference;
 pub mod reply;
+pub mod rtpengine;
 pub mod sandbox;
 pub mod script;
 pub mod sdk;

@@ -1,4 +1,4 @@
-//! Other people's programs: ffmpeg, ffprobe, sipp, curl, espeak-ng, and cargo.
+//! Other people's programs: ffmpeg, ffprobe, sipp, rtpengine, curl, espeak-ng, and cargo.
 //!
 //! Each runs with a bound on its time, its output is kept, and a missing one fails the test by name.
 
@@ -10,7 +10,13 @@ use std::time::Duration;
 use crate::patience::wait_for;
 
 /// Debian packages of the peers that the tests call, as `make test` installs them.
-pub const DEBIAN_PACKAGES: [&str; 4] = ["ffmpeg", "sip-tester", "curl", "espeak-ng"];
+pub const DEBIAN_PACKAGES: [&str; 5] = [
+    "ffmpeg",
+    "sip-tester",
+    "rtpengine-daemon",
+    "curl",
+    "espeak-ng",
+];
 
 /// A finished run.
 #[derive(Debug)]

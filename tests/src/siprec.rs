@@ -172,6 +172,8 @@ pub struct Scenario {
     name: String,
     steps: String,
     cseq: u32,
+    from: String,
+    contact: String,
 }
 
 impl Scenario {
@@ -182,6 +184,18 @@ impl Scenario {
             name: name.to_owned(),
             steps: String::new(),
             cseq: 0,
+            from: "<sip:src@[local_ip]:[local_port]>".to_owned(),
+            contact: ";+sip.src".to_owned(),
+        }
+    }
+
+    /// An empty one of a client that is no recording client but a telephone: it calls as `from`.
+    #[must_use]
+    pub fn plain(name: &str, from: &str) -> Self {
+        Self {
+            from: from.to_owned(),
+            contact: String::new(),
+            ..Self::new(name)
         }
     }
 
@@ -248,12 +262,13 @@ impl Scenario {
         } else {
             format!("Content-Length: [len]\n\n{body}\n")
         };
+        let (from, contact) = (&self.from, &self.contact);
         let _ = write!(
             self.steps,
             "<send{retrans}><![CDATA[\n\n{method} sip:rec@[remote_ip]:[remote_port] SIP/2.0\n\
              Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]\n\
-             From: <sip:src@[local_ip]:[local_port]>;tag=[call_number]\nTo: <sip:rec@[remote_ip]:[remote_port]>{to_tag}\n\
-             Call-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <sip:src@[local_ip]:[local_port];transport=[transport]>;+sip.src\n\
+             From: {from};tag=[call_number]\nTo: <sip:rec@[remote_ip]:[remote_port]>{to_tag}\n\
+             Call-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <sip:src@[local_ip]:[local_port];transport=[transport]>{contact}\n\
              Max-Forwards: 70\n{headers}{body}\n]]></send>\n"
         );
     }

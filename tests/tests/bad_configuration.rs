@@ -74,10 +74,10 @@ const BAD: &[(&str, usize, &str, &[&str])] = &[
     ),
     ("[sip]\nroutes = [\"AC1=\"]\n", 2, "sip.routes", &["AC"]),
     (
-        "[rtpengine]\nng = \"127.0.0.1:2223\"\n",
+        "[rtpengine]\naccount = \"AC1\"\n",
         2,
-        "rtpengine.ng",
-        &["not built"],
+        "rtpengine.account",
+        &["AC"],
     ),
     (
         "[api]\ntls_cert = \"/tmp/c.pem\"\n",

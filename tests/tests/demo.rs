@@ -18,6 +18,11 @@ fn the_demo_of_a_recording_client_does_too() {
     leaves_playable_files(&["demo", "--siprec"]);
 }
 
+#[test]
+fn the_demo_by_a_real_rtpengine_is_the_same_proof() {
+    leaves_playable_files(&["demo", "--rtpengine"]);
+}
+
 fn leaves_playable_files(args: &[&str]) {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let mut command = reeld();

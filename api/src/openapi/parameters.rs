@@ -130,7 +130,11 @@ fn describe(name: &str) -> Option<(Json, &'static str)> {
                 "contentMediaType": "application/xml" }),
             "A <Response> with one <Record>, in place of the verb's parameters.",
         ),
-        "Source" => (one_of(&["rtp"]), "Where its media come from."),
+        "Source" => (
+            one_of(&["rtp", "rtpengine"]),
+            "Where its media come from; an rtpengine forks those of SipCallId.",
+        ),
+        "SipCallId" => (text(calls::MAX_NAME), "The call that an rtpengine forks."),
         "Tags" => (
             json!({ "type": "string", "maxLength": start::MAX_TAGS, "contentMediaType": "application/json" }),
             "A JSON object that is kept with it.",

@@ -83,7 +83,6 @@ fn each_bad_value_has_its_code_and_its_name() {
         ("Trim=yes", 20422),
         ("Tags=[]", 20422),
         ("Tags={", 20422),
-        ("Source=rtpengine", 20422),
         ("Source=tape", 20422),
         ("SipCallId=1", 20422),
         ("RecordingStatusCallback=http://127.0.0.1/", 20422),
@@ -102,6 +101,27 @@ fn each_bad_value_has_its_code_and_its_name() {
             "{text}"
         );
         assert!(fault.message.starts_with(name), "{}", fault.message);
+    }
+}
+
+#[test]
+fn an_rtpengine_needs_the_name_of_a_call_and_nothing_else() {
+    let form = read("Source=rtpengine&SipCallId=7@a.example").unwrap();
+    assert_eq!(form.sip_call_id.as_deref(), Some("7@a.example"));
+    assert_eq!(read("Source=rtp").unwrap().sip_call_id, None);
+    for text in [
+        "Source=rtpengine",
+        "SipCallId=7",
+        "Source=rtp&SipCallId=7",
+        "Source=rtpengine&SipCallId=7&Sdp=v",
+        "Source=rtpengine&SipCallId=7&RemoteAddress=192.0.2.1",
+    ] {
+        let fault = read(text).unwrap_err();
+        assert_eq!(
+            (fault.status.as_u16(), fault.code),
+            (400, Some(20422)),
+            "{text}"
+        );
     }
 }
 

@@ -22,7 +22,7 @@ fn between(handed: HandedCall) -> Result<TakenCall, IngestError> {
 fn next_rig(settings: Settings, taken: Vec<TakenCall>) -> Rig {
     let collected = Arc::<Collected>::default();
     let sink = |_| -> Box<dyn reeld_ingest::Sink> { Box::new(Collector(Arc::clone(&collected))) };
-    let board = Switchboard::start_with(settings, taken, sink).unwrap();
+    let board = Switchboard::start_with(settings, taken, Vec::new(), sink).unwrap();
     Rig { board, collected }
 }
 

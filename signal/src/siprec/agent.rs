@@ -17,10 +17,10 @@ use super::body::Body;
 use super::dialog::{Dialog, Identity, State};
 use super::message::{Headers, Message, Request, Status};
 use super::metadata::Document;
-use super::offer::Offer;
 use super::transaction::{Begun, GIVEN_UP, T1, T2, Transactions};
-use super::work::{Begin, Change, Failure, Outcome, Work};
 use super::{Peer, Settings, SoleAccount};
+use crate::offer::Offer;
+use crate::work::{Begin, Change, Failure, Outcome, Work};
 
 mod answers;
 mod client;

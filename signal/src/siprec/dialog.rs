@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::Peer;
 use super::message::{Headers, Request};
 use super::metadata::{Document, Metadata};
-use super::offer::{Answer, Line, Offer, allot};
 use super::parties::{Kept, Senders};
-use super::work::Wanted;
+use crate::offer::{Answer, Formats, Line, Offer, allot};
+use crate::work::Wanted;
 
 /// Warnings that are kept of a session.
 const MOST_WARNINGS: usize = 32;
@@ -40,6 +40,9 @@ pub(crate) struct Dialog {
     pub(crate) call: CallSid,
     external_id: String,
     user_agent: Option<String>,
+    /// Whether no recording client's but a call like any other, whose parties are its From and To.
+    #[serde(default)]
+    is_plain: bool,
     /// Our session's number in SDP, and how often it was answered.
     number: u64,
     answers: u64,
@@ -80,6 +83,7 @@ pub(crate) struct Identity {
     pub(crate) external_id: String,
     pub(crate) own_tag: String,
     pub(crate) number: u64,
+    pub(crate) is_plain: bool,
 }
 
 impl State {
@@ -201,6 +205,7 @@ impl Dialog {
                 .header("user-agent")
                 .map(|agent| agent.chars().take(256).collect()),
             number: identity.number,
+            is_plain: identity.is_plain,
             answers: 0,
             answer: String::new(),
             of_capture: String::new(),
@@ -229,7 +234,12 @@ impl Dialog {
     /// The call as capture knows it, with the parties as they are now.
     pub(crate) fn open_call(&self, state: &State, sdp: Option<String>) -> OpenCall {
         let senders = Senders::find(&state.metadata, &state.offer);
-        let [from, to] = senders.addresses(state.tracks, &state.metadata);
+        let [mut from, mut to] = senders.addresses(state.tracks, &state.metadata);
+        if self.is_plain {
+            let said = |header| Some(crate::sip::uri(header).to_owned());
+            from = from.or_else(|| said(&self.their));
+            to = to.or_else(|| said(&self.own));
+        }
         OpenCall {
             external_id: Some(self.external_id.clone()),
             from,
@@ -304,6 +314,7 @@ impl Dialog {
             id: self.number,
             version: self.answers,
             of_capture: &self.of_capture,
+            formats: Formats::Built,
         };
         self.answer = answer.text(&self.state.offer, self.state.tracks);
     }

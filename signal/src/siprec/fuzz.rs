@@ -6,8 +6,9 @@ use reeld_model::{AccountSid, Channels, Mono, PauseBehavior, RecordingSid};
 
 use super::body::Body;
 use super::metadata::{Document, Metadata};
-use super::offer::Offer;
-use super::{Agent, Outcome, Output, Peer, Settings};
+use super::{Agent, Output, Peer, Settings};
+use crate::offer::Offer;
+use crate::work::Outcome;
 
 /// Reads a body of several parts.
 pub fn multipart(bytes: &[u8]) -> bool {

@@ -16,7 +16,7 @@ use reeld_model::Track;
 use serde_json::{Value, json};
 
 use super::metadata::{Metadata, Participant};
-use super::offer::Offer;
+use crate::offer::Offer;
 
 /// Bytes of what a recording keeps of its signalling: a record stays small (design.md, "Nothing lost").
 const MOST_KEPT: usize = 24 * 1024;

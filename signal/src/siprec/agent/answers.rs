@@ -28,6 +28,8 @@ impl Agent {
             ..
         } = asked;
         match outcome {
+            // Nothing of ours asks for that.
+            Outcome::Seen { .. } => {}
             Outcome::Failed(failure) => {
                 self.forget(session);
                 self.fail(transaction, &request, from, failure, now);
@@ -62,6 +64,7 @@ impl Agent {
             ..
         } = asked;
         match outcome {
+            Outcome::Seen { .. } => {}
             Outcome::Failed(failure) => {
                 let is_gone = failure == Failure::Gone;
                 self.fail(transaction, &request, from, failure, now);

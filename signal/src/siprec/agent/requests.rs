@@ -2,7 +2,9 @@
 
 use reeld_model::{AccountSid, CallSid, Mono};
 
+use super::super::message::host_of;
 use super::*;
+use crate::route::{Caller, Source};
 
 /// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for.
 const KNOWN_EXTENSIONS: [&str; 3] = ["siprec", "timer", "100rel"];
@@ -335,7 +337,8 @@ impl Agent {
         if body.is_torn {
             state.warn_of("body: its parts are not told apart by the boundary that its type names, or not closed by it");
         }
-        if document.is_none() {
+        let is_plain = document.is_none() && !is_of_recording_client(&request);
+        if document.is_none() && !is_plain {
             state.warn_of("metadata: none came with the INVITE");
         }
         let (call, external_id) = self.name_call(account, &request, &mut state);
@@ -346,13 +349,14 @@ impl Agent {
             external_id,
             own_tag: self.token(),
             number: (self.random)() >> 16,
+            is_plain,
         };
         let dialog = Dialog::new(&request, from, identity, state.clone());
         let media_is_local = self.settings.media_is_local;
         let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
         let work = Work::Begin(Box::new(Begin {
             open: dialog.open_call(&state, sdp),
-            wanted: Dialog::wanted(&state, self.settings.channels),
+            wanted: Some(Dialog::wanted(&state, self.settings.channels)),
             paused: state.is_paused,
             signalling: dialog.signalling(&state),
         }));
@@ -476,15 +480,18 @@ impl Agent {
     }
 
     fn account_of(&self, request: &Request, from: Peer) -> Option<AccountSid> {
-        let rule = self
-            .settings
-            .routes
-            .iter()
-            .find(|route| route.fits(request, from));
-        let is_local = from.address().ip().to_canonical().is_loopback();
-        let alone = self.settings.routes.is_empty() && is_local;
-        rule.map(|route| route.account)
-            .or(self.sole.filter(|_| alone))
+        let hosts = [
+            host_of(&request.uri),
+            host_of(crate::sip::uri(request.to())),
+        ];
+        let hosts: Vec<&str> = hosts.into_iter().flatten().collect();
+        let caller = Caller {
+            source: Source::Sip,
+            address: from.address().ip(),
+            hosts: &hosts,
+            says: &|name, value| request.all(name).any(|said| said == value),
+        };
+        caller.account(&self.settings.routes, None, self.sole)
     }
 
     /// The call's name here and elsewhere: by a header of the client's, else by the id of the communication
@@ -519,6 +526,24 @@ impl Agent {
         );
         (CallSid::from_external(account, &own), external_id)
     }
+}
+
+/// Whether an INVITE says that a recording client sends it (RFC 7866 §6.1), by the letter or in one of the ways that are
+/// seen; any other is a call like that to a telephone, such as FreeSWITCH's `eavesdrop` makes.
+fn is_of_recording_client(request: &Request) -> bool {
+    let tokens = request
+        .tokens("require")
+        .chain(request.tokens("supported"))
+        .chain(request.tokens("k"));
+    let says_siprec = tokens
+        .into_iter()
+        .any(|token| token.eq_ignore_ascii_case("siprec"));
+    let contact = request.header("contact").unwrap_or_default();
+    let kind = request.header("content-type").unwrap_or_default();
+    says_siprec
+        || contact.contains("sip.src")
+        || contact.contains(";src")
+        || kind.to_ascii_lowercase().starts_with("multipart/")
 }
 
 /// A Warning header's value (RFC 3261 §20.43).

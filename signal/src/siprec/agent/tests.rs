@@ -229,7 +229,7 @@ fn what_the_call_is_comes_from_the_metadata() {
         CallSid::from_external(begin.open.account, "c2Vzc2lvbg==")
     );
     assert!(begin.open.is_signalled && !begin.paused);
-    assert_eq!(begin.wanted.channels, Channels::Dual);
+    assert_eq!(begin.wanted.unwrap().channels, Channels::Dual);
     // The caller's line is the second one: its codec comes first.
     let offer = begin.open.sdp.unwrap();
     assert!(
@@ -275,6 +275,24 @@ fn a_call_sid_is_taken_from_where_clients_put_it() {
     };
     assert_eq!(begin.open.external_id.as_deref(), Some("call@src"));
     assert!(begin.signalling.contains("none came"));
+}
+
+#[test]
+fn an_invite_of_no_recording_client_is_a_call_of_its_from_and_to() {
+    let mut rig = Rig::new();
+    rig.cseq = 1;
+    let text = rig.text(
+        "INVITE",
+        "Content-Type: application/sdp\r\n",
+        &sdp(["1", "2"]),
+    );
+    rig.put(&text.replace(";+sip.src", ""));
+    let Work::Begin(begin) = rig.work() else {
+        panic!()
+    };
+    let parties = [begin.open.from, begin.open.to].map(|party| party.unwrap_or_default());
+    assert_eq!(parties, ["sip:src@127.0.0.1", "sip:rec@127.0.0.1"]);
+    assert!(!begin.signalling.contains("none came"));
 }
 
 #[test]
@@ -449,6 +467,7 @@ fn an_account_is_found_by_network_domain_and_header() {
     let route =
         |byte, network: Option<&str>, domain: Option<&str>, header: Option<(&str, &str)>| Route {
             account: account(byte),
+            source: None,
             networks: network
                 .iter()
                 .map(|network| network.parse().unwrap())

@@ -1,8 +1,8 @@
 //! Who is found on which track, by documents of several makers.
 
 use super::*;
+use crate::offer::allot;
 use crate::siprec::metadata::Document;
-use crate::siprec::offer::allot;
 use crate::siprec::vendors::{ACME, BROADWORKS, INTRADO, OPENSIPS, SONUS, STRICT, sdp};
 
 /// The tracks' lines, who is from and to, and the warnings.

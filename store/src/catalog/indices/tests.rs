@@ -17,10 +17,16 @@ fn old_place(scope: key::Scope, record: &Record) -> Vec<u8> {
 }
 
 /// The catalog in `dir` as a reeld from before the index of unlisted ones left it, or a crash while it was made anew: of
-/// the old places every `kept`-th is still there.
+/// the old places every `kept`-th is still there. It has no names either.
 fn make_old(catalog: &SledCatalog, records: &[Stored], kept: usize) {
     for (n, Stored { record, .. }) in records.iter().enumerate() {
         for scope in change::scopes(record) {
+            if let key::Scope::Name(..) = scope {
+                for of in Index::EACH {
+                    catalog.overwrite(&key::index(of, scope, record), None);
+                }
+                continue;
+            }
             catalog.overwrite(&key::index(key::Index::Unlisted, scope, record), None);
             let old = old_place(scope, record);
             let is_there = record.stage == Stage::Completed && n % kept == 0;

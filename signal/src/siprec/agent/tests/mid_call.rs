@@ -119,8 +119,8 @@ fn a_second_line_in_mid_call_is_a_recording_beside() {
         panic!()
     };
     assert_eq!(
-        (begin.wanted.channels, begin.wanted.track),
-        (Channels::Mono, reeld_model::TrackSelection::Inbound)
+        begin.wanted.map(|wanted| (wanted.channels, wanted.track)),
+        Some((Channels::Mono, reeld_model::TrackSelection::Inbound))
     );
     let answer = rig.done(Some(1)).remove(0);
     rig.keep_tag(&answer);

@@ -1,6 +1,6 @@
 //! What is to be done for a call, and what came of it.
 //!
-//! Made by `agent`, done by the daemon: the capture side by `model`'s commands, the record by the store.
+//! Made by `siprec` and `rtpengine`, done by the daemon: the capture side by `model`'s commands, the record by the store.
 
 use reeld_model::{AccountSid, CallSid, Channels, OpenCall, RecordingSid, TrackSelection};
 
@@ -13,6 +13,13 @@ pub enum Work {
     Change(Box<Change>),
     /// A call ends, with its recordings.
     End {
+        /// Whose it is.
+        account: AccountSid,
+        /// Which.
+        call: CallSid,
+    },
+    /// Whether a call is still open, and what it has heard so far ([`Outcome::Seen`]).
+    Look {
         /// Whose it is.
         account: AccountSid,
         /// Which.
@@ -34,8 +41,8 @@ pub struct Wanted {
 pub struct Begin {
     /// The call.
     pub open: OpenCall,
-    /// Its recording.
-    pub wanted: Wanted,
+    /// Its recording; none where another starts one by the API.
+    pub wanted: Option<Wanted>,
     /// Whether that begins paused.
     pub paused: bool,
     /// What the recording keeps of its signalling: a JSON object.
@@ -66,6 +73,11 @@ pub enum Outcome {
         sdp: Option<String>,
         /// The recording that was begun.
         recording: Option<RecordingSid>,
+    },
+    /// What was asked for by [`Work::Look`].
+    Seen {
+        /// RTP packets that its tracks have taken so far.
+        packets: u64,
     },
     /// It was not, and nothing is left of it.
     Failed(Failure),

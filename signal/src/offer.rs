@@ -1,7 +1,7 @@
-//! A recording client's SDP: its lines as they are offered, what capture is told of them, and the answer
+//! The SDP of who has calls recorded: its lines as they are offered, what capture is told of them, and the answer
 //! (RFC 8866, RFC 3264, RFC 7866 §7).
 //!
-//! Called by `agent`. A reader of our own, since a whole offer may not be lost to one line of it: clients leave
+//! Called by `siprec` and `rtpengine`. A reader of our own, since a whole offer may not be lost to one line of it: clients leave
 //! out `c=`, `t=` or `s=`, put attributes of ICE into RTP/AVP, or X-es where an address was. What capture gets is
 //! an offer of ours, with the lines that are recorded and no others, so a codec is judged in one place; what
 //! the client gets are its own lines, in its order.
@@ -245,6 +245,15 @@ impl Line {
     }
 }
 
+/// Which payload types of a line an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// Those that capture decodes.
+    Built,
+    /// All that were offered: rtpengine takes no answer with fewer (it would have to transcode).
+    Offered,
+}
+
 /// What is answered to a client: who we are in it, and how often we have answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer<'a> {
@@ -253,6 +262,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) version: u64,
     /// What capture answered to [`Offer::for_capture`].
     pub(crate) of_capture: &'a str,
+    pub(crate) formats: Formats,
 }
 
 impl Answer<'_> {
@@ -269,15 +279,25 @@ impl Answer<'_> {
             let track = tracks.iter().position(|place| *place == Some(index));
             match track.and_then(|track| lines.get(track)) {
                 Some(captured) if line.is_used() => {
+                    let formats = match self.formats {
+                        Formats::Built => captured.formats,
+                        Formats::Offered => &line.formats,
+                    };
                     put(
                         &mut text,
-                        format_args!(
-                            "m=audio {} {} {}",
-                            captured.port, line.proto, captured.formats
-                        ),
+                        format_args!("m=audio {} {} {formats}", captured.port, line.proto),
                     );
-                    for attribute in &captured.attributes {
-                        put(&mut text, format_args!("a={attribute}"));
+                    match self.formats {
+                        Formats::Built => {
+                            for attribute in &captured.attributes {
+                                put(&mut text, format_args!("a={attribute}"));
+                            }
+                        }
+                        Formats::Offered => {
+                            for attribute in &line.attributes {
+                                put(&mut text, format_args!("a={attribute}"));
+                            }
+                        }
                     }
                     line.echo(&mut text);
                     text.push_str(match line.direction {

@@ -1,7 +1,8 @@
-//! What a recording session asks for, done: the call by `model`'s commands, the record by the store.
+//! What a call that comes by itself asks for, done: the call by `model`'s commands, the record by the store.
 //!
-//! Called by `siprec` for each piece of work. A session's beginning is what a start by the API is (`api::control`), in
-//! the same order, so that each step leaves a recording or none:
+//! Called by `siprec`, `rtpengine` and `audiosocket` for each piece of work, and by `open`, whose calls are open before. A
+//! call's beginning is what a start by the API is (`api::control`), in the same order, so that each step leaves a recording
+//! or none:
 //!
 //! 1. There may be too much to do, or to wait for: refused.
 //! 2. The call is opened, its ports known. Refused: nothing is left.
@@ -16,7 +17,7 @@ use reeld_model::{
     AccountSid, Answer, CallView, ChangeRecording, Command, Control, OpenCall, PauseBehavior,
     RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
 };
-use reeld_signal::siprec::{Begin, Change, Failure, Outcome, Wanted, Work};
+use reeld_signal::work::{Begin, Change, Failure, Outcome, Wanted, Work};
 use reeld_store::{Begun, NewRecording, Origin, Parties, Store, StoreError};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -25,29 +26,37 @@ use crate::clock;
 /// Recordings that are being begun at once, as of the API: each holds a blocking thread.
 const BEGINS: usize = 256;
 
-/// How long a command may take; clients repeat an INVITE for 32 s.
+/// How long a command may take; SIPREC clients repeat an INVITE for 32 s.
 const ANSWERED: Duration = Duration::from_secs(20);
 
 /// What does it.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     store: Store,
     control: Arc<dyn Control>,
+    origin: Origin,
     pause: PauseBehavior,
     begins: Semaphore,
 }
 
 impl Worker {
-    pub(super) fn new(store: Store, control: Arc<dyn Control>, pause: PauseBehavior) -> Self {
+    /// For calls of this origin, and what a pause of theirs leaves in the file.
+    pub(crate) fn new(
+        store: Store,
+        control: Arc<dyn Control>,
+        origin: Origin,
+        pause: PauseBehavior,
+    ) -> Self {
         Self {
             store,
             control,
+            origin,
             pause,
             begins: Semaphore::new(BEGINS),
         }
     }
 
     /// The only account that there is.
-    pub(super) async fn sole_account(&self) -> Option<AccountSid> {
+    pub(crate) async fn sole_account(&self) -> Option<AccountSid> {
         let accounts = self.store(|store| store.accounts()).await.ok()?;
         match accounts.as_slice() {
             [account] => Some(account.sid),
@@ -56,7 +65,7 @@ impl Worker {
     }
 
     /// Does it.
-    pub(super) async fn carry_out(&self, work: Work) -> Outcome {
+    pub(crate) async fn carry_out(&self, work: Work) -> Outcome {
         let done = match work {
             Work::Begin(begin) => self.begin(*begin).await,
             Work::Change(change) => self.change(*change).await,
@@ -67,6 +76,17 @@ impl Worker {
                     Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
                 }
                 Ok((None, None))
+            }
+            Work::Look { account, call } => {
+                match self.call(Command::DescribeCall { account, call }).await {
+                    Ok(view) => {
+                        let packets = view.streams.iter().map(|stream| stream.stats.packets);
+                        return Outcome::Seen {
+                            packets: packets.sum(),
+                        };
+                    }
+                    Err(failure) => Err(failure),
+                }
             }
         };
         match done {
@@ -82,15 +102,12 @@ impl Worker {
             paused,
             signalling,
         } = begin;
-        let account = open.account;
         self.check_load()?;
-        let is_known =
-            self.store(move |store| Ok(store.accounts()?.iter().any(|known| known.sid == account)));
-        if !is_known.await? {
-            tracing::error!(%account, "a rule of sip.routes names an account that there is not");
-            return Err(Failure::Broken);
-        }
+        self.check_account(open.account).await?;
         let view = self.call(Command::OpenCall(open.clone())).await?;
+        let Some(wanted) = wanted else {
+            return Ok((view.sdp, None));
+        };
         let begun = self.record(&open, wanted, signalling).await;
         let recording = match begun {
             Ok(recording) => recording,
@@ -105,8 +122,31 @@ impl Worker {
         if paused {
             self.pause(&open, &[recording], true).await;
         }
-        tracing::info!(call = %open.call, %recording, paused, "a recording client's call");
+        tracing::info!(call = %open.call, %recording, origin = ?self.origin, paused, "a call is recorded as it is signalled");
         Ok((view.sdp, Some(recording)))
+    }
+
+    /// Begins a recording of a call that is open by itself.
+    pub(crate) async fn record_open(
+        &self,
+        open: &OpenCall,
+        wanted: Wanted,
+        signalling: String,
+    ) -> Result<RecordingSid, Failure> {
+        self.check_account(open.account).await?;
+        let recording = self.record(open, wanted, signalling).await?;
+        tracing::info!(call = %open.call, %recording, "a call that came by itself");
+        Ok(recording)
+    }
+
+    async fn check_account(&self, account: AccountSid) -> Result<(), Failure> {
+        let is_known =
+            self.store(move |store| Ok(store.accounts()?.iter().any(|known| known.sid == account)));
+        if is_known.await? {
+            return Ok(());
+        }
+        tracing::error!(%account, "a call is of an account that there is not, by the configuration");
+        Err(Failure::Broken)
     }
 
     async fn change(
@@ -186,7 +226,7 @@ impl Worker {
             channels,
             track,
             trim: Trim::DoNotTrim,
-            origin: Origin::Siprec,
+            origin: self.origin,
             created_ms: clock::unix_ms(),
             tags: Default::default(),
             signalling_json: signalling,
@@ -234,7 +274,7 @@ impl Worker {
     fn check_load(&self) -> Result<(), Failure> {
         match self.control.load().verdict().refuses_recordings() {
             Some(cause) => {
-                tracing::warn!(%cause, "a recording client is refused for want of strength");
+                tracing::warn!(%cause, origin = ?self.origin, "a call is refused for want of strength");
                 Err(Failure::Busy(format!("no new recordings: {cause}")))
             }
             None => Ok(()),
@@ -274,7 +314,8 @@ impl Worker {
         }
     }
 
-    async fn complete(&self, open: &OpenCall) {
+    /// Ends a call, if it is there.
+    pub(crate) async fn complete(&self, open: &OpenCall) {
         let (account, call) = (open.account, open.call);
         match self.ask(Command::CompleteCall { account, call }).await {
             Ok(_) | Err(Refusal::CallUnknown) => {}
@@ -324,7 +365,7 @@ impl Worker {
                     | StoreError::DiskFull { .. }
             );
             if passes {
-                tracing::warn!(%error, "a recording client is refused");
+                tracing::warn!(%error, "a call is refused");
                 Failure::Busy(error.to_string())
             } else {
                 tracing::error!(%error, "the store");
@@ -334,7 +375,7 @@ impl Worker {
     }
 }
 
-/// What a refusal is to a recording client.
+/// What a refusal is to whoever brings a call.
 fn failure_of(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::Sdp(why) | Refusal::Source(why) | Refusal::Beep(why) => Failure::Offer(why),
@@ -344,7 +385,7 @@ fn failure_of(refusal: Refusal) -> Failure {
         | Refusal::ShuttingDown => Failure::Busy(refusal.to_string()),
         Refusal::CallUnknown | Refusal::RecordingUnknown => Failure::Gone,
         Refusal::CurrentIsAmbiguous(_) | Refusal::IllegalStep { .. } | Refusal::TrackNotOpen(_) => {
-            tracing::error!(%refusal, "a recording client's call");
+            tracing::error!(%refusal, "a call that came by itself");
             Failure::Broken
         }
     }

@@ -97,6 +97,7 @@ fn an_answer_has_the_offer_s_lines_in_its_order() {
         id: 7,
         version: 3,
         of_capture: CAPTURED,
+        formats: Formats::Built,
     };
     // The second line is the first track's.
     let answer = answer.text(&offer, [Some(1), Some(0)]);
@@ -124,6 +125,7 @@ fn an_answer_has_the_offer_s_lines_in_its_order() {
         id: 7,
         version: 4,
         of_capture: CAPTURED,
+        formats: Formats::Built,
     }
     .text(&paused, [Some(0), Some(1)]);
     assert_eq!(
@@ -137,7 +139,8 @@ fn an_answer_has_the_offer_s_lines_in_its_order() {
         Answer {
             id: 1,
             version: 1,
-            of_capture: ""
+            of_capture: "",
+            formats: Formats::Built,
         }
         .text(&paused, [None, None])
         .matches(" 0 RTP/AVP")
@@ -192,7 +195,7 @@ proptest! {
         if let Some(offer) = Offer::read(lines.join("\n").as_bytes()) {
             let recordable: Vec<bool> = offer.lines.iter().map(|line| line.fault().is_none()).collect();
             let tracks = allot(&offer, &recordable, [None, Some(3)], |lines| lines.first().map(|line| (*line, Track::Inbound)));
-            let answer = Answer { id: 1, version: 1, of_capture: CAPTURED }.text(&offer, tracks);
+            let answer = Answer { id: 1, version: 1, of_capture: CAPTURED, formats: Formats::Built }.text(&offer, tracks);
             prop_assert_eq!(answer.matches("\r\nm=").count(), offer.lines.len());
         }
     }
