@@ -39,7 +39,7 @@ CARGO_CYCLONEDX ?= 0.5.9
 # Debian's names. What the build links, and beside it what the tests call.
 BUILD_PACKAGES := build-essential pkg-config cmake libmp3lame-dev libopus-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) ffmpeg lame opus-tools sip-tester rtpengine-daemon curl espeak-ng nginx-light python3 \
-	python3-venv nodejs npm bubblewrap libfuse3-dev socat
+	python3-venv python3-pylibsrtp nodejs npm bubblewrap libfuse3-dev socat
 
 # What make bench measures beside.
 BENCH_PACKAGES := ffmpeg lame nginx-light gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good

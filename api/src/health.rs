@@ -503,6 +503,11 @@ fn exposition(gauges: &Gauges, health: &Health) -> String {
             totals.foreign,
         ),
         (
+            "packets_unauthentic_total",
+            "Packets that are not authentic under the keys of their SRTP.",
+            totals.unauthentic,
+        ),
+        (
             "packets_malformed_total",
             "Datagrams that are not RTP.",
             totals.malformed,

@@ -191,6 +191,7 @@ impl RecordingView<'_> {
             undecodable,
             sources,
             concealed,
+            srtp,
         } = &record.quality[index];
         let mut fields = stats_fields(&record.tracks[index], record.rate_hz);
         fields.extend([
@@ -203,6 +204,7 @@ impl RecordingView<'_> {
             Field::own("Codecs", Value::Names(codecs.clone())),
             Field::own("UndecodableTypes", Value::Names(undecodable.clone())),
             Field::own("Sources", Value::Names(sources.clone())),
+            Field::own("Srtp", Value::text(srtp.as_deref())),
         ]);
         if self.ranges {
             let ranges = concealed.iter().map(|range| {
@@ -305,6 +307,7 @@ pub(crate) fn stats_fields(stats: &TrackStats, rate_hz: u32) -> Vec<Field> {
         concealed,
         filled,
         corrected,
+        unauthentic,
     } = *stats;
     [
         ("Packets", packets),
@@ -314,6 +317,7 @@ pub(crate) fn stats_fields(stats: &TrackStats, rate_hz: u32) -> Vec<Field> {
         ("Late", late),
         ("Reordered", reordered),
         ("Foreign", foreign),
+        ("Unauthentic", unauthentic),
         ("Malformed", malformed),
         ("Stun", stun),
         ("Rtcp", rtcp),

@@ -46,6 +46,7 @@ impl Recorded {
             rate: Rate::Narrow,
             allow: vec!["127.0.0.0/8".parse().expect("a network")],
             advertise: "127.0.0.1".parse().expect("an address"),
+            secret: reeld_capture::Secret::default(),
         };
         let open = OpenCall::new(
             AccountSid::from_bytes([1; 16]),

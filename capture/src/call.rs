@@ -77,6 +77,9 @@ pub struct Call {
     /// The samples of the packet that is being taken.
     #[serde(skip)]
     scratch: Vec<i16>,
+    /// The datagram that is being taken, without its protection.
+    #[serde(skip)]
+    clear: Vec<u8>,
     /// When a packet of a source that is heard last came, on each track.
     last_sound: [Option<Mono>; 2],
     /// The last key of each track and when it came, so that one that is both an event and a sound is
@@ -119,6 +122,7 @@ impl Call {
             has_rate: settings.rate == Rate::Narrow,
             timeline: Timeline::new(now, SAMPLE_RATE, settings.conceal),
             scratch: Vec::new(),
+            clear: Vec::new(),
             last_sound: [None; 2],
             last_key: [None; 2],
             last_sign: now,
@@ -147,8 +151,8 @@ impl Call {
         Ok(call)
     }
 
-    /// Takes a datagram that came to a port of a track.
-    pub fn handle_datagram(
+    /// Takes a datagram without protection.
+    fn handle_clear(
         &mut self,
         track: Track,
         port: Port,
@@ -585,6 +589,7 @@ mod keys;
 mod offer;
 mod place;
 mod rate;
+mod secure;
 mod turns;
 
 #[cfg(test)]

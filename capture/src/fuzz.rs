@@ -6,7 +6,7 @@
 
 use crate::event::Events;
 use crate::packet::{self, Datagram};
-use crate::sdp::Offer;
+use crate::sdp::{Leg, Offer};
 
 /// Reads a datagram as RTP, and its payload as a key; the payload's length.
 pub fn rtp(datagram: &[u8]) -> Option<usize> {
@@ -27,5 +27,6 @@ pub fn rtcp(datagram: &[u8]) -> bool {
 /// Reads an offer and answers it.
 pub fn sdp(offer: &str) -> Option<String> {
     let offer = Offer::read(offer).ok()?;
-    Some(offer.answer([127, 0, 0, 1].into(), &[20_000, 20_002], 1, true))
+    let legs = [20_000, 20_002].map(|port| Leg { port, crypto: None });
+    Some(offer.answer([127, 0, 0, 1].into(), &legs, 1, true))
 }

@@ -4,7 +4,7 @@
 //! out to the store. Data flows one way:
 //!
 //! ```text
-//! datagram ─ packet ▸ source ▸ order ▸ track (payload, decode, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
+//! datagram ─ (srtp ▸) packet ▸ source ▸ order ▸ track (payload, decode, sequence, segment) ▸ window ▸ mix ▸ recording ─ output
 //! ```
 //!
 //! Contract of [`Call`]: one input (`handle_*`, `start`, `change`, `complete`), then one full drain
@@ -46,6 +46,7 @@ mod sequence;
 mod settings;
 mod silence;
 mod source;
+mod srtp;
 mod streams;
 mod timeline;
 mod track;
@@ -57,5 +58,5 @@ pub use call::{Call, Given, KeepError, Kept, Port};
 pub use frames::{BLOCK_AGE, USUAL_HOLD};
 pub use output::Output;
 pub use sdp::offer_fault;
-pub use settings::{Dtmf, Rate, Settings};
+pub use settings::{Dtmf, Rate, Secret, Settings};
 pub use streams::{Found, HeldPacket, StreamRules, Streams, Unheard};

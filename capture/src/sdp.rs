@@ -3,6 +3,7 @@
 //! Called by [`crate::call`]; calls sdp-types. An offer that cannot be recorded is refused by what
 //! is wrong with it: noise in a file is worse than no file.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::payload::{Payload, PayloadMap};
+use crate::srtp::Crypto;
 
 /// The largest offer that is read, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -24,6 +26,8 @@ pub(crate) struct Line {
     /// Where its RTP comes from, if it says so.
     pub(crate) source: Option<SourceRule>,
     pub(crate) direction: Direction,
+    /// The key of its SRTP; none where it is RTP.
+    pub(crate) crypto: Option<Crypto>,
 }
 
 /// Which way sound goes, as the offerer says (RFC 8866 §6.7).
@@ -66,8 +70,7 @@ impl Direction {
     }
 }
 
-/// An offer that can be recorded.
-#[derive(Debug)]
+/// An offer that can be recorded. Its text may have keys in it, so it has a Debug of its own.
 pub(crate) struct Offer {
     session: Session,
     /// Its audio lines that are in use, in order.
@@ -92,36 +95,36 @@ impl Offer {
         Ok(Self { session, lines })
     }
 
-    /// The answer: each line in its order, the audio lines on `ports`, the rest refused. With `sends`
+    /// The answer: each line in its order, the audio lines on `legs`, the rest refused. With `sends`
     /// it says that we send to the first of them, where that one is to receive.
     pub(crate) fn answer(
         &self,
         address: IpAddr,
-        ports: &[u16],
+        legs: &[Leg],
         version: u64,
         sends: bool,
     ) -> String {
         // Our own session id, as RFC 3264 §6 has it: the port is ours alone while the call lasts.
-        let id = ports.first().copied().unwrap_or(0);
+        let id = legs.first().map_or(0, |leg| leg.port);
         let mut answer = Session::new(Origin::with_ip_addr(id, version, address), "reeld");
         answer.add_time(sdp_types::Time::new(0, 0));
         answer.set_connection(Connection::from_ip_addr(address));
-        let mut ports = ports.iter();
+        let mut legs = legs.iter();
         let mut sends = sends;
         for offered in &self.session.medias {
-            let port = if is_used_audio(offered) {
-                ports.next().copied()
+            let leg = if is_used_audio(offered) {
+                legs.next()
             } else {
                 None
             };
             let direction = match Direction::of(&self.session, offered) {
-                Direction::SendRecv if port.is_some() && std::mem::take(&mut sends) => {
+                Direction::SendRecv if leg.is_some() && std::mem::take(&mut sends) => {
                     Direction::SendRecv
                 }
                 Direction::SendRecv | Direction::SendOnly => Direction::RecvOnly,
                 Direction::RecvOnly | Direction::Inactive => Direction::Inactive,
             };
-            answer.medias.push(answer_line(offered, port, direction));
+            answer.medias.push(answer_line(offered, leg, direction));
         }
         let mut text = Vec::new();
         // Writing into memory cannot fail.
@@ -129,6 +132,22 @@ impl Offer {
             text.clear();
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// Where an audio line of an offer is received.
+#[derive(Debug, Clone)]
+pub(crate) struct Leg {
+    pub(crate) port: u16,
+    /// The value of its `a=crypto`, with a key of ours.
+    pub(crate) crypto: Option<String>,
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offer")
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,22 +179,7 @@ fn is_used_audio(media: &Media) -> bool {
 }
 
 fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
-    let attributes = || media.attributes.iter().chain(&session.attributes);
-    for (needed, what) in [
-        ("crypto", "SRTP keys (a=crypto)"),
-        ("fingerprint", "DTLS (a=fingerprint)"),
-        ("ice-ufrag", "ICE (a=ice-ufrag)"),
-    ] {
-        if attributes().any(|attribute| attribute.attribute == needed) {
-            return Err(format!("Sdp asks for {what}, which is not built yet"));
-        }
-    }
-    if !matches!(media.proto.as_str(), "RTP/AVP" | "RTP/AVPF") {
-        return Err(format!(
-            "Sdp asks for {}, and only RTP/AVP is built",
-            media.proto
-        ));
-    }
+    let crypto = read_crypto(session, media)?;
     let mut payloads = PayloadMap::default();
     let mut names = Vec::new();
     let mut preferred = None;
@@ -218,7 +222,42 @@ fn read_line(session: &Session, media: &Media) -> Result<Line, String> {
             port: None,
         }),
         direction: Direction::of(session, media),
+        crypto,
     })
+}
+
+/// The key of a line's SRTP, `None` for RTP. The error names what of its transport is not built.
+///
+/// Keys in RTP/AVP are passed over, and the answer has none, which declines them: RFC 4568 §5 has keys in
+/// RTP/SAVP alone, and who offers them in RTP/AVP ("best effort") sends RTP then.
+fn read_crypto(session: &Session, media: &Media) -> Result<Option<Crypto>, String> {
+    let is_secure = media.proto.starts_with("RTP/SAVP");
+    let keys = || values(media, "crypto");
+    // Who offers SDES and DTLS in RTP/SAVP lets the answer choose.
+    let chooses = is_secure && keys().next().is_some();
+    let attributes = || media.attributes.iter().chain(&session.attributes);
+    for (needed, what) in [
+        ("fingerprint", "DTLS (a=fingerprint)"),
+        ("ice-ufrag", "ICE (a=ice-ufrag)"),
+    ] {
+        let is_needed = attributes().any(|attribute| attribute.attribute == needed);
+        if is_needed && !(chooses && needed == "fingerprint") {
+            return Err(format!("Sdp asks for {what}, which is not built yet"));
+        }
+    }
+    match media.proto.as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Ok(None),
+        "RTP/SAVP" | "RTP/SAVPF" if !chooses => Err(format!(
+            "Sdp asks for {} without keys for it (a=crypto)",
+            media.proto
+        )),
+        "RTP/SAVP" | "RTP/SAVPF" => Crypto::choose(keys())
+            .map(Some)
+            .map_err(|fault| format!("Sdp has no SRTP key (a=crypto) that can be used: {fault}")),
+        other => Err(format!(
+            "Sdp asks for {other}, and only RTP/AVP and RTP/SAVP are built"
+        )),
+    }
 }
 
 /// What a line means by a payload type.
@@ -298,15 +337,15 @@ fn address(connection: &Connection) -> Option<IpAddr> {
         .filter(|address: &IpAddr| !address.is_unspecified())
 }
 
-fn answer_line(offered: &Media, port: Option<u16>, direction: Direction) -> Media {
+fn answer_line(offered: &Media, leg: Option<&Leg>, direction: Direction) -> Media {
     let mut line = offered.clone();
     line.connections.clear();
     line.bandwidths.clear();
     line.key = None;
     line.num_ports = None;
-    line.port = port.unwrap_or(0);
+    line.port = leg.map_or(0, |leg| leg.port);
     line.attributes.clear();
-    let Some(port) = port else {
+    let Some(leg) = leg else {
         return line;
     };
     let mut kept = Vec::new();
@@ -341,135 +380,15 @@ fn answer_line(offered: &Media, port: Option<u16>, direction: Direction) -> Medi
             .find(|said| said.attribute == kept);
         line.attributes.extend(said.cloned());
     }
+    if let Some(crypto) = &leg.crypto {
+        line.attributes
+            .push(Attribute::with_value("crypto", crypto));
+    }
     line.attributes.push(Attribute::new(direction.as_str()));
     line.attributes
-        .push(Attribute::with_value("rtcp", port + 1));
+        .push(Attribute::with_value("rtcp", leg.port + 1));
     line
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use reeld_codec::g711::Law;
-
-    const OFFER: &str = "v=0\r\no=- 7 7 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
-        m=audio 30026 RTP/AVP 96 8 101 107 9 18 110\r\na=rtpmap:96 pcmu/8000\r\na=label:1\r\n\
-        a=rtpmap:101 telephone-event/8000\r\na=rtpmap:107 opus/48000/2\r\n\
-        a=rtpmap:110 AMR-WB/16000\r\na=sendonly\r\n\
-        m=video 4000 RTP/AVP 97\r\n";
-
-    #[test]
-    fn an_offer_maps_payload_types_and_names_the_source() {
-        let offer = Offer::read(OFFER).unwrap();
-        let line = &offer.lines[0];
-        assert_eq!(line.payloads.get(96), Some(Payload::G711(Law::Mu)));
-        assert_eq!(line.payloads.get(8), Some(Payload::G711(Law::A)));
-        assert_eq!(line.payloads.get(107), Some(Payload::Opus));
-        assert_eq!(line.payloads.get(9), Some(Payload::G722));
-        assert_eq!(line.payloads.get(110), None);
-        assert_eq!(line.payloads.describe(110), "110 AMR-WB");
-        assert_eq!(line.payloads.preferred_rate_hz(), Some(8_000));
-        let source = SourceRule {
-            address: "192.0.2.7".parse().unwrap(),
-            port: None,
-        };
-        assert_eq!(line.source, Some(source));
-    }
-
-    #[test]
-    fn what_opus_is_captured_at_is_what_it_is_worth() {
-        let rate = |said: &str| {
-            let offer = OFFER.replacen("a=sendonly", said, 1);
-            Offer::read(&offer).unwrap().lines[0].payloads.rate_hz(107)
-        };
-        for (said, rate_hz) in [
-            ("a=sendonly", 48_000),
-            (
-                "a=fmtp:107 useinbandfec=1; sprop-maxcapturerate=16000",
-                16_000,
-            ),
-            ("a=fmtp:107 Sprop-MaxCaptureRate=24000;stereo=0", 24_000),
-            ("a=fmtp:107 maxplaybackrate=16000", 48_000),
-            ("a=fmtp:96 sprop-maxcapturerate=16000", 48_000),
-            ("a=fmtp:107 sprop-maxcapturerate=96000", 48_000),
-            ("a=fmtp:107 sprop-maxcapturerate=0", 0),
-            ("a=fmtp:107 sprop-maxcapturerate=x", 48_000),
-        ] {
-            assert_eq!(rate(said), Some(rate_hz), "{said}");
-        }
-    }
-
-    #[test]
-    fn the_answer_keeps_the_lines_and_refuses_what_is_no_audio() {
-        let offer = Offer::read(OFFER).unwrap();
-        let text = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2, true);
-        let answer = Session::parse(text.as_bytes()).unwrap();
-        assert_eq!(answer.medias.len(), 2);
-        assert_eq!((answer.medias[0].port, answer.medias[1].port), (20_000, 0));
-        assert_eq!(answer.medias[0].fmt, "96 8 101 107 9");
-        for said in [
-            "a=recvonly",
-            "a=label:1",
-            "a=rtpmap:96 PCMU/8000",
-            "a=rtpmap:107 opus/48000/2",
-            "a=fmtp:107 useinbandfec=1",
-            "a=rtpmap:9 G722/8000",
-            "a=rtcp:20001",
-        ] {
-            assert!(text.contains(said), "{said} in {text}");
-        }
-    }
-
-    #[test]
-    fn the_answer_says_that_we_send_where_we_do_and_are_heard() {
-        for (said, sends, answered) in [
-            ("a=sendrecv", false, "a=recvonly"),
-            ("a=sendrecv", true, "a=sendrecv"),
-            ("a=x", true, "a=sendrecv"),
-            ("a=sendonly", true, "a=recvonly"),
-            ("a=recvonly", true, "a=inactive"),
-            ("a=inactive", true, "a=inactive"),
-        ] {
-            let offer = Offer::read(&OFFER.replacen("a=sendonly", said, 1)).unwrap();
-            let answer = offer.answer("127.0.0.1".parse().unwrap(), &[20_000], 2, sends);
-            assert!(answer.contains(answered), "{answered} in {answer}");
-        }
-        let of_session = OFFER.replacen("t=0 0", "t=0 0\r\na=inactive", 1);
-        let of_session = of_session.replacen("a=sendonly\r\n", "", 1);
-        let offer = Offer::read(&of_session).unwrap();
-        assert_eq!(offer.lines[0].direction, Direction::Inactive);
-    }
-
-    #[test]
-    fn what_cannot_be_recorded_is_refused_by_name() {
-        for (from, to, said) in [
-            ("RTP/AVP 96 8 101 107 9 18 110", "RTP/SAVP 0", "RTP/SAVP"),
-            (
-                "a=label:1",
-                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x",
-                "a=crypto",
-            ),
-            ("a=label:1", "a=fingerprint:sha-256 00", "a=fingerprint"),
-            ("a=label:1", "a=ice-ufrag:x", "a=ice-ufrag"),
-            ("96 8 101 107 9 18 110", "110 18", "AMR-WB, 18 G729"),
-            ("m=audio", "m=text", "no audio line"),
-            ("audio 30026", "audio 0", "no audio line"),
-            ("v=0", "w=0", "cannot be read"),
-        ] {
-            let error = Offer::read(&OFFER.replacen(from, to, 1)).unwrap_err();
-            assert!(error.contains(said), "{error:?} names {said}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text: String, lines in proptest::collection::vec("[a-z]=[ -~]{0,40}", 0..12)) {
-            for text in [text, format!("v=0\r\n{}", lines.join("\r\n"))] {
-                if let Ok(offer) = Offer::read(&text) {
-                    offer.answer("::1".parse().unwrap(), &[2], 1, text.len() % 2 == 0);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! What a call needs of the configuration.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use ipnet::IpNet;
+use sha1::Sha1;
 
 /// Settings of every call.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Settings {
     pub rate: Rate,
     /// The address that callers are told to send to: `media.advertise`, else `media.address`.
     pub advertise: IpAddr,
+    /// What keys of ours for SRTP are drawn from.
+    pub secret: Secret,
 }
 
 impl Settings {
@@ -42,7 +47,38 @@ impl Settings {
             dtmf: Dtmf::Silence,
             rate: Rate::Narrow,
             advertise: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            secret: Secret::default(),
         })
+    }
+}
+
+/// Random bytes that a process draws at its start and nobody else knows. All zeros by default, which is for calls
+/// that answer nobody: those out of files, and tests.
+#[derive(Clone, Default)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// Of the system's random bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// As many bytes as `out` has, the same for the same `name` and for no other (HMAC-SHA1 as a PRF, in the
+    /// manner of RFC 5869 §2.3).
+    pub(crate) fn draw(&self, name: &[u8], out: &mut [u8]) {
+        for (number, chunk) in (0_u8..).zip(out.chunks_mut(20)) {
+            let mac =
+                Hmac::<Sha1>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+            let bytes = mac.chain_update(name).chain_update([number]).finalize();
+            chunk.copy_from_slice(&bytes.into_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
     }
 }
 

@@ -3,13 +3,13 @@
 //! Called by [`crate::call`]; calls [`crate::source`], [`crate::payload`], [`crate::sequence`],
 //! [`crate::segment`] and [`crate::event`].
 
+mod quality;
 mod straggler;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reeld_model::quality::MOST_NAMES;
-use reeld_model::{MediaPlace, SAMPLE_RATE, TrackQuality, TrackStats};
+use reeld_model::{MediaPlace, SAMPLE_RATE, TrackStats};
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Decoders;
@@ -22,6 +22,7 @@ use crate::payload::{Name, Payload, PayloadMap};
 use crate::segment::{self, Known, Move, Segment};
 use crate::sequence::{Arrival, Sequence};
 use crate::source::Source;
+use crate::srtp::Srtp;
 
 /// The length of a packet that cannot be decoded before any other was seen, in milliseconds.
 const USUAL_MS: i64 = 20;
@@ -38,6 +39,9 @@ const NOWHERE: MediaPlace = MediaPlace(i64::MIN);
 pub(crate) struct TrackState {
     /// The RTP port.
     pub(crate) port: u16,
+    /// Its keys, once an offer had any.
+    #[serde(default)]
+    pub(crate) srtp: Option<Box<Srtp>>,
     pub(crate) source: Source,
     /// Shared by all tracks that nothing was offered for.
     #[serde(with = "crate::payload::kept")]
@@ -118,6 +122,7 @@ impl TrackState {
         let usual_samples = USUAL_MS * i64::from(rate_hz) / 1_000;
         Self {
             port,
+            srtp: None,
             source: Source::default(),
             payloads,
             order: Order::default(),
@@ -244,29 +249,6 @@ impl TrackState {
     /// The payload type of the last packet of sound, also where that cannot be decoded.
     pub(crate) fn sound_type(&self) -> Option<u8> {
         self.sound_type
-    }
-
-    /// What is known of it beside its counts. A recording's own (gaps, concealed ranges) are its own
-    /// to tell.
-    pub(crate) fn quality(&self) -> TrackQuality {
-        let undecodable = (0..128_u8).filter(|number| self.undecodable >> number & 1 == 1);
-        let named = undecodable.map(|number| self.payloads.describe(number));
-        let sources = self.source.heard_so_far().iter();
-        TrackQuality {
-            // From sixteenths of a sample.
-            jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
-                / 16
-                / u64::from(self.rate_hz),
-            drift_ppb: self.known().drift_ppb,
-            codecs: self
-                .codecs
-                .iter()
-                .map(|name| name.as_str().to_owned())
-                .collect(),
-            undecodable: named.take(MOST_NAMES).collect(),
-            sources: sources.map(ToString::to_string).collect(),
-            ..TrackQuality::default()
-        }
     }
 
     /// What is known of the sender so far.

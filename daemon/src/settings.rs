@@ -181,6 +181,7 @@ pub fn capture(config: &Config) -> reeld_capture::Settings {
         },
         allow: media.allow.clone(),
         advertise: media.advertise.unwrap_or(media.address),
+        secret: reeld_capture::Secret::default(),
     }
 }
 

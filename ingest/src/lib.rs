@@ -130,6 +130,9 @@ pub enum IngestError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The system gives no random bytes.
+    #[error("no random bytes for keys of ours: {0}")]
+    Random(getrandom::Error),
     /// A call that another process had open cannot be taken up.
     #[error("a call cannot be taken up: {0}")]
     Handover(String),

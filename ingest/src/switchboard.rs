@@ -102,6 +102,8 @@ impl Switchboard {
             receive_buffer,
             ports: Arc::new(Mutex::new(ports)),
         };
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(IngestError::Random)?;
         let call_settings = reeld_capture::Settings {
             reorder_window: settings.reorder_window,
             first_packet: settings.first_packet,
@@ -112,6 +114,7 @@ impl Switchboard {
             rate: settings.rate,
             allow: settings.allow,
             advertise,
+            secret: reeld_capture::Secret::new(secret),
         };
         let quota = Quota::new(settings.max_recordings);
         let backlog = Backlog::new(settings.backlog_bytes);

@@ -10,7 +10,8 @@ pub const MOST_NAMES: usize = 16;
 
 /// What happened to one track in one recording.
 ///
-/// A record on disk holds this in postcard's order: add fields at the end only.
+/// A record on disk holds this in postcard's order: a new field is another version of the record
+/// (`store/src/stored.rs`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TrackQuality {
     /// The longest time between two packets of sound, in milliseconds.
@@ -28,6 +29,10 @@ pub struct TrackQuality {
     pub sources: Vec<String>,
     /// Ranges of the file that were concealed, in order; at most [`MOST_CONCEALED`].
     pub concealed: Vec<ConcealedRange>,
+    /// The SRTP crypto suite that its sound came under, by its name in SDP (`AES_CM_128_HMAC_SHA1_80`), the last
+    /// one of several; `None` where it came as RTP.
+    #[serde(default)]
+    pub srtp: Option<String>,
 }
 
 /// A range of a recording's file that stands for lost packets.

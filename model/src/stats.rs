@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 /// Counts of one track, over a recording or over a call. Every datagram that came to the
-/// track's ports is in one of `packets`, `duplicates`, `late`, `foreign`, `malformed`, `stun` and
-/// `rtcp`; `reordered`, `undecodable`, `events` and `comfort_noise` say what was among `packets`.
+/// track's ports is in one of `packets`, `duplicates`, `late`, `foreign`, `malformed`, `stun`, `rtcp` and
+/// `unauthentic`; `reordered`, `undecodable`, `events` and `comfort_noise` say what was among `packets`.
 ///
-/// A record on disk holds this in postcard's order: add fields at the end only.
+/// A record on disk holds this in postcard's order: a new field is another version of the record
+/// (`store/src/stored.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TrackStats {
     /// RTP packets taken into the track.
@@ -47,6 +48,9 @@ pub struct TrackStats {
     pub filled: u64,
     /// Samples that were added to keep pace with our clock, or left out: the drift's correction.
     pub corrected: u64,
+    /// Packets that are not authentic under the track's SRTP keys (RFC 3711 §3.3), RTCP among them; not heard.
+    #[serde(default)]
+    pub unauthentic: u64,
 }
 
 impl TrackStats {
@@ -84,6 +88,7 @@ impl TrackStats {
             concealed,
             filled,
             corrected,
+            unauthentic,
         } = self;
         for (mine, theirs) in [
             (packets, other.packets),
@@ -104,6 +109,7 @@ impl TrackStats {
             (concealed, other.concealed),
             (filled, other.filled),
             (corrected, other.corrected),
+            (unauthentic, other.unauthentic),
         ] {
             *mine = op(*mine, theirs);
         }

@@ -191,6 +191,7 @@ pub fn settings() -> Settings {
         rate: Rate::Narrow,
         allow: "127.0.0.0/8".parse().into_iter().collect(),
         advertise: [127, 0, 0, 1].into(),
+        secret: reeld_capture::Secret::default(),
     }
 }
 

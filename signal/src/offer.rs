@@ -8,7 +8,7 @@
 //!
 //! Bounds: [`MOST_LINES`] of [`MOST_BYTES`].
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use reeld_model::Track;
@@ -20,6 +20,8 @@ const MOST_BYTES: usize = 32 * 1024;
 pub(crate) const MOST_LINES: usize = 32;
 /// Attributes of a line that are kept.
 const MOST_ATTRIBUTES: usize = 128;
+/// Keys of a line that are kept.
+const MOST_KEYS: usize = 32;
 
 /// An offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +45,25 @@ pub(crate) struct Line {
     is_nowhere: bool,
     /// What of its attributes tells of the sound.
     attributes: Vec<String>,
+    /// Its `a=crypto`, which capture chooses from.
+    #[serde(default)]
+    keys: Keys,
+    /// Whether it offers DTLS.
+    #[serde(default)]
+    is_dtls: bool,
     pub(crate) label: Option<String>,
     mid: Option<String>,
     direction: Direction,
+}
+
+/// Attributes with SRTP keys in them: they are kept for capture, and shown to nobody.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Keys(Vec<String>);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({})", self.0.len())
+    }
 }
 
 /// What a line says of who sends.
@@ -145,6 +163,8 @@ impl Line {
             address,
             is_nowhere,
             attributes: Vec::new(),
+            keys: Keys::default(),
+            is_dtls: false,
             label: None,
             mid: None,
             direction,
@@ -160,6 +180,8 @@ impl Line {
             "rtpmap" | "fmtp" | "ptime" if self.attributes.len() < MOST_ATTRIBUTES => {
                 self.attributes.push(short(attribute));
             }
+            "crypto" if self.keys.0.len() < MOST_KEYS => self.keys.0.push(short(attribute)),
+            "fingerprint" => self.is_dtls = true,
             _ => self.direction = Direction::named(name).unwrap_or(self.direction),
         }
     }
@@ -174,10 +196,15 @@ impl Line {
         if self.media != "audio" {
             return Some(format!("{} is not recorded", self.media));
         }
-        if self.proto.contains("SAVP") {
-            return Some(format!("SRTP ({}) is not built yet", self.proto));
+        if self.is_secure() && self.keys.0.is_empty() && self.is_dtls
+            || self.proto.starts_with("UDP/TLS/")
+        {
+            return Some(format!(
+                "SRTP ({}) with keys by DTLS is not built",
+                self.proto
+            ));
         }
-        if !matches!(self.proto.as_str(), "RTP/AVP" | "RTP/AVPF") {
+        if !self.is_secure() && !matches!(self.proto.as_str(), "RTP/AVP" | "RTP/AVPF") {
             return Some(format!("{} is not built", self.proto));
         }
         reeld_capture::offer_fault(&format!(
@@ -191,8 +218,18 @@ impl Line {
         self.port != 0
     }
 
+    /// Whether its RTP is to be protected (RFC 3711 §12). Keys in RTP/AVP are no keys, as in capture.
+    fn is_secure(&self) -> bool {
+        matches!(self.proto.as_str(), "RTP/SAVP" | "RTP/SAVPF")
+    }
+
     fn for_capture(&self, reaches: &impl Fn(IpAddr) -> bool) -> String {
-        let mut text = format!("m=audio {} RTP/AVP {}\r\n", self.port.max(1), self.formats);
+        let (proto, keys) = if self.is_secure() {
+            ("RTP/SAVP", self.keys.0.as_slice())
+        } else {
+            ("RTP/AVP", &[][..])
+        };
+        let mut text = format!("m=audio {} {proto} {}\r\n", self.port.max(1), self.formats);
         match self.address.filter(|address| reaches(*address)) {
             Some(address) => put(
                 &mut text,
@@ -200,7 +237,7 @@ impl Line {
             ),
             None => text.push_str("c=IN IP4 0.0.0.0\r\n"),
         }
-        for attribute in &self.attributes {
+        for attribute in self.attributes.iter().chain(keys) {
             put(&mut text, format_args!("a={attribute}"));
         }
         text.push_str("a=sendonly\r\n");
@@ -330,7 +367,7 @@ impl<'a> Captured<'a> {
                     });
                 }
                 ("a", Some(line))
-                    if ["rtpmap:", "fmtp:", "rtcp:"]
+                    if ["rtpmap:", "fmtp:", "rtcp:", "crypto:"]
                         .iter()
                         .any(|kept| value.starts_with(kept)) =>
                 {

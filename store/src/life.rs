@@ -153,6 +153,9 @@ fn bounded(mut quality: TrackQuality) -> TrackQuality {
         }
     }
     quality.concealed.truncate(MOST_CONCEALED);
+    if let Some(suite) = &mut quality.srtp {
+        suite.truncate(suite.floor_char_boundary(NAME_BYTES));
+    }
     quality
 }
 

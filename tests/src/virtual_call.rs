@@ -38,6 +38,7 @@ fn settings() -> Settings {
         rate: Rate::Narrow,
         allow: vec!["127.0.0.0/8".parse().expect("a network")],
         advertise: Ipv4Addr::LOCALHOST.into(),
+        secret: reeld_capture::Secret::default(),
     }
 }
 

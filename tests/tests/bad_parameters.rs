@@ -35,7 +35,7 @@ const BAD_STARTS: &[(&str, &str, u64)] = &[
 const BAD_OFFERS: &[(&str, &str)] = &[
     ("m=audio 5000 RTP/SAVP 0\r\n", "SAVP"),
     (
-        "m=audio 5000 RTP/AVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n",
+        "m=audio 5000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n",
         "crypto",
     ),
     (

@@ -33,6 +33,7 @@ fn hard_time(house: &House, n: u8, rate_hz: u32) -> Vec<i16> {
         concealed: 640,
         filled: 1_600,
         corrected: 16,
+        unauthentic: 9,
         ..TrackStats::default()
     };
     let quality = TrackQuality {
@@ -52,6 +53,7 @@ fn hard_time(house: &House, n: u8, rate_hz: u32) -> Vec<i16> {
                 frames: 320,
             },
         ],
+        srtp: Some("AEAD_AES_128_GCM".into()),
     };
     let summary = Summary {
         ended_by: EndedBy::Stopped,
@@ -97,6 +99,8 @@ fn each_track_tells_what_happened_to_it() {
             ("concealed_ms", json!(40)),
             ("filled_ms", json!(100)),
             ("corrected_ms", json!(1)),
+            ("unauthentic", json!(9)),
+            ("srtp", json!("AEAD_AES_128_GCM")),
             ("longest_gap_ms", json!(140)),
             ("jitter_ms", json!(1.25)),
             ("drift_ppm", json!(-200.5)),

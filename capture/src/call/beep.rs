@@ -254,10 +254,9 @@ impl Call {
     /// Sends the frames that are due.
     fn sound(&mut self, mut sounding: Box<Sounding>, now: Mono) -> State {
         while sounding.due() <= now && sounding.frame < FRAMES {
-            let heard = self.tracks[Track::Inbound.index()]
-                .as_ref()
-                .and_then(|state| state.source.heard());
-            let Some(heard) = heard else {
+            let inbound = self.tracks[Track::Inbound.index()].as_mut();
+            let heard = inbound.and_then(|state| Some((state.source.heard()?, &mut state.srtp)));
+            let Some((heard, srtp)) = heard else {
                 // Another source was named meanwhile: it hears a beep of its own.
                 self.beeps.stream = Some(sounding.stream);
                 return State::Waiting(sounding.seed);
@@ -271,11 +270,15 @@ impl Call {
             } = &mut *sounding;
             let out = &mut self.beeps.out;
             tone.frame(*frame, |since, payload| {
-                out.push_back(Transmit {
-                    track: Track::Inbound,
-                    to: heard.address,
-                    datagram: stream.packet(*payload_type, since, since == 0, payload),
-                });
+                let mut datagram = stream.packet(*payload_type, since, since == 0, payload);
+                // What cannot be protected is not sent.
+                if srtp.as_mut().is_none_or(|srtp| srtp.seal(&mut datagram)) {
+                    out.push_back(Transmit {
+                        track: Track::Inbound,
+                        to: heard.address,
+                        datagram,
+                    });
+                }
             });
             *frame += 1;
         }

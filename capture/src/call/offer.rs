@@ -7,7 +7,8 @@ use std::sync::Arc;
 use reeld_model::{Refusal, SourceRule, Track};
 
 use super::Call;
-use crate::sdp::{Direction, Line, Offer};
+use crate::sdp::{Direction, Leg, Line, Offer};
+use crate::srtp::Srtp;
 
 impl Call {
     /// Takes a new offer (a re-INVITE) or a new source. The call's first audio line is its first
@@ -22,12 +23,18 @@ impl Call {
         let lines = offer.as_ref().map_or(&[][..], |offer| &offer.lines);
         let mut lines = lines.iter();
         let mut last: Option<&Line> = None;
-        for (track, state) in Track::ALL.into_iter().zip(&mut self.tracks) {
-            let Some(state) = state else { continue };
+        for track in Track::ALL {
+            let name = self.name_of_key(track);
+            let Some(state) = &mut self.tracks[track.index()] else {
+                continue;
+            };
             let line = lines.next();
             last = line.or(last);
             if let Some(last) = last {
                 state.payloads = Arc::clone(&last.payloads);
+                Srtp::offered(&mut state.srtp, last.crypto.as_ref(), |bytes| {
+                    self.settings.secret.draw(&name, bytes);
+                });
                 if track == Track::Inbound {
                     self.beeps.direction = last.direction;
                 }
@@ -58,14 +65,17 @@ impl Call {
 
     fn answer_offer(&mut self) {
         let Some(offer) = &self.offer else { return };
-        let ports: Vec<u16> = self
+        let legs: Vec<Leg> = self
             .tracks
             .iter()
             .flatten()
-            .map(|track| track.port)
+            .map(|track| Leg {
+                port: track.port,
+                crypto: track.srtp.as_ref().and_then(|srtp| srtp.answer()),
+            })
             .collect();
         self.answers += 1;
         let sends = self.beeps.sends;
-        self.answer = Some(offer.answer(self.settings.advertise, &ports, self.answers, sends));
+        self.answer = Some(offer.answer(self.settings.advertise, &legs, self.answers, sends));
     }
 }

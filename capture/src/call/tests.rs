@@ -12,4 +12,5 @@ mod native;
 mod native_rules;
 mod sound;
 mod sources;
+mod srtp;
 mod strangers;

@@ -176,6 +176,7 @@ fn rows(name: &str, track: &Track) -> Vec<(&'static str, String)> {
             "strays",
             format!("{} late, {} foreign", track.late, track.foreign),
         ),
+        ("not authentic", track.unauthentic.to_string()),
         ("dropped by kernel", track.kernel_dropped.to_string()),
         ("longest gap", ms(track.longest_gap_ms)),
         ("jitter", format!("{:.3} ms", track.jitter_ms)),
@@ -190,6 +191,7 @@ fn rows(name: &str, track: &Track) -> Vec<(&'static str, String)> {
         ("undecodable", track.undecodable.to_string()),
         ("undecodable types", names(&track.undecodable_types)),
         ("sources", names(&track.sources)),
+        ("srtp", track.srtp.clone().unwrap_or_else(|| "-".to_owned())),
     ]
 }
 

@@ -83,6 +83,8 @@ pub struct Track {
     pub duplicates: u64,
     pub late: u64,
     pub foreign: u64,
+    #[serde(default)]
+    pub unauthentic: u64,
     pub malformed: u64,
     pub stun: u64,
     pub rtcp: u64,
@@ -101,6 +103,8 @@ pub struct Track {
     pub undecodable_types: Vec<String>,
     pub sources: Vec<String>,
     pub concealed_ranges: Vec<[u64; 2]>,
+    #[serde(default)]
+    pub srtp: Option<String>,
 }
 
 impl From<Record> for Shown {
@@ -169,6 +173,7 @@ impl Track {
             concealed,
             filled,
             corrected,
+            unauthentic,
         } = *stats;
         let TrackQuality {
             longest_gap_ms,
@@ -178,6 +183,7 @@ impl Track {
             undecodable: undecodable_types,
             sources,
             concealed: ranges,
+            srtp,
         } = quality;
         #[expect(clippy::cast_precision_loss, reason = "it is shown with three places")]
         let (jitter_ms, drift_ppm) = (
@@ -196,6 +202,7 @@ impl Track {
             duplicates,
             late,
             foreign,
+            unauthentic,
             malformed,
             stun,
             rtcp,
@@ -214,6 +221,7 @@ impl Track {
             undecodable_types: undecodable_types.clone(),
             sources: sources.clone(),
             concealed_ranges: ranges.collect(),
+            srtp: srtp.clone(),
         }
     }
 }

@@ -50,6 +50,7 @@ fn outbox(room: u64) -> (Outbox, Arc<Mutex<Narrow>>, Arc<Shared>) {
         rate: reeld_capture::Rate::Narrow,
         allow: Vec::new(),
         advertise: address,
+        secret: reeld_capture::Secret::default(),
     };
     let shared = Arc::new(Shared::new(
         binding,

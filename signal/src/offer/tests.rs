@@ -35,8 +35,16 @@ fn what_clients_leave_out_or_add_is_no_fault() {
 fn what_cannot_be_recorded_is_named() {
     for (line, said) in [
         ("m=video 4000 RTP/AVP 97", "video"),
-        ("m=audio 4000 RTP/SAVP 0", "SRTP (RTP/SAVP)"),
-        ("m=audio 4000 UDP/TLS/RTP/SAVPF 0", "SRTP"),
+        ("m=audio 4000 RTP/SAVP 0", "RTP/SAVP without keys"),
+        (
+            "m=audio 4000 RTP/SAVP 0\r\na=fingerprint:sha-256 00",
+            "DTLS",
+        ),
+        (
+            "m=audio 4000 RTP/SAVP 0\r\na=crypto:1 F8_128_HMAC_SHA1_80 inline:x",
+            "F8_128_HMAC_SHA1_80",
+        ),
+        ("m=audio 4000 UDP/TLS/RTP/SAVPF 0", "DTLS"),
         ("m=audio 4000 TCP/MSRP *", "TCP/MSRP"),
         ("m=audio 4000 RTP/AVP 18", "G729"),
         ("m=audio 4000 RTP/AVP", "no codec"),
@@ -191,4 +199,42 @@ proptest! {
             prop_assert_eq!(answer.matches("\r\nm=").count(), offer.lines.len());
         }
     }
+}
+
+const KEY: &str = "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^31";
+
+#[test]
+fn keys_are_captures_and_shown_to_nobody() {
+    let offer = read(&format!(
+        "v=0\r\nm=audio 4000 RTP/SAVPF 0\r\na=crypto:{KEY}\r\na=label:1\r\n\
+         m=audio 4002 RTP/AVP 8\r\na=crypto:{KEY}\r\n"
+    ));
+    assert_eq!(offer.lines[0].fault(), None);
+    assert!(!format!("{offer:?}").contains("WVNf"));
+    let tracks = [Some(&offer.lines[0]), Some(&offer.lines[1])];
+    let text = Offer::for_capture(tracks, |_| true).unwrap();
+    assert!(text.contains("m=audio 4000 RTP/SAVP 0\r\n"), "{text}");
+    assert!(text.contains("m=audio 4002 RTP/AVP 8\r\n"), "{text}");
+    // "Best effort" is none: keys in RTP/AVP are no keys.
+    assert_eq!(text.matches("a=crypto:").count(), 1, "{text}");
+    let captured = CAPTURED.replacen("RTP/AVP", "RTP/SAVP", 1).replacen(
+        "a=rtcp:20001",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:ours",
+        1,
+    );
+    let answer = Answer {
+        id: 1,
+        version: 1,
+        of_capture: &captured,
+    };
+    let answer = answer.text(&offer, [Some(0), Some(1)]);
+    assert!(
+        answer.contains("m=audio 20000 RTP/SAVPF 0 101\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:ours"),
+        "{answer}"
+    );
+    assert!(!answer.contains("WVNf"), "{answer}");
 }

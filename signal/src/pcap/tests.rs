@@ -26,6 +26,7 @@ fn settings() -> Settings {
         dtmf: reeld_capture::Dtmf::Silence,
         rate: reeld_capture::Rate::Narrow,
         advertise: [127, 0, 0, 1].into(),
+        secret: reeld_capture::Secret::default(),
     }
 }
 

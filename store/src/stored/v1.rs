@@ -150,6 +150,7 @@ impl From<OldStats> for TrackStats {
             concealed: 0,
             filled: 0,
             corrected: 0,
+            unauthentic: 0,
         }
     }
 }

@@ -87,6 +87,7 @@ pub(super) fn settings() -> Settings {
         rate: crate::Rate::Narrow,
         allow: vec!["127.0.0.0/8".parse().unwrap()],
         advertise: "127.0.0.1".parse().unwrap(),
+        secret: crate::Secret::default(),
     }
 }
 

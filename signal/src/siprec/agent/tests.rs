@@ -313,7 +313,12 @@ fn what_is_not_known_or_not_possible_is_refused_by_name() {
             "Accept-Encoding: identity",
         ),
         ("", "", "488", "no SDP offer"),
-        ("", &offer.replace("RTP/AVP", "RTP/SAVP"), "488", "SRTP"),
+        (
+            "",
+            &offer.replace("RTP/AVP", "RTP/SAVP"),
+            "488",
+            "RTP/SAVP without keys",
+        ),
         (
             "",
             &offer
@@ -360,7 +365,9 @@ fn a_line_that_cannot_be_recorded_costs_no_other() {
         panic!()
     };
     assert!(
-        begin.signalling.contains("line 1 (label 1): SRTP"),
+        begin
+            .signalling
+            .contains("line 1 (label 1): Sdp asks for RTP/SAVP without keys"),
         "{}",
         begin.signalling
     );
