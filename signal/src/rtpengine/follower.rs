@@ -10,7 +10,7 @@
 //! either: as long as one does, it is recorded.
 //!
 //! Bounds: [`MOST_CALLS`], ids of [`MOST_ID`] bytes, [`MOST_WISHES`] a call; one request or work a call. `list` names
-//! [`MOST_LISTED`] calls, which a datagram holds.
+//! as many calls as a datagram holds by the length of their names ([`LIST_BYTES`]).
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -34,8 +34,11 @@ const MOST_CALLS: usize = 4_096;
 const MOST_ID: usize = 512;
 /// Who may wait for one call.
 const MOST_WISHES: usize = 16;
-/// Calls of a `list`: with names of 80 bytes it fits into a datagram.
-const MOST_LISTED: usize = 800;
+/// Calls that `list` is asked for at first: with names of 80 bytes it fits into a datagram.
+const LISTED: usize = 800;
+/// Bytes of a list that a datagram holds for sure, and what each call has beside its name.
+const LIST_BYTES: usize = 60_000;
+const AROUND_NAME: usize = 3;
 /// Where names are longer than that, so few.
 const LEAST_LISTED: usize = 50;
 
@@ -95,7 +98,7 @@ impl Follower {
             due: BTreeSet::new(),
             list_due: now,
             is_listing: false,
-            limit: MOST_LISTED,
+            limit: LISTED,
             is_beyond: false,
             is_mute: false,
             out: VecDeque::new(),

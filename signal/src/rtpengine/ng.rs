@@ -4,7 +4,7 @@
 //! "The ng Control Protocol"), and JSON has a reader here already. A cookie that comes again is answered by what the
 //! first one was answered, so a request is carried out once.
 //!
-//! Bounds: [`MOST_AT_ONCE`] requests under way; those that wait are one for each call, whose number is bounded.
+//! Bounds: [`MOST_AT_ONCE`] requests under way, and one `list`; those that wait are one for each call, whose number is bounded.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -117,8 +117,13 @@ impl Requests {
     /// Asks, at once or when there is room.
     pub(super) fn ask(&mut self, purpose: Purpose, mut with: Map<String, Value>, now: Mono) {
         with.insert("command".to_owned(), purpose.ask.command().into());
-        self.waiting.push_back((purpose, with));
-        self.fill(now);
+        if purpose.ask == Ask::List {
+            // One at a time, which tells whether rtpengine answers at all: it waits for no other.
+            self.send(purpose, with, now);
+        } else {
+            self.waiting.push_back((purpose, with));
+            self.fill(now);
+        }
     }
 
     /// What is to be sent next.
@@ -182,23 +187,24 @@ impl Requests {
         while self.pending.len() < MOST_AT_ONCE
             && let Some((purpose, with)) = self.waiting.pop_front()
         {
-            self.next += 1;
-            let number = self.next;
-            let datagram =
-                format!("{:016x}-{number} {}", self.prefix, Value::Object(with)).into_bytes();
-            let due = now + TRIES[0];
-            self.sent.push_back(datagram.clone());
-            self.due.insert((due, number));
-            self.pending.insert(
-                number,
-                Pending {
-                    purpose,
-                    datagram,
-                    tries: 1,
-                    due,
-                },
-            );
+            self.send(purpose, with, now);
         }
+    }
+
+    fn send(&mut self, purpose: Purpose, with: Map<String, Value>, now: Mono) {
+        self.next += 1;
+        let number = self.next;
+        let text = format!("{:016x}-{number} {}", self.prefix, Value::Object(with));
+        let (datagram, due) = (text.into_bytes(), now + TRIES[0]);
+        self.sent.push_back(datagram.clone());
+        self.due.insert((due, number));
+        let pending = Pending {
+            purpose,
+            datagram,
+            tries: 1,
+            due,
+        };
+        self.pending.insert(number, pending);
     }
 
     fn number(&self, cookie: &[u8]) -> Option<u64> {

@@ -375,6 +375,21 @@ fn a_request_comes_again_under_its_cookie_until_it_is_given_up() {
 }
 
 #[test]
+fn a_list_is_as_long_as_a_datagram_holds() {
+    let mut rig = Rig::with(|settings| settings.follow = false);
+    let names: Vec<String> = (0..1_500).map(|number| format!("{number:037}")).collect();
+    let list = |count: usize| -> Vec<&str> { names[..count].iter().map(String::as_str).collect() };
+    rig.list(&list(800));
+    assert_eq!(rig.warnings, Vec::<String>::new());
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(
+        rig.answer("list", &json!({ "result": "ok", "calls": list(1_500) }))["limit"],
+        1_500
+    );
+    assert_eq!(rig.warnings.len(), 1, "{:?}", rig.warnings);
+}
+
+#[test]
 fn without_an_account_nothing_is_subscribed_to() {
     let mut rig = Rig::with(|settings| settings.account = None);
     rig.list(&["c1"]);

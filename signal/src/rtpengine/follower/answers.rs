@@ -59,6 +59,13 @@ impl Follower {
             return;
         }
         if listed.len() >= self.limit {
+            let bytes: usize = listed.iter().map(|id| id.len() + AROUND_NAME).sum();
+            let fits = LIST_BYTES * listed.len() / bytes.max(1);
+            if fits.min(MOST_CALLS) > self.limit {
+                // The next list has more of them.
+                self.limit = fits.min(MOST_CALLS);
+                return;
+            }
             if !std::mem::replace(&mut self.is_beyond, true) {
                 let why = format!("it has {} calls or more: some are not seen", self.limit);
                 self.out.push_back(Output::Warning {
