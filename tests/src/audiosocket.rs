@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::port_block::PortBlock;
-use crate::{Daemon, Setup};
+use crate::{Daemon, Setup, Tape, judge};
 
 /// How long the server may take to close a connection, or to answer.
 const BOUND: Duration = Duration::from_secs(20);
@@ -113,6 +113,25 @@ pub fn sound(kind: u8, samples: &[i16]) -> Vec<u8> {
         .flat_map(|sample| sample.to_le_bytes())
         .collect();
     frame(kind, &payload)
+}
+
+/// Holds a channel to what was said without a gap: all of it, in order. Where a machine is so busy that frames come late
+/// for longer than they are held, they are where they came, and there is a little silence before them.
+///
+/// # Panics
+/// When something is missing, doubled or changed, or there is more silence than that.
+#[track_caller]
+pub fn whole(channel: &[i16], tape: &Tape) {
+    let pieces = judge::pieces(channel, tape);
+    let mut place = 0;
+    for piece in &pieces {
+        assert_eq!(piece.tape, place, "in order: {pieces:?}");
+        place = piece.tape_end();
+    }
+    assert_eq!(place, tape.samples().len(), "all of it: {pieces:?}");
+    let first = pieces.first().map_or(0, |piece| piece.at);
+    let length = pieces.last().map_or(0, |piece| piece.end()) - first;
+    assert!(length - place <= 8_000, "as long as it was: {pieces:?}");
 }
 
 /// One connection.

