@@ -223,6 +223,7 @@ fn keys_are_captures_and_shown_to_nobody() {
         1,
     );
     let answer = Answer {
+        formats: Formats::Built,
         id: 1,
         version: 1,
         of_capture: &captured,
