@@ -406,6 +406,7 @@ impl Connection {
                 biased;
                 () = until_stopped(&mut stopped), if !is_stopping => {
                     is_stopping = true;
+                    self.read_what_is_there(&mut bytes);
                     self.session.handle_end();
                     self.session.hurry();
                 }
@@ -437,6 +438,17 @@ impl Connection {
                     tracing::warn!(peer = %self.peer, ?patience, "an AudioSocket connection brings nothing and is ended");
                     self.session.handle_end();
                 }
+            }
+        }
+    }
+
+    /// Reads all that has come, as far as it is known to have.
+    fn read_what_is_there(&mut self, bytes: &mut [u8]) {
+        while self.session.wants_bytes() {
+            match self.stream.try_read(bytes) {
+                Ok(length) if length > 0 => self.session.handle_bytes(&bytes[..length], now()),
+                // At its end, or nothing is there.
+                Ok(_) | Err(_) => return,
             }
         }
     }

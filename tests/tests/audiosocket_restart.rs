@@ -42,6 +42,8 @@ fn a_planned_restart_ends_the_recording_in_order_with_all_of_it() {
     let tapes = [1, 2].map(|seed| Tape::noise(Law::Mu, seed, 50 * FRAME));
     let mut connection = bed.call(1);
     connection.say(&tapes[0].samples());
+    // What is on its way is read.
+    std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(bed.daemon.terminate().success());
     let _ = connection.closed();
     bed.daemon.start_again();
