@@ -192,7 +192,7 @@ fn record(stage: Stage) -> Record {
         codecs: vec!["PCMU".into()],
         undecodable: vec!["18 G729".into()],
         sources: vec!["192.0.2.1:4000".into()],
-        srtp: Some("AES_CM_128_HMAC_SHA1_80".into()),
+        srtp: completed.then(|| "AES_CM_128_HMAC_SHA1_80".into()),
         concealed: vec![ConcealedRange {
             from_frame: 800,
             frames: 160,
