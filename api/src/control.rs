@@ -428,7 +428,8 @@ fn idempotency_token(headers: &HeaderMap) -> Result<Option<String>, Fault> {
             value
                 .to_str()
                 .ok()
-                .filter(|text| !text.is_empty() && text.len() <= MAX_TOKEN)
+                .filter(|text| (1..=MAX_TOKEN).contains(&text.len()))
+                .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
                 .map(str::to_owned)
                 .ok_or_else(|| {
                     Fault::invalid(

@@ -250,9 +250,15 @@ fn an_idempotency_token_starts_one_recording() {
     assert_eq!(first["media"], second["media"]);
     assert_eq!(second["status"], "in-progress");
     assert_eq!(house.capture.seen().len(), 1);
-    let long = credentials(AC, "a-token")
-        + &format!("I-Twilio-Idempotency-Token: {}\r\n", "x".repeat(129));
-    assert_eq!(house.ask("POST", &path, &long, "").status, 400);
+    for wrong in ["x".repeat(129), "a b".to_owned(), "a\tb".to_owned()] {
+        let headers =
+            credentials(AC, "a-token") + &format!("I-Twilio-Idempotency-Token: {wrong}\r\n");
+        assert_eq!(
+            house.ask("POST", &path, &headers, "").status,
+            400,
+            "{wrong}"
+        );
+    }
 }
 
 #[test]
