@@ -134,16 +134,18 @@ bench: release
 		echo "bench $$*"; file=target/bench/$$1.json; shift; \
 		target/release/reeld bench "$$@" --json $(ARGS) >$$file || missed="$$missed $$file"; \
 	}; \
-	measure capture capture --calls 500 --runs 5 --peer ffmpeg --peer gstreamer --check; \
+	measure capture capture --calls 500 --seconds 60 --runs 5 --peer ffmpeg --peer gstreamer --check; \
 	measure full capture --calls 2500 --seconds 60 --runs 5 --check; \
 	measure busy capture --calls 2500 --seconds 60 --encode --check; \
 	measure growth growth --check; \
 	measure end end; \
+	measure siprec siprec; \
 	measure stall stall; \
 	measure encode encode; \
 	measure catalog catalog; \
 	measure http http; \
 	target/release/reeld bench document target/bench >target/bench/performance.md && \
+	mkdir -p docs/ref/performance && cp target/bench/*.json docs/ref/performance/ && \
 	cp target/bench/performance.md docs/ref/performance.md && \
 	if test -n "$$missed"; then echo "bench: missed, or not measured:$$missed"; exit 1; fi
 

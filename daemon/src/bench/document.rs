@@ -1,8 +1,8 @@
 //! `reeld bench document`: `docs/ref/performance.md`, out of the JSON files that the measurements wrote.
 //!
 //! Called by [`super::Bench::run`] and `make bench`. What is measured and how stands here, what came out in the
-//! files; names of figures are the files' own. A test holds the committed document to what is written here, but for
-//! its figures.
+//! files, which are committed beside the document; names of figures are the files' own. A test holds the document to
+//! what is written here of those files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -40,11 +40,11 @@ that is not exact and a sender that was more than 200 ms late fail every run. Ea
 its table says how many seconds and runs the figures are of.
 ";
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 10] = [
     Section {
         file: "capture",
         title: "A packet's cost",
-        how: "`reeld bench capture --calls 500 --seconds 30 --runs 5 --peer ffmpeg --peer gstreamer`: a daemon of its own, a child
+        how: "`reeld bench capture --calls 500 --seconds 60 --runs 5 --peer ffmpeg --peer gstreamer`: a daemon of its own, a child
 process on its defaults, records 1,000 tracks of G.711 in packets of 20 ms, which a synthetic caller spreads evenly
 over the packet time. Then the same streams go to a loop that waits in epoll, receives one packet a call and throws it
 away; the two alternate, and costs are the medians of the runs, counts their sums, memory the most.
@@ -94,6 +94,42 @@ on is in [capacity.md](../design/capacity.md).",
 calls are live; of calls sent in real time and stopped through the API, and of recordings out of virtual time, short and
 of an hour.",
     },
+    Section {
+        file: "siprec",
+        title: "Calls that come by themselves",
+        how: "`reeld bench siprec`: recording clients (SIPREC by UDP) call at a steady rate, speak on both tracks for their time and
+hang up, so that soon as many end as begin. Every track is compared sample by sample. *Fetchable* is from the BYE's leaving
+until a HEAD of the WAV has its 200; its p99 is bound to 100 ms.",
+    },
+    Section {
+        file: "stall",
+        title: "A disk that stands still",
+        how: "`reeld bench stall`: calls are recorded on a disk that for some seconds begins no write, sync, rename or removal. Sound
+waits in memory, `/readyz` and the answer to a start say why nothing new is taken, and afterwards every track is compared
+sample by sample. It fails where a packet was lost or a track is not exact. The sender is in the same process.",
+    },
+    Section {
+        file: "encode",
+        title: "Encoding",
+        how: "`reeld bench encode`: seconds of sound encoded in a second of one core's time, user and system, from a WAV to a file; in
+turn with the `lame` command at the same settings, whose file has to be the same byte for byte behind its Info frame. The
+ratio is of the medians, and 0.95 is its bound.",
+    },
+    Section {
+        file: "catalog",
+        title: "A million recordings",
+        how: "`reeld bench catalog`: a catalog is filled, once spread over a year and once within one day; recordings are put in beside
+it, each step durable; then a daemon is started over it and asked over one connection, one request after the other, and
+killed and started again. Bounds: p99 of every list 5 ms, start 3 s, resident memory 256 MiB, 2,000 durable inserts a
+second.",
+    },
+    Section {
+        file: "http",
+        title: "Downloads",
+        how: "`reeld bench http`: WAVs of 5 MB and 1 MB, all in the page cache, downloaded by the same client from reeld and from
+nginx (sendfile) in turn: bytes of bodies for a second of the server's processor time, user and system. The ratio is of
+the medians, and 0.7 is its bound.",
+    },
 ];
 
 /// How a line begins that says that figures do not count.
@@ -101,6 +137,9 @@ const BROKEN: &str = "**These figures do not count: ";
 
 /// What is no figure: it stands above.
 const MACHINE: &str = "machine";
+
+/// What something is called that is measured beside others of its kind.
+const WHAT: &str = "what";
 
 /// Of runs by themselves the document has their number; what each came to is in the files.
 const RUNS: &str = "runs";
@@ -111,17 +150,18 @@ type Column<'a> = (String, &'a Map<String, Value>);
 impl Document {
     /// Prints the document.
     pub(super) fn run(self) -> anyhow::Result<()> {
+        Ok(stdout().write_all(document(&self.read()?).as_bytes())?)
+    }
+
+    /// The sections' reports, in their order.
+    fn read(&self) -> anyhow::Result<Vec<Value>> {
         let read = |section: &Section| {
             let path = self.dir.join(section.file).with_extension("json");
             let text = fs::read_to_string(&path)
                 .with_context(|| format!("{} (`make bench` writes it)", path.display()))?;
             serde_json::from_str(&text).with_context(|| path.display().to_string())
         };
-        let reports = SECTIONS
-            .iter()
-            .map(read)
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(stdout().write_all(document(&reports).as_bytes())?)
+        SECTIONS.iter().map(read).collect()
     }
 }
 
@@ -202,7 +242,7 @@ fn tables(out: &mut String, report: &Map<String, Value>) {
                 let columns = items.iter().enumerate();
                 let columns = columns.filter_map(|(index, item)| {
                     let item = item.as_object()?;
-                    let head = ["peer", "calls"]
+                    let head = ["peer", "calls", "format"]
                         .iter()
                         .find_map(|name| Some(value(name, item.get(*name)?)));
                     Some((head.unwrap_or_else(|| (index + 1).to_string()), item))
@@ -232,15 +272,32 @@ fn tables(out: &mut String, report: &Map<String, Value>) {
             continue;
         };
         let rows: Vec<_> = first
-            .keys()
-            .map(|row| {
-                let cell = |of: &Map<String, Value>| of.get(row).map(|figure| value(row, figure));
-                let cells = columns.iter().map(|(_, of)| cell(of).unwrap_or_default());
-                (row.as_str(), cells.collect())
-            })
+            .iter()
+            .flat_map(|(row, figure)| rows(row, figure, &columns))
             .collect();
         table(out, &name, &heads, &rows);
     }
+}
+
+/// The rows of a figure of the columns: one, or where it is a list of what has a name of its own, one for each.
+fn rows<'a>(row: &'a str, first: &'a Value, columns: &[Column<'_>]) -> Vec<(&'a str, Vec<String>)> {
+    let named = |figure: &'a Value| figure.get(WHAT).and_then(Value::as_str);
+    let of = |(_, of): &Column<'_>| of.get(row).cloned().unwrap_or_default();
+    if let Value::Array(items) = first
+        && items.iter().any(|item| named(item).is_some())
+    {
+        let cell = |index: usize| {
+            let cells = columns.iter().map(of);
+            cells.map(|list| value(row, &list[index])).collect()
+        };
+        let items = items.iter().enumerate();
+        return items
+            .map(|(index, item)| (named(item).unwrap_or(row), cell(index)))
+            .collect();
+    }
+    let cells = columns.iter().map(of);
+    let cells = cells.map(|figure| value(row, &figure)).collect();
+    vec![(named(first).unwrap_or(row), cells)]
 }
 
 fn table(out: &mut String, name: &str, heads: &[String], rows: &[(&str, Vec<String>)]) {
@@ -282,6 +339,12 @@ fn value(name: &str, figure: &Value) -> String {
                 format!("{:.1} MiB", bytes as f64 / 1_048_576.0)
             }
             Some(count) => thousands(count),
+            None if name.contains("bytes") => {
+                format!(
+                    "{:.1} MiB",
+                    number.as_f64().unwrap_or_default() / 1_048_576.0
+                )
+            }
             None => number.to_string(),
         },
         Value::Array(items) => {
@@ -291,7 +354,8 @@ fn value(name: &str, figure: &Value) -> String {
         Value::Object(fields) => {
             let fields: Vec<_> = fields
                 .iter()
-                .map(|(field, figure)| format!("{field} {}", value(field, figure)))
+                .filter(|(field, _)| *field != WHAT)
+                .map(|(field, figure)| format!("{} {}", label(field), value(field, figure)))
                 .collect();
             fields.join(", ")
         }

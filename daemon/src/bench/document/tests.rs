@@ -1,65 +1,21 @@
-//! The committed document is what is written here, but for its figures; and figures read well.
+//! The committed document is of the committed figures, and figures read well.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::json;
 
-use super::super::end;
-use super::super::growth::{Grown, Size};
-use super::super::report::{Figures, Machine, PeerFigures, Report};
 use super::*;
 
-/// What does not change with the figures: each line, of a table's rows the names alone.
-fn shape(document: &str) -> Vec<String> {
-    // Blank lines too: one stands before each line that figures make.
-    let figures = |line: &&str| {
-        !line.is_empty() && !line.starts_with("Measured on ") && !line.starts_with(BROKEN)
-    };
-    let first = |line: &str| match line.strip_prefix("| ") {
-        Some(row) => row.split('|').next().unwrap_or_default().trim().to_owned(),
-        None => line.to_owned(),
-    };
-    document.lines().filter(figures).map(first).collect()
-}
-
-fn reports() -> Vec<Value> {
-    let report = |encoders_busy, peers| {
-        let figures = Figures {
-            cpu_us_per_packet_by_thread: BTreeMap::from([("reeld-media".to_owned(), 1.5)]),
-            ..Figures::default()
-        };
-        let machine = Machine::here();
-        json!(Report::new(
-            machine,
-            500,
-            30,
-            encoders_busy,
-            vec![figures; 2],
-            peers
-        ))
-    };
-    let grown = Grown {
-        machine: Machine::here(),
-        seconds: 20,
-        sizes: vec![Size::default(); 2],
-    };
-    vec![
-        report(false, vec![PeerFigures::default(); 2]),
-        report(false, Vec::new()),
-        report(true, Vec::new()),
-        json!(grown),
-        json!(end::Report::default()),
-    ]
-}
-
 #[test]
-fn the_committed_document_is_what_this_writes() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ref/performance.md");
-    let committed = fs::read_to_string(path).unwrap();
+fn the_committed_document_is_of_the_committed_figures() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ref");
+    let dir = reference.join("performance");
+    let reports = Document { dir }.read().unwrap();
+    let committed = fs::read_to_string(reference.join("performance.md")).unwrap();
     assert_eq!(
-        shape(&committed),
-        shape(&document(&reports())),
-        "make bench writes {path} anew"
+        committed,
+        document(&reports),
+        "`reeld bench document docs/ref/performance` writes docs/ref/performance.md anew"
     );
 }
 
@@ -91,6 +47,23 @@ fn figures_that_do_not_count_are_told() {
     assert_eq!(told(size(200.0, 100)), 0);
     assert_eq!(told(size(201.0, 99)), 2);
     assert_eq!(told(json!({"sizes": [size(1.0, 100), size(1.0, 99)]})), 1);
+}
+
+#[test]
+fn lists_of_what_has_a_name_are_rows() {
+    let lists = |ms| json!([{"what": "a page", "ms_p50": ms}, {"what": "a day", "ms_p50": 2}]);
+    let report = json!({
+        "year": {"start": 1, "lists": lists(1), "deletes": {"what": "deleted", "ms_p50": 3}},
+        "day": {"start": 2, "lists": lists(4), "deletes": {"what": "deleted", "ms_p50": 5}},
+    });
+    let mut out = String::new();
+    tables(&mut out, report.as_object().unwrap());
+    assert_eq!(
+        out,
+        "\n|  | year | day |\n| --- | ---: | ---: |\n| start | 1 | 2 |\n\
+         | a page | ms p50 1 | ms p50 4 |\n| a day | ms p50 2 | ms p50 2 |\n\
+         | deleted | ms p50 3 | ms p50 5 |\n"
+    );
 }
 
 #[test]
