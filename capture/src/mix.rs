@@ -205,9 +205,10 @@ impl Mixer {
         }
     }
 
-    /// States where the tracks end, after a move.
+    /// States where the tracks end, after a move: within what the windows hold, as all is that was written.
     pub(crate) fn set_end(&mut self, end: MediaPlace) {
-        self.written_end = end.max(self.base);
+        let held = self.floor() + self.most();
+        self.written_end = end.max(self.base).min(held);
     }
 
     /// The first place that the windows still show.

@@ -15,8 +15,10 @@ impl TrackState {
         let named = undecodable.map(|number| self.payloads.describe(number));
         let sources = self.source.heard_so_far().iter();
         TrackQuality {
-            // From sixteenths of a sample.
-            jitter_us: u64::try_from(self.jitter).unwrap_or(0) * 1_000_000
+            // From sixteenths of a sample. A sender may stamp its packets with anything.
+            jitter_us: u64::try_from(self.jitter)
+                .unwrap_or(0)
+                .saturating_mul(1_000_000)
                 / 16
                 / u64::from(self.rate_hz),
             drift_ppb: self.known().drift_ppb,
