@@ -21,8 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reeld_config::Config;
 use reeld_model::{
-    AccountSid, CallSid, Channels, Control, Mono, OpenCall, PauseBehavior, SourceRule,
-    TrackSelection,
+    AccountSid, CallSid, Channels, Control, OpenCall, PauseBehavior, SourceRule, TrackSelection,
 };
 use reeld_signal::audiosocket::{
     Output, Over, Seed, Session, UUID_WITHIN, Uuid, answered_port, offer,
@@ -36,7 +35,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::work::Worker;
-use crate::{clock, settings};
+use crate::{clock, kept, settings};
 
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
@@ -231,7 +230,7 @@ impl Shared {
         let mut call = CallSid::from_external(account, &external_id);
         let is_shared = open.contains(&(account, call));
         if is_shared {
-            let own = format!("{external_id}\0{:016x}", random());
+            let own = format!("{external_id}\0{:016x}", kept::random());
             call = CallSid::from_external(account, &own);
         }
         open.insert((account, call));
@@ -317,9 +316,21 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, stopped
     }
     let mut connection = Connection {
         session: Session::new(Seed {
-            ssrc: u32::from_ne_bytes(random().to_ne_bytes()[..4].try_into().unwrap_or([7; 4])),
-            sequence: u16::from_ne_bytes(random().to_ne_bytes()[..2].try_into().unwrap_or([7; 2])),
-            stamp: u32::from_ne_bytes(random().to_ne_bytes()[..4].try_into().unwrap_or([7; 4])),
+            ssrc: u32::from_ne_bytes(
+                kept::random().to_ne_bytes()[..4]
+                    .try_into()
+                    .unwrap_or([7; 4]),
+            ),
+            sequence: u16::from_ne_bytes(
+                kept::random().to_ne_bytes()[..2]
+                    .try_into()
+                    .unwrap_or([7; 2]),
+            ),
+            stamp: u32::from_ne_bytes(
+                kept::random().to_ne_bytes()[..4]
+                    .try_into()
+                    .unwrap_or([7; 4]),
+            ),
         }),
         shared,
         stream,
@@ -365,7 +376,7 @@ impl Connection {
         let (mut is_opening, mut is_stopping) = (false, false);
         let mut heard = tokio::time::Instant::now();
         loop {
-            let now = now();
+            let now = clock::now();
             while let Some(output) = self.session.poll_output(now) {
                 match output {
                     Output::Open(uuid) => {
@@ -415,7 +426,7 @@ impl Connection {
                     match open {
                         Ok(Ok(call)) => {
                             self.call = Some(call);
-                            self.session.handle_opened(self::now());
+                            self.session.handle_opened(clock::now());
                             if is_stopping {
                                 self.session.hurry();
                             }
@@ -446,7 +457,9 @@ impl Connection {
     fn read_what_is_there(&mut self, bytes: &mut [u8]) {
         while self.session.wants_bytes() {
             match self.stream.try_read(bytes) {
-                Ok(length) if length > 0 => self.session.handle_bytes(&bytes[..length], now()),
+                Ok(length) if length > 0 => {
+                    self.session.handle_bytes(&bytes[..length], clock::now())
+                }
                 // At its end, or nothing is there.
                 Ok(_) | Err(_) => return,
             }
@@ -459,7 +472,7 @@ impl Connection {
             Ok(0) => self.session.handle_end(),
             Ok(length) => {
                 *heard = tokio::time::Instant::now();
-                self.session.handle_bytes(&bytes[..length], now());
+                self.session.handle_bytes(&bytes[..length], clock::now());
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -512,18 +525,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// The time, as capture has it.
-fn now() -> Mono {
-    Mono(clock::monotonic_ns())
-}
-
-/// A number of the system's CSPRNG.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or_else(|error| {
-        // Only streams' beginnings and names: unique is what they must be.
-        tracing::error!(%error, "the system gives no randomness");
-        clock::monotonic_ns().rotate_left(17)
-    })
 }

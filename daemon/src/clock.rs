@@ -4,10 +4,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use reeld_model::Mono;
 
+/// The time as capture has it, CLOCK_MONOTONIC.
+#[must_use]
+pub fn now() -> Mono {
+    reeld_ingest::monotonic()
+}
+
 /// CLOCK_MONOTONIC in nanoseconds, as `ingest` stamps arrivals.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
-    reeld_ingest::monotonic().0
+    now().0
 }
 
 /// The wall clock in milliseconds since the Unix epoch.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reeld_config::Config;
-use reeld_model::{AccountSid, CallSid, Control, Fork, Forks, Mono, NotForked, PauseBehavior};
+use reeld_model::{AccountSid, CallSid, Control, Fork, Forks, NotForked, PauseBehavior};
 use reeld_signal::rtpengine::{Attach, Follower, Output};
 use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Store};
@@ -97,7 +97,7 @@ impl Rtpengine {
             .with_context(|| format!("rtpengine.ng {ng}"))?;
         let settings = settings::rtpengine(config);
         let (is_followed, has_account) = (settings.follow, settings.account.is_some());
-        let mut follower = Follower::new(settings, Box::new(kept::random), now());
+        let mut follower = Follower::new(settings, Box::new(kept::random), clock::now());
         let kept = config.data_dir.join(KEPT);
         if let Some(bytes) = kept::read(&kept).await {
             match follower.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
@@ -170,7 +170,7 @@ impl Driver {
         let mut datagram = vec![0; 64 * 1024];
         let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
         loop {
-            let due = self.follower.due().since(now());
+            let due = self.follower.due().since(clock::now());
             tokio::select! {
                 // What was begun comes before what is new.
                 biased;
@@ -182,13 +182,13 @@ impl Driver {
                         return;
                     }
                     Some(Event::Outcome { call, outcome }) => {
-                        self.follower.handle_outcome(call, outcome, now());
+                        self.follower.handle_outcome(call, outcome, clock::now());
                     }
                     Some(Event::Sole(account)) => self.follower.set_sole_account(account),
                     Some(Event::Fork(fork)) => self.fork(fork),
                     None => return,
                 },
-                () = tokio::time::sleep(due) => self.follower.handle_time(now()),
+                () = tokio::time::sleep(due) => self.follower.handle_time(clock::now()),
                 received = self.socket.recv(&mut datagram) => self.take(received, &datagram),
                 _ = accounts.tick() => {
                     let (worker, events) = (Arc::clone(&self.worker), self.events.clone());
@@ -212,12 +212,14 @@ impl Driver {
         self.next += 1;
         self.asked.insert(self.next, reply);
         let attach = Attach { sip_call_id, open };
-        self.follower.attach(self.next, attach, now());
+        self.follower.attach(self.next, attach, clock::now());
     }
 
     fn take(&mut self, received: std::io::Result<usize>, datagram: &[u8]) {
         match received {
-            Ok(length) => self.follower.handle_datagram(&datagram[..length], now()),
+            Ok(length) => self
+                .follower
+                .handle_datagram(&datagram[..length], clock::now()),
             // An ICMP error of something that was sent: nobody listens there. It is sent again.
             Err(error) => tracing::debug!(%error, "rtpengine's control socket"),
         }
@@ -266,17 +268,17 @@ impl Driver {
             keep(&self.follower, &self.kept, true);
             return;
         }
-        self.follower.handle_shutdown(now());
+        self.follower.handle_shutdown(clock::now());
         let until = tokio::time::Instant::now() + UNSUBSCRIBED;
         loop {
             self.drain().await;
             if self.follower.is_idle() || tokio::time::Instant::now() >= until {
                 return;
             }
-            let due = self.follower.due().since(now());
+            let due = self.follower.due().since(clock::now());
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
-                () = tokio::time::sleep(due) => self.follower.handle_time(now()),
+                () = tokio::time::sleep(due) => self.follower.handle_time(clock::now()),
                 received = self.socket.recv(datagram) => self.take(received, datagram),
             }
         }
@@ -303,9 +305,4 @@ async fn connect(ng: SocketAddr) -> std::io::Result<UdpSocket> {
     let socket = UdpSocket::bind(any).await?;
     socket.connect(ng).await?;
     Ok(socket)
-}
-
-/// The time, as capture has it.
-fn now() -> Mono {
-    Mono(clock::monotonic_ns())
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reeld_api::{Service, Tls};
 use reeld_config::Config;
-use reeld_model::{AccountSid, CallSid, Control, EndedBy, Mono, RecordingSid};
+use reeld_model::{AccountSid, CallSid, Control, EndedBy, RecordingSid};
 use reeld_signal::siprec::{Agent, Output, Peer, Settings};
 use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Record, Store};
@@ -239,7 +239,7 @@ impl Driver {
         let mut datagram = vec![0; 64 * 1024];
         let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
         loop {
-            let now = now();
+            let now = clock::now();
             let due = self
                 .agent
                 .due()
@@ -258,7 +258,7 @@ impl Driver {
                     None => return,
                 },
                 Some((recording, by)) = ends.recv() => self.handle(Event::Ended(recording, by)),
-                () = tokio::time::sleep(due) => self.agent.handle_time(self::now()),
+                () = tokio::time::sleep(due) => self.agent.handle_time(clock::now()),
                 readable = readable(self.udp.as_ref()) => match readable {
                     Ok(()) => self.take_datagrams(&mut datagram),
                     Err(error) => tracing::error!(%error, "the SIP socket cannot be read"),
@@ -284,7 +284,7 @@ impl Driver {
     }
 
     fn handle(&mut self, event: Event) {
-        let now = now();
+        let now = clock::now();
         match event {
             Event::Message { from, bytes } => self.agent.handle_message(from, &bytes, now),
             Event::Closed(connection) => {
@@ -324,7 +324,7 @@ impl Driver {
             match udp.try_recv_from(datagram) {
                 Ok((length, from)) => {
                     self.agent
-                        .handle_message(Peer::Udp(from), &datagram[..length], now());
+                        .handle_message(Peer::Udp(from), &datagram[..length], clock::now());
                     self.drain();
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -387,7 +387,7 @@ impl Driver {
                 Err(error) => tracing::error!(%error, "SIPREC sessions end here"),
             }
         }
-        self.agent.handle_shutdown(now());
+        self.agent.handle_shutdown(clock::now());
         while let Some(output) = self.agent.poll_output() {
             // Calls end with the capture side, which is about to.
             if let Output::Send { to, bytes } = output {
@@ -423,11 +423,6 @@ async fn accepted(listener: Option<&TcpListener>) -> (TcpStream, SocketAddr) {
             }
         }
     }
-}
-
-/// The time, as capture has it.
-fn now() -> Mono {
-    Mono(clock::monotonic_ns())
 }
 
 fn udp_socket(listen: SocketAddr) -> std::io::Result<UdpSocket> {

@@ -83,6 +83,10 @@ fn put_names(table: &Table, records: Range<Vec<u8>>) -> Result<(), StoreError> {
         let Some(Stored { record, .. }) = Stored::decode(&pair?.1) else {
             continue; // damaged: verify tells of it
         };
+        // Of a call that nothing signalled there is nothing to be found by, and nothing to write.
+        if record.signalling_json.is_empty() {
+            continue;
+        }
         let mut changes = Changes::default();
         for scope in scopes(&record) {
             if let Scope::Name(..) = scope {
