@@ -24,6 +24,10 @@ const MOST: usize = 65_536;
 /// Samples of a cell of the coverage.
 const CELL: usize = 64;
 
+/// How often in turn a small ring must have been enough before a large one is made small: 3 s of ticks. Where
+/// ticks come late a large one is needed each time, and to make it anew each time makes them later.
+const ENOUGH: u8 = 30;
+
 /// One track's ring.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Window {
@@ -34,6 +38,9 @@ pub(crate) struct Window {
     /// Samples of a new ring, and of the largest.
     first: usize,
     most: usize,
+    /// How often in turn a small ring has been enough.
+    #[serde(default)]
+    enough: u8,
 }
 
 impl Window {
@@ -48,6 +55,7 @@ impl Window {
             ready: floor,
             first,
             most: MOST * times,
+            enough: 0,
         }
     }
 
@@ -139,6 +147,9 @@ impl Window {
             needed <= self.most,
             "the caller settles before the ring overflows"
         );
+        if needed > self.first {
+            self.enough = 0;
+        }
         let mut capacity = self.capacity();
         while needed > capacity && capacity < self.most {
             capacity *= 2;
@@ -149,11 +160,20 @@ impl Window {
     }
 
     /// Makes the ring as small as a new one where what it shows from `floor` on takes no more than three
-    /// quarters of that: a stream's first half second is held and needs a large one, the hours behind it
-    /// do not.
+    /// quarters of that, and has for a while: a stream's first half second is held and needs a large one, the
+    /// hours behind it do not.
     pub(crate) fn shrink(&mut self, floor: MediaPlace) {
+        if self.capacity() == self.first {
+            return;
+        }
         let shown = usize::try_from(self.ready - floor).unwrap_or(0);
-        if self.capacity() > self.first && shown <= self.first / 4 * 3 {
+        if shown > self.first / 4 * 3 {
+            self.enough = 0;
+            return;
+        }
+        self.enough += 1;
+        if self.enough >= ENOUGH {
+            self.enough = 0;
             self.resize(floor, self.first);
         }
     }
@@ -302,10 +322,41 @@ mod tests {
                     prop_assert!(!covered || marked);
                 }
                 base = base + settle as i64;
-                window.shrink(base);
+                for _ in 0..if settle % 5 == 0 { ENOUGH } else { 1 } {
+                    window.shrink(base);
+                }
                 map.retain(|place, _| *place >= base.0);
             }
         }
+    }
+
+    #[test]
+    fn a_large_ring_is_kept_while_it_is_needed_now_and_then_and_made_small_after() {
+        let mut window = Window::new(SAMPLE_RATE, MediaPlace(0));
+        let mut base = MediaPlace(0);
+        let reach = |window: &mut Window, base: MediaPlace, samples: i64| {
+            window.write(base, base + samples, &[1; 160], true);
+        };
+        reach(&mut window, base, 5_000);
+        let large = window.capacity();
+        assert!(large > FIRST);
+        for _ in 0..10 {
+            // Late once in two seconds.
+            for _ in 0..ENOUGH - 1 {
+                base = window.ready() + -2_000;
+                window.shrink(base);
+                assert_eq!(window.capacity(), large);
+                reach(&mut window, base, 2_100);
+            }
+            reach(&mut window, base, 5_000);
+        }
+        for _ in 0..ENOUGH {
+            assert_eq!(window.capacity(), large);
+            base = window.ready() + -2_000;
+            window.shrink(base);
+        }
+        assert_eq!(window.capacity(), FIRST);
+        assert_eq!(window.read(base, 2_000).0.concat()[1_840..], [1; 160]);
     }
 
     #[test]
