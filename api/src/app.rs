@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use reeld_callbacks::Figures;
 use reeld_model::{
-    Answer, CallView, Command, Control, Fork, Forks, Load, NotForked, OpenCall, RecordingView,
-    Refusal, Request,
+    Answer, CallView, Command, Control, Fork, Forks, Incoming, Load, NotForked, OpenCall,
+    RecordingView, Refusal, Request,
 };
 use reeld_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, oneshot};
@@ -37,7 +37,9 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) gate: Gate,
     pub(crate) rates: Rates,
-    pub(crate) trail: Trail,
+    pub(crate) trail: Arc<Trail>,
+    /// What is counted of calls that come by themselves.
+    pub(crate) incoming: Arc<Incoming>,
     /// Of connections.
     pub(crate) places: Arc<Places>,
     pub(crate) encoder: Encoder,

@@ -1,13 +1,13 @@
 //! What goes into the audit trail, and its way there: a line of the log at once, the catalog in
 //! batches.
 //!
-//! `dispatch` calls [`Trail::note`] once a request of who may ask is answered; `serve` runs the
-//! writer beside the connections. Who is refused at the door is no part of the trail: a stranger could
+//! `dispatch` calls [`Trail::note`] once a request of who may ask is answered, the daemon
+//! [`Trail::note_at_once`] for calls that come by themselves; `serve` runs the writer beside the connections. Who is refused at the door is no part of the trail: a stranger could
 //! fill it. One request is one entry, also where it fetches a part.
 //!
 //! Bounded: [`QUEUE`] entries wait, [`BATCH`] are written at once, once a [`PAUSE`], so that a trail
-//! costs the disk one sync a second however much is fetched. Where the queue is full a fetch is counted
-//! as dropped, and what changes something waits. A crash costs the catalog the last second; the log has
+//! costs the disk one sync a second however much is fetched. Where the queue is full a fetch, and what a
+//! call brings, is counted as dropped, and what changes something waits. A crash costs the catalog the last second; the log has
 //! it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,14 +76,20 @@ impl Deed {
 
 /// The trail's way into the catalog.
 #[derive(Debug)]
-pub(crate) struct Trail {
+pub struct Trail {
     queue: Sender<AuditEntry>,
     waiting: Mutex<Option<Receiver<AuditEntry>>>,
     dropped: AtomicU64,
 }
 
 impl Trail {
-    pub(crate) fn new() -> Self {
+    /// One that waits for its writer, which [`crate::Api::serve`] is.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "there is one, and it is made by name"
+    )]
+    pub fn new() -> Self {
         let (queue, waiting) = channel(QUEUE);
         Self {
             queue,
@@ -106,6 +112,14 @@ impl Trail {
             self.queue.send(entry).await.is_err()
         };
         if refused {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes what a call has done that comes by itself: nothing of it waits. Without room it is in the log alone.
+    pub fn note_at_once(&self, entry: AuditEntry) {
+        log(&entry);
+        if self.queue.try_send(entry).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -93,6 +93,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
     ));
     text.push_str(&eager(app.encoder.eager()));
     text.push_str(&clients(&app));
+    text.push_str(&incoming::text(&app.incoming));
     let mut response = answer::text(StatusCode::OK, text);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
@@ -538,5 +539,6 @@ fn exposition(gauges: &Gauges, health: &Health) -> String {
     text
 }
 
+mod incoming;
 #[cfg(test)]
 mod tests;

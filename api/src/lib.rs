@@ -63,13 +63,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use reeld_callbacks::Figures;
-use reeld_model::{Control, Forks, RecordingSid};
+use reeld_model::{Control, Forks, Incoming, RecordingSid};
 use reeld_store::{Record, Stage, Store};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use app::{App, Turns};
-use audit::Trail;
+pub use audit::Trail;
 use auth::Gate;
 use encode::Encoder;
 pub use encode::Format as EncodedFormat;
@@ -111,7 +111,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     /// Opens the cache of encoded files and starts its encoders. Time is the system's; `/metrics`
-    /// shows `callbacks`, which the sender of callbacks counts in.
+    /// shows `callbacks`, which the sender of callbacks counts in, and `incoming`; `trail` is written.
     ///
     /// # Errors
     /// [`ApiError`], before anything is served.
@@ -120,9 +120,11 @@ impl Api {
         store: Store,
         control: Arc<dyn Control>,
         callbacks: Arc<Figures>,
+        incoming: Arc<Incoming>,
+        trail: Arc<Trail>,
     ) -> Result<Self, ApiError> {
         let clock: Clock = Arc::new(|| jiff::Timestamp::now().as_millisecond());
-        Self::with_clock(settings, store, control, callbacks, clock)
+        Self::with_clock(settings, store, control, callbacks, incoming, trail, clock)
     }
 
     /// As [`Api::new`], on another clock.
@@ -134,6 +136,8 @@ impl Api {
         store: Store,
         control: Arc<dyn Control>,
         callbacks: Arc<Figures>,
+        incoming: Arc<Incoming>,
+        trail: Arc<Trail>,
         clock: Clock,
     ) -> Result<Self, ApiError> {
         let Encode {
@@ -179,7 +183,8 @@ impl Api {
                 clock,
                 gate: Gate::new(),
                 rates,
-                trail: Trail::new(),
+                trail,
+                incoming,
                 places: Arc::new(places),
                 encoder,
                 peaks: Arc::new(Semaphore::new(media::peaks::READERS)),

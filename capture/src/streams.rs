@@ -18,7 +18,7 @@
 //! new ones a second. For a packet of a stream that is known there is one look-up and no allocation.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -89,6 +89,8 @@ pub enum Found<K> {
 pub struct Unheard {
     /// Datagrams from networks that are not allowed.
     pub strangers: u64,
+    /// From where the last of them came.
+    pub last_stranger: Option<IpAddr>,
     /// Datagrams that are no RTP.
     pub malformed: u64,
     /// Datagrams of streams for which there was no room, of calls or of what shows itself.
@@ -100,6 +102,14 @@ impl Unheard {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Adds what came to nothing since.
+    pub fn add(&mut self, more: &Self) {
+        self.strangers += more.strangers;
+        self.last_stranger = more.last_stranger.or(self.last_stranger);
+        self.malformed += more.malformed;
+        self.crowded += more.crowded;
     }
 }
 
@@ -183,6 +193,7 @@ impl<K: Copy + Eq> Streams<K> {
         let address = from.ip().to_canonical();
         if !self.rules.allow.iter().any(|net| net.contains(&address)) {
             self.unheard.strangers += 1;
+            self.unheard.last_stranger = Some(address);
             return Found::Nothing;
         }
         if is_report {
@@ -228,13 +239,14 @@ impl<K: Copy + Eq> Streams<K> {
         self.showing.get(&(from, ssrc)).map(|showing| showing.first)
     }
 
-    /// A call is over.
-    pub fn close(&mut self, key: K) {
+    /// A call is over; whether it was open here.
+    pub fn close(&mut self, key: K) -> bool {
         let mut was_open = false;
         for heard in self.heard.values_mut().filter(|heard| heard.key == key) {
             was_open |= !std::mem::replace(&mut heard.is_over, true);
         }
         self.calls -= usize::from(was_open && self.calls > 0);
+        was_open
     }
 
     /// A call came to nothing: its streams may show themselves again.

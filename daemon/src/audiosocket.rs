@@ -20,20 +20,23 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reeld_config::Config;
+use reeld_model::incoming::{self, Connected, Declined, Way};
 use reeld_model::{
-    AccountSid, CallSid, Channels, Control, OpenCall, PauseBehavior, SourceRule, TrackSelection,
+    AccountSid, Bringer, CallSid, Channels, Control, OpenCall, PauseBehavior, SourceRule,
+    TrackSelection,
 };
 use reeld_signal::audiosocket::{
     Output, Over, Seed, Session, UUID_WITHIN, Uuid, answered_port, offer,
 };
 use reeld_signal::route::{Caller, Route, Source};
-use reeld_signal::work::{Begin, Failure, Outcome, Wanted, Work};
+use reeld_signal::work::{Begin, By, Failure, Outcome, Wanted, Work};
 use reeld_store::{Origin, Store};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::ledger::Ledger;
 use crate::work::Worker;
 use crate::{clock, kept, settings};
 
@@ -96,6 +99,7 @@ impl Bound {
         config: &Config,
         store: &Store,
         control: Arc<dyn Control>,
+        ledger: &Ledger,
     ) -> AudioSocket {
         let Self {
             tcp,
@@ -105,7 +109,14 @@ impl Bound {
         } = self;
         let origin = Origin::AudioSocket;
         let shared = Arc::new(Shared {
-            worker: Worker::new(store.clone(), control, origin, PauseBehavior::Skip),
+            worker: Worker::new(
+                store.clone(),
+                control,
+                origin,
+                PauseBehavior::Skip,
+                ledger.clone(),
+            ),
+            ledger: ledger.clone(),
             udp,
             from,
             settings: config.audiosocket.clone(),
@@ -160,10 +171,18 @@ async fn accept(tcp: TcpListener, shared: Arc<Shared>, mut stopped: Stopped) {
             accepted = tcp.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let address = peer.ip().to_canonical();
+                    let refuse = |why| {
+                        let is_stranger = why == Declined::NotAllowed;
+                        let Ledger { incoming, .. } = &shared.ledger;
+                        incoming.connection_refused(Way::AudioSocket, is_stranger);
+                        shared.ledger.declined(Bringer::AudioSocket, why, address);
+                    };
                     let is_welcome = shared.settings.allow.iter().any(|net| net.contains(&address));
                     if !is_welcome {
+                        refuse(Declined::NotAllowed);
                         tracing::debug!(%peer, "an AudioSocket connection is not in audiosocket.allow");
                     } else if connections.len() >= shared.settings.max_connections {
+                        refuse(Declined::Busy);
                         tracing::warn!(
                             most = shared.settings.max_connections,
                             "an AudioSocket connection is closed: there are audiosocket.max_connections"
@@ -190,6 +209,7 @@ async fn accept(tcp: TcpListener, shared: Arc<Shared>, mut stopped: Stopped) {
 /// What connections share.
 struct Shared {
     worker: Worker,
+    ledger: Ledger,
     udp: UdpSocket,
     from: SocketAddr,
     settings: reeld_config::AudioSocket,
@@ -252,7 +272,7 @@ impl Shared {
         );
         let Some(account) = account else {
             tracing::error!(%peer, "neither calls.routes nor audiosocket.account says whose an AudioSocket call is");
-            return Err(Failure::Broken);
+            return Err(Failure::NoAccount);
         };
         let name = self.name(account, uuid);
         let (account, call) = name.key;
@@ -264,6 +284,7 @@ impl Shared {
             "protocol": "audiosocket",
             "uuid": name.external_id,
             "client": peer.to_string(),
+            "address": peer.ip().to_canonical(),
             "warnings": warnings,
         });
         let from = self.from;
@@ -278,6 +299,11 @@ impl Shared {
                 tracks: TrackSelection::Inbound,
                 is_signalled: true,
                 ..OpenCall::new(account, call)
+            },
+            by: By {
+                bringer: Bringer::AudioSocket,
+                address: Some(peer.ip().to_canonical()),
+                agent: None,
             },
             wanted: Some(Wanted {
                 channels: Channels::Mono,
@@ -332,13 +358,28 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, stopped
                     .unwrap_or([7; 4]),
             ),
         }),
+        _counted: shared.ledger.incoming.connected(Way::AudioSocket),
         shared,
         stream,
         peer,
         call: None,
+        failure: None,
+        over: None,
         owed: Vec::new(),
     };
     connection.run(stopped).await;
+    let ledger = &connection.shared.ledger;
+    let over = connection.over.unwrap_or(incoming::Over::HungUp);
+    if connection.call.is_some() {
+        ledger.incoming.ended(Bringer::AudioSocket, over);
+    } else {
+        let why = match (&connection.failure, over) {
+            (Some(failure), _) => failure.declined(),
+            (None, incoming::Over::Timeout | incoming::Over::Error) => Declined::Unusable,
+            (None, _) => Declined::GivenUp,
+        };
+        ledger.declined(Bringer::AudioSocket, why, peer.ip());
+    }
     if let Some((name, call)) = connection.call.take() {
         connection.shared.end(call.account, call.call).await;
         // Until here it is nobody else's.
@@ -359,11 +400,17 @@ fn set_up(stream: &TcpStream) -> std::io::Result<()> {
 
 /// A connection.
 struct Connection {
+    /// Dropped before the stream is: who sees it closed finds it counted so.
+    _counted: Connected,
     session: Session,
     shared: Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
     call: Option<(Name, Call)>,
+    /// Why there is none, if it was to be.
+    failure: Option<Failure>,
+    /// What ended it, the first of what did.
+    over: Option<incoming::Over>,
     /// What is left of a frame that was begun to be sent.
     owed: Vec<u8>,
 }
@@ -417,6 +464,7 @@ impl Connection {
                 biased;
                 () = until_stopped(&mut stopped), if !is_stopping => {
                     is_stopping = true;
+                    self.over.get_or_insert(incoming::Over::Shutdown);
                     self.read_what_is_there(&mut bytes);
                     self.session.handle_end();
                     self.session.hurry();
@@ -426,6 +474,8 @@ impl Connection {
                     match open {
                         Ok(Ok(call)) => {
                             self.call = Some(call);
+                            let incoming = &self.shared.ledger.incoming;
+                            incoming.begun(Bringer::AudioSocket);
                             self.session.handle_opened(clock::now());
                             if is_stopping {
                                 self.session.hurry();
@@ -433,20 +483,26 @@ impl Connection {
                         }
                         Ok(Err(failure)) => {
                             tracing::error!(peer = %self.peer, ?failure, "an AudioSocket call is not recorded");
+                            self.failure = Some(failure);
                             return;
                         }
-                        Err(_) => return,
+                        Err(_) => {
+                            self.failure = Some(Failure::Broken);
+                            return;
+                        }
                     }
                 }
                 () = tokio::time::sleep(due) => {}
                 read = self.stream.readable(), if wants => {
                     if let Err(error) = read.and_then(|()| self.read(&mut bytes, &mut heard)) {
                         tracing::debug!(peer = %self.peer, %error, "an AudioSocket connection is at its end");
+                        self.over.get_or_insert(incoming::Over::Error);
                         self.session.handle_end();
                     }
                 }
                 () = tokio::time::sleep_until(heard + patience), if wants => {
                     tracing::warn!(peer = %self.peer, ?patience, "an AudioSocket connection brings nothing and is ended");
+                    self.over.get_or_insert(incoming::Over::Timeout);
                     self.session.handle_end();
                 }
             }
@@ -513,8 +569,12 @@ impl Connection {
         true
     }
 
-    fn tell(&self, over: &Over) {
+    fn tell(&mut self, over: &Over) {
         let peer = self.peer;
+        self.over.get_or_insert(match over {
+            Over::HungUp => incoming::Over::HungUp,
+            Over::Failed(_) | Over::Garbage(_) => incoming::Over::Error,
+        });
         match over {
             Over::HungUp => tracing::debug!(%peer, "an AudioSocket call is over"),
             Over::Failed(code) => {

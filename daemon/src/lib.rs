@@ -16,6 +16,7 @@ pub mod demo;
 mod handover;
 pub mod import;
 mod kept;
+mod ledger;
 mod load;
 mod memory;
 mod mend;

@@ -7,7 +7,7 @@
 //!
 //! Bounds: calls that wait for their recording, [`WAITING`]; the rest is `ingest`'s and `crate::work`'s.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +15,18 @@ use anyhow::Context as _;
 use reeld_capture::StreamRules;
 use reeld_config::Config;
 use reeld_ingest::{Door, OpenPort, OpenSettings};
+use reeld_model::incoming::Declined;
 use reeld_model::{
-    AccountSid, CallSid, Channels, Control, EndedBy, OpenCall, PauseBehavior, SourceRule,
+    AccountSid, Bringer, CallSid, Channels, Control, EndedBy, OpenCall, PauseBehavior, SourceRule,
     TrackSelection,
 };
 use reeld_signal::route::{Caller, Route, Source};
-use reeld_signal::work::{Failure, Wanted};
+use reeld_signal::work::{By, Failure, Wanted};
 use reeld_store::{Origin, Record, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::ledger::{self, Ledger};
 use crate::settings;
 use crate::work::Worker;
 
@@ -43,6 +45,7 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Wish {
     open: OpenCall,
+    by: By,
     channels: Channels,
     /// What it keeps of where it came from: a JSON object.
     signalling: String,
@@ -64,6 +67,7 @@ struct Doorkeeper {
     wishes: mpsc::Sender<Wish>,
     /// Streams that nobody's account fits, so that the log has each port's first one.
     told: Mutex<bool>,
+    ledger: Ledger,
 }
 
 /// The ports, bound before anything else runs, and what they will be told.
@@ -86,7 +90,7 @@ impl Bound {
     ///
     /// # Errors
     /// An address cannot be had.
-    pub(crate) fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn bind(config: &Config, ledger: &Ledger) -> anyhow::Result<Option<Self>> {
         if config.media.open.is_empty() {
             return Ok(None);
         }
@@ -110,6 +114,7 @@ impl Bound {
                 sole: Arc::clone(&sole),
                 wishes: sender.clone(),
                 told: Mutex::new(false),
+                ledger: ledger.clone(),
             };
             let rules = StreamRules {
                 allow: open.allow.clone(),
@@ -118,7 +123,12 @@ impl Bound {
                 timeout: open.timeout,
                 most: open.max_calls,
             };
-            let port = OpenPort::bind(OpenSettings { listen, rules }, Arc::new(door));
+            let settings = OpenSettings {
+                listen,
+                rules,
+                incoming: Arc::clone(&ledger.incoming),
+            };
+            let port = OpenPort::bind(settings, Arc::new(door));
             ports.push(port.with_context(|| format!("media.open {listen}"))?);
             listens.push(listen);
         }
@@ -132,7 +142,12 @@ impl Bound {
     }
 
     /// Begins to see to their recordings; before the ports are given to the switchboard, which asks at once.
-    pub(crate) async fn start(self, store: &Store, control: Arc<dyn Control>) -> OpenPorts {
+    pub(crate) async fn start(
+        self,
+        store: &Store,
+        control: Arc<dyn Control>,
+        ledger: &Ledger,
+    ) -> OpenPorts {
         let Self {
             ports: _,
             wishes,
@@ -146,12 +161,13 @@ impl Bound {
             control,
             origin,
             PauseBehavior::Skip,
+            ledger.clone(),
         ));
         set(&sole, worker.sole_account().await);
         for listen in listens {
             tracing::info!(%listen, "RTP of whoever is allowed is recorded (open port)");
         }
-        let task = tokio::spawn(see_to(wishes, worker, sole));
+        let task = tokio::spawn(see_to(wishes, worker, sole, ledger.clone()));
         OpenPorts {
             wishes: sender,
             task,
@@ -173,6 +189,7 @@ impl OpenPorts {
                     external_id: record.parties.external_id.clone(),
                     ..OpenCall::new(record.account, record.call)
                 },
+                by: by(ledger::address_of(record)),
                 channels: record.channels,
                 signalling: record.signalling_json.clone(),
                 is_first: false,
@@ -189,19 +206,28 @@ impl OpenPorts {
     }
 }
 
+/// Who brings a stream's call.
+fn by(address: Option<IpAddr>) -> By {
+    By {
+        bringer: Bringer::OpenPort,
+        address,
+        agent: None,
+    }
+}
+
 fn set(sole: &Sole, account: Option<AccountSid>) {
     *sole.lock().unwrap_or_else(PoisonError::into_inner) = Some(account);
 }
 
 /// Begins recordings, each in a task of its own.
-async fn see_to(mut wishes: mpsc::Receiver<Wish>, worker: Arc<Worker>, sole: Sole) {
+async fn see_to(mut wishes: mpsc::Receiver<Wish>, worker: Arc<Worker>, sole: Sole, ledger: Ledger) {
     let mut accounts = tokio::time::interval(ACCOUNTS_EVERY);
     loop {
         tokio::select! {
             wish = wishes.recv() => {
                 let Some(wish) = wish else { return };
-                let worker = Arc::clone(&worker);
-                tokio::spawn(async move { begin(&worker, wish).await });
+                let (worker, ledger) = (Arc::clone(&worker), ledger.clone());
+                tokio::spawn(async move { begin(&worker, &ledger, wish).await });
             }
             _ = accounts.tick() => {
                 let (worker, sole) = (Arc::clone(&worker), Arc::clone(&sole));
@@ -211,9 +237,10 @@ async fn see_to(mut wishes: mpsc::Receiver<Wish>, worker: Arc<Worker>, sole: Sol
     }
 }
 
-async fn begin(worker: &Worker, wish: Wish) {
+async fn begin(worker: &Worker, ledger: &Ledger, wish: Wish) {
     let Wish {
         open,
+        by,
         channels,
         signalling,
         is_first,
@@ -224,8 +251,15 @@ async fn begin(worker: &Worker, wish: Wish) {
     };
     let wanted = Wanted { channels, track };
     for tries_left in (0..TRIES).rev() {
-        let begun = worker.record_open(&open, wanted, signalling.clone()).await;
-        let Err(failure) = begun else { return };
+        let begun = worker
+            .record_open(&open, &by, wanted, signalling.clone())
+            .await;
+        let Err(failure) = begun else {
+            if is_first {
+                ledger.incoming.begun(Bringer::OpenPort);
+            }
+            return;
+        };
         let passes = matches!(failure, Failure::Busy(_));
         if passes && tries_left > 0 {
             tokio::time::sleep(AGAIN).await;
@@ -233,6 +267,8 @@ async fn begin(worker: &Worker, wish: Wish) {
         }
         tracing::error!(call = %open.call, ?failure, "a stream at an open port is not recorded");
         if is_first {
+            let incoming = &ledger.incoming;
+            incoming.declined(Bringer::OpenPort, failure.declined());
             // Its stream shows itself again, and is tried again.
             worker.complete(&open).await;
         }
@@ -269,6 +305,8 @@ impl Door for Doorkeeper {
         let sole = (*self.sole.lock().unwrap_or_else(PoisonError::into_inner))?;
         let caller = Caller::without_sip(Source::OpenPort, from.ip());
         let Some(account) = caller.account(&self.routes, self.account, sole) else {
+            let why = Declined::NoAccount;
+            self.ledger.declined(Bringer::OpenPort, why, from.ip());
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if !std::mem::replace(&mut *told, true) {
                 tracing::error!(listen = %self.listen, "neither calls.routes nor media.open.account says whose a stream is");
@@ -294,13 +332,16 @@ impl Door for Doorkeeper {
     }
 
     fn opened(&self, call: &OpenCall) -> bool {
+        let address = call.source.map(|source| source.address);
         let signalling = serde_json::json!({
             "protocol": "rtp",
             "listen": self.listen.to_string(),
             "source": call.external_id,
+            "address": address,
         });
         let wish = Wish {
             open: call.clone(),
+            by: by(address),
             channels: self.channels,
             signalling: signalling.to_string(),
             is_first: true,

@@ -24,6 +24,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::ledger::Ledger;
 use crate::work::Worker;
 use crate::{clock, kept, settings};
 
@@ -87,6 +88,7 @@ impl Rtpengine {
         config: &Config,
         store: &Store,
         control: Arc<dyn Control>,
+        ledger: &Ledger,
         calls: &HashSet<(AccountSid, CallSid)>,
     ) -> anyhow::Result<Option<Self>> {
         let Some(ng) = config.rtpengine.ng else {
@@ -95,7 +97,7 @@ impl Rtpengine {
         let socket = connect(ng)
             .await
             .with_context(|| format!("rtpengine.ng {ng}"))?;
-        let settings = settings::rtpengine(config);
+        let settings = settings::rtpengine(config, ng.ip(), Arc::clone(&ledger.incoming));
         let (is_followed, has_account) = (settings.follow, settings.account.is_some());
         let mut follower = Follower::new(settings, Box::new(kept::random), clock::now());
         let kept = config.data_dir.join(KEPT);
@@ -117,6 +119,7 @@ impl Rtpengine {
             control,
             Origin::Rtpengine,
             PauseBehavior::Skip,
+            ledger.clone(),
         );
         let worker = Arc::new(worker);
         follower.set_sole_account(worker.sole_account().await);

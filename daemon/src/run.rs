@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use crate::aside::Aside;
 use crate::handover::{self, Leaving, Passed};
+use crate::ledger::{self, Ledger};
 use crate::memory::Memory;
 use crate::open::{self, OpenPorts};
 use crate::recorder::Recorder;
@@ -85,13 +86,14 @@ pub(crate) async fn run_shown(
     let listen = listener.local_addr()?;
     let sip = siprec::Bound::bind(&config, sip_tls.clone()).await?;
     let audiosocket = audiosocket::Bound::bind(&config).await?;
-    let mut open_ports = open::Bound::bind(&config)?;
+    let ledger = Ledger::new(config.rtpengine.ng.map(|ng| ng.ip()));
+    let mut open_ports = open::Bound::bind(&config, &ledger)?;
     let leaving = Leaving::new((!is_activated).then(|| listener.as_fd()));
     let calls = blocking({
-        let store = store.clone();
+        let (store, ledger) = (store.clone(), ledger.clone());
         move || {
             handover::resume(&store, &calls);
-            recover(&store)?;
+            recover(&store, &ledger)?;
             Ok(calls)
         }
     })
@@ -127,18 +129,19 @@ pub(crate) async fn run_shown(
     let sip = match sip {
         Some(bound) => Some(
             bound
-                .start(&config, &store, Arc::clone(&control), &open)
+                .start(&config, &store, Arc::clone(&control), &ledger, &open)
                 .await,
         ),
         None => None,
     };
 
-    let rtpengine = Rtpengine::start(&config, &store, Arc::clone(&control), &open).await?;
+    let rtpengine = Rtpengine::start(&config, &store, Arc::clone(&control), &ledger, &open).await?;
     let open_ports = match open_ports {
-        Some(bound) => Some(bound.start(&store, Arc::clone(&control)).await),
+        Some(bound) => Some(bound.start(&store, Arc::clone(&control), &ledger).await),
         None => None,
     };
-    let audiosocket = audiosocket.map(|bound| bound.start(&config, &store, Arc::clone(&control)));
+    let audiosocket =
+        audiosocket.map(|bound| bound.start(&config, &store, Arc::clone(&control), &ledger));
 
     let served = serve(
         &config,
@@ -149,6 +152,7 @@ pub(crate) async fn run_shown(
         sip_tls,
         &switchboard,
         &recorder,
+        &ledger,
         sip.as_ref(),
         open_ports.as_ref(),
         rtpengine.as_ref(),
@@ -194,7 +198,7 @@ pub(crate) async fn run_shown(
                 error = format!("{error:#}"),
                 "calls are not handed over: they end"
             );
-            recover(&store)?;
+            recover(&store, &ledger)?;
         }
         anyhow::Ok(())
     })
@@ -225,6 +229,7 @@ async fn serve(
     sip_tls: Option<Tls>,
     switchboard: &Switchboard,
     recorder: &Recorder,
+    ledger: &Ledger,
     sip: Option<&Siprec>,
     open_ports: Option<&OpenPorts>,
     rtpengine: Option<&Rtpengine>,
@@ -245,6 +250,8 @@ async fn serve(
         store.clone(),
         control,
         Arc::clone(&figures),
+        Arc::clone(&ledger.incoming),
+        Arc::clone(&ledger.trail),
     )?;
     if let Some(rtpengine) = rtpengine {
         api.fork_by(rtpengine.forks());
@@ -253,8 +260,10 @@ async fn serve(
         let api = api.clone();
         let sip = sip.map(Siprec::hear);
         let open_ports = open_ports.map(OpenPorts::hear);
+        let ledger = ledger.clone();
         move |record| {
             api.ended(record);
+            ledger.ended(record);
             if let Some(hear) = &sip {
                 hear(record);
             }
@@ -264,6 +273,7 @@ async fn serve(
         }
     });
     let local = socket::server::bind(&config.data_dir)?;
+    let strangers = ledger.watch_strangers();
     let (ending, ended) = watch::channel(false);
     let until_ended = |mut ended: watch::Receiver<bool>| async move {
         // A sender that is gone has ended too.
@@ -290,8 +300,11 @@ async fn serve(
     let mend = tokio::spawn(mend::run(
         store.clone(),
         {
-            let api = api.clone();
-            move |record: &Record| api.ended(record)
+            let (api, ledger) = (api.clone(), ledger.clone());
+            move |record: &Record| {
+                api.ended(record);
+                ledger.ended(record);
+            }
         },
         until_ended(ended.clone()),
     ));
@@ -325,6 +338,7 @@ async fn serve(
     // An aborted task is gone when it says so; it held the capture side.
     let _ = watchdog.await;
     Ok(Servers {
+        strangers,
         ending,
         api,
         local,
@@ -338,6 +352,7 @@ async fn serve(
 
 /// The servers that run until everything that was recorded is durable.
 struct Servers {
+    strangers: ledger::Watch,
     ending: watch::Sender<bool>,
     api: JoinHandle<std::io::Result<()>>,
     local: JoinHandle<()>,
@@ -351,6 +366,8 @@ struct Servers {
 impl Servers {
     /// Ends them: no new connection, and what is under way comes to its end.
     async fn end(self) -> anyhow::Result<()> {
+        // The API writes what it has to say.
+        self.strangers.end().await;
         self.ending.send_replace(true);
         let (api, local) = (self.api.await, self.local.await);
         let (callbacks, purge, mend) = (self.callbacks.await, self.purge.await, self.mend.await);
@@ -381,9 +398,10 @@ async fn listen(wanted: SocketAddr, passed: &mut Passed) -> anyhow::Result<(TcpL
 }
 
 /// Finishes what an earlier daemon left.
-fn recover(store: &Store) -> anyhow::Result<()> {
+fn recover(store: &Store, ledger: &Ledger) -> anyhow::Result<()> {
     let recovery = store.recover(clock::unix_ms())?;
     for record in &recovery.recovered {
+        ledger.ended(record);
         tracing::warn!(
             recording = %record.sid,
             duration_ms = record.duration_ms(),

@@ -1,14 +1,15 @@
 //! The configuration → what each crate is told. The one place where names of the one meet names of
 //! the other; nothing is decided here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::sys::statvfs::statvfs;
 use reeld_api::Tls;
 use reeld_callbacks::Allow;
 use reeld_config::{Config, MediaAuth, MediaKind};
-use reeld_model::Rules;
+use reeld_model::{Incoming, Rules};
 use reeld_store::{Encryption, KeyPlace, Limits, Retention, Store, StoreConfig};
 
 /// The store's settings, for the data folder by the path that this process uses for it
@@ -91,6 +92,7 @@ pub fn siprec(
     config: &Config,
     listen: Option<SocketAddr>,
     tls_listen: Option<SocketAddr>,
+    incoming: Arc<Incoming>,
 ) -> reeld_signal::siprec::Settings {
     let Config { sip, media, .. } = config;
     // Where one of the two is off nobody is told of it.
@@ -114,6 +116,7 @@ pub fn siprec(
         pause: sip.pause,
         channels: sip.channels,
         media_is_local: media.address.is_loopback(),
+        incoming,
     }
 }
 
@@ -141,9 +144,13 @@ pub fn routes(config: &Config) -> Vec<reeld_signal::route::Route> {
     config.calls.routes.iter().map(route).collect()
 }
 
-/// How an rtpengine is followed.
+/// How an rtpengine is followed that is asked at `address`.
 #[must_use]
-pub fn rtpengine(config: &Config) -> reeld_signal::rtpengine::Settings {
+pub fn rtpengine(
+    config: &Config,
+    address: IpAddr,
+    incoming: Arc<Incoming>,
+) -> reeld_signal::rtpengine::Settings {
     let Config {
         rtpengine, media, ..
     } = config;
@@ -158,6 +165,8 @@ pub fn rtpengine(config: &Config) -> reeld_signal::rtpengine::Settings {
         follow: rtpengine.follow,
         channels: rtpengine.channels,
         media_is_local: media.address.is_loopback(),
+        address,
+        incoming,
     }
 }
 

@@ -21,7 +21,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reeld_api::{Service, Tls};
 use reeld_config::Config;
-use reeld_model::{AccountSid, CallSid, Control, EndedBy, RecordingSid};
+use reeld_model::incoming::{Declined, Way};
+use reeld_model::{AccountSid, Bringer, CallSid, Control, EndedBy, RecordingSid};
 use reeld_signal::siprec::{Agent, Output, Peer, Settings};
 use reeld_signal::work::Outcome;
 use reeld_store::{Origin, Record, Store};
@@ -31,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::ledger::Ledger;
 use crate::work::Worker;
 use crate::{clock, kept, settings};
 
@@ -137,19 +139,26 @@ impl Bound {
         config: &Config,
         store: &Store,
         control: Arc<dyn Control>,
+        ledger: &Ledger,
         calls: &HashSet<(AccountSid, CallSid)>,
     ) -> Siprec {
         let Self { plain, secure } = self;
         let listen = plain.as_ref().map(|plain| plain.listen);
         let tls_listen = secure.as_ref().map(|secure| secure.listen);
-        let settings = settings::siprec(config, listen, tls_listen);
+        let incoming = Arc::clone(&ledger.incoming);
+        let settings = settings::siprec(config, listen, tls_listen, incoming);
         let mut agent = Agent::new(settings.clone(), Box::new(kept::random));
         let kept = config.data_dir.join(KEPT);
         take_up(&mut agent, &kept, calls).await;
         let (events, inbox) = mpsc::channel(EVENTS);
         let (ended, ends) = mpsc::unbounded_channel();
-        let worker = Worker::new(store.clone(), control, Origin::Siprec, settings.pause);
-        let worker = Arc::new(worker);
+        let worker = Arc::new(Worker::new(
+            store.clone(),
+            control,
+            Origin::Siprec,
+            settings.pause,
+            ledger.clone(),
+        ));
         agent.set_sole_account(worker.sole_account().await);
         let (udp, tcp) = match plain {
             Some(Plain { udp, tcp, .. }) => (Some(udp), Some(tcp)),
@@ -164,6 +173,7 @@ impl Bound {
             udp,
             tls,
             worker,
+            ledger: ledger.clone(),
             events: events.clone(),
             connections: HashMap::new(),
             // 0 is the number of those that did not outlive their daemon.
@@ -221,6 +231,7 @@ struct Driver {
     /// What connections to `sip.tls_listen` are served with.
     tls: Option<Tls>,
     worker: Arc<Worker>,
+    ledger: Ledger,
     events: mpsc::Sender<Event>,
     connections: HashMap<u64, mpsc::Sender<Vec<u8>>>,
     next_connection: u64,
@@ -306,15 +317,28 @@ impl Driver {
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
     ) {
+        let way = if tls.is_some() {
+            Way::SipTls
+        } else {
+            Way::SipTcp
+        };
         let network = address.ip().to_canonical();
         let is_welcome = settings.allow.iter().any(|net| net.contains(&network));
         if !is_welcome || self.connections.len() >= connection::MOST {
             tracing::debug!(%address, is_welcome, "a SIP connection is refused");
+            let incoming = &self.ledger.incoming;
+            incoming.connection_refused(way, !is_welcome);
+            if !is_welcome {
+                // What it would have brought is not known.
+                incoming.turned_away(Bringer::Sip, Declined::NotAllowed, network, 1);
+            }
             return;
         }
         let number = self.next_connection;
         self.next_connection += 1;
-        let out = connection::start(stream, tls, number, address, self.events.clone());
+        let counted = self.ledger.incoming.connected(way);
+        let events = self.events.clone();
+        let out = connection::start(stream, tls, number, address, counted, events);
         self.connections.insert(number, out);
     }
 

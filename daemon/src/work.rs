@@ -17,11 +17,12 @@ use reeld_model::{
     AccountSid, Answer, CallView, ChangeRecording, Command, Control, OpenCall, PauseBehavior,
     RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
 };
-use reeld_signal::work::{Begin, Change, Failure, Outcome, Wanted, Work};
+use reeld_signal::work::{Begin, By, Change, Failure, Outcome, Wanted, Work};
 use reeld_store::{Begun, NewRecording, Origin, Parties, Store, StoreError};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock;
+use crate::ledger::Ledger;
 
 /// Recordings that are being begun at once, as of the API: each holds a blocking thread.
 const BEGINS: usize = 256;
@@ -35,6 +36,7 @@ pub(crate) struct Worker {
     control: Arc<dyn Control>,
     origin: Origin,
     pause: PauseBehavior,
+    ledger: Ledger,
     begins: Semaphore,
 }
 
@@ -45,12 +47,14 @@ impl Worker {
         control: Arc<dyn Control>,
         origin: Origin,
         pause: PauseBehavior,
+        ledger: Ledger,
     ) -> Self {
         Self {
             store,
             control,
             origin,
             pause,
+            ledger,
             begins: Semaphore::new(BEGINS),
         }
     }
@@ -98,6 +102,7 @@ impl Worker {
     async fn begin(&self, begin: Begin) -> Result<(Option<String>, Option<RecordingSid>), Failure> {
         let Begin {
             open,
+            by,
             wanted,
             paused,
             signalling,
@@ -108,7 +113,7 @@ impl Worker {
         let Some(wanted) = wanted else {
             return Ok((view.sdp, None));
         };
-        let begun = self.record(&open, wanted, signalling).await;
+        let begun = self.record(&open, &by, wanted, signalling).await;
         let recording = match begun {
             Ok(recording) => recording,
             Err(failure) => {
@@ -130,11 +135,12 @@ impl Worker {
     pub(crate) async fn record_open(
         &self,
         open: &OpenCall,
+        by: &By,
         wanted: Wanted,
         signalling: String,
     ) -> Result<RecordingSid, Failure> {
         self.check_account(open.account).await?;
-        let recording = self.record(open, wanted, signalling).await?;
+        let recording = self.record(open, by, wanted, signalling).await?;
         tracing::info!(call = %open.call, %recording, "a call that came by itself");
         Ok(recording)
     }
@@ -146,7 +152,7 @@ impl Worker {
             return Ok(());
         }
         tracing::error!(%account, "a call is of an account that there is not, by the configuration");
-        Err(Failure::Broken)
+        Err(Failure::NoAccount)
     }
 
     async fn change(
@@ -155,6 +161,7 @@ impl Worker {
     ) -> Result<(Option<String>, Option<RecordingSid>), Failure> {
         let Change {
             open,
+            by,
             mut recordings,
             paused,
             wanted,
@@ -176,6 +183,7 @@ impl Worker {
             match self
                 .record(
                     &open,
+                    &by,
                     wanted,
                     signalling.clone().unwrap_or_else(|| "{}".to_owned()),
                 )
@@ -203,6 +211,7 @@ impl Worker {
     async fn record(
         &self,
         open: &OpenCall,
+        by: &By,
         wanted: Wanted,
         signalling: String,
     ) -> Result<RecordingSid, Failure> {
@@ -260,7 +269,10 @@ impl Worker {
             },
         };
         match self.ask(command).await {
-            Ok(_) => Ok(sid),
+            Ok(_) => {
+                self.ledger.recorded(by, open, sid);
+                Ok(sid)
+            }
             Err(refusal) => {
                 if let Err(failure) = self.store(move |store| store.abort(sid)).await {
                     // The record stays live without a recording; the next start recovers it as absent.

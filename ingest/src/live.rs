@@ -145,6 +145,11 @@ impl LiveCall {
         self.fed.as_ref().is_some_and(|fed| fed.waiting.is_some())
     }
 
+    /// Why the last recording of an open port's call ended.
+    pub(crate) fn last_end(&self) -> Option<EndedBy> {
+        self.fed.as_ref().and_then(|fed| fed.last_end)
+    }
+
     /// Takes a datagram that came to an open port. Before the recording has begun it waits, and what there is no room for
     /// is lost.
     pub(crate) fn take(

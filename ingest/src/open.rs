@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeld_capture::{Found, Port, StreamRules, Streams, Unheard};
-use reeld_model::{Mono, OpenCall};
+use reeld_model::incoming::{Declined, Fate, Over, Way};
+use reeld_model::{Bringer, EndedBy, Incoming, Mono, OpenCall};
 
 use crate::clock::monotonic;
 use crate::inlet::{Inlet, Reach, Reader};
@@ -55,6 +56,8 @@ pub struct OpenSettings {
     pub listen: SocketAddr,
     /// What its streams are to each other; its `timeout` is how long a call may be silent too.
     pub rules: StreamRules,
+    /// Where calls and datagrams are counted.
+    pub incoming: Arc<Incoming>,
 }
 
 /// A port, bound.
@@ -73,7 +76,10 @@ struct Hall {
     timeout: Duration,
     settings: Option<Arc<reeld_capture::Settings>>,
     dropped: u64,
+    /// What came to nothing and is not told yet.
+    unheard: Unheard,
     told: Mono,
+    incoming: Arc<Incoming>,
 }
 
 impl OpenPort {
@@ -82,7 +88,11 @@ impl OpenPort {
     /// # Errors
     /// What the kernel says.
     pub fn bind(settings: OpenSettings, door: Arc<dyn Door>) -> io::Result<Self> {
-        let OpenSettings { listen, rules } = settings;
+        let OpenSettings {
+            listen,
+            rules,
+            incoming,
+        } = settings;
         let rtp = Inlet::bind(listen, RECEIVE_BUFFER)?;
         let next = listen.port().checked_add(1);
         let rtcp = next.map(|port| Inlet::bind(SocketAddr::new(listen.ip(), port), 64 * 1024));
@@ -100,7 +110,9 @@ impl OpenPort {
                 listen,
                 settings: None,
                 dropped: 0,
+                unheard: Unheard::default(),
                 told: monotonic(),
+                incoming,
             },
         })
     }
@@ -133,7 +145,10 @@ impl OpenPort {
         let drained = rtp.drain(reader, reach, |from, arrival, bytes| {
             hall.take(from, arrival, bytes, calls, shared, thread);
         });
-        hall.dropped += u64::from(drained.dropped);
+        let dropped = u64::from(drained.dropped);
+        hall.dropped += dropped;
+        let incoming = &hall.incoming;
+        incoming.messages(Way::OpenPort, Fate::Dropped, dropped);
         if let Some(rtcp) = rtcp {
             rtcp.drain(reader, Reach::TICK, |from, arrival, bytes| {
                 if let Some((key, track)) = hall.streams.report(from, bytes)
@@ -147,10 +162,16 @@ impl OpenPort {
 
     /// A call is over; one that has never been recorded may be tried again.
     pub(crate) fn close(&mut self, key: CallKey, live: &LiveCall) {
+        let hall = &mut self.hall;
         if live.waits() {
-            self.hall.streams.forget(key);
-        } else {
-            self.hall.streams.close(key);
+            hall.streams.forget(key);
+        } else if hall.streams.close(key) {
+            let over = match live.last_end() {
+                Some(EndedBy::Bye) => Over::HungUp,
+                Some(EndedBy::Inactivity) => Over::Timeout,
+                Some(_) | None => Over::Here,
+            };
+            hall.incoming.ended(Bringer::OpenPort, over);
         }
     }
 
@@ -158,15 +179,17 @@ impl OpenPort {
     pub(crate) fn tick(&mut self, now: Mono) {
         let hall = &mut self.hall;
         hall.streams.expire(now);
+        hall.count();
         if now.since(hall.told) < TELL_EVERY {
             return;
         }
         hall.told = now;
-        let unheard = hall.streams.take_unheard();
+        let unheard = std::mem::take(&mut hall.unheard);
         let dropped = std::mem::take(&mut hall.dropped);
         if !unheard.is_empty() || dropped > 0 {
             let Unheard {
                 strangers,
+                last_stranger: _,
                 malformed,
                 crowded,
             } = unheard;
@@ -177,6 +200,32 @@ impl OpenPort {
 }
 
 impl Hall {
+    /// Counts what came to nothing since the last tick.
+    fn count(&mut self) {
+        let unheard = self.streams.take_unheard();
+        if unheard.is_empty() {
+            return;
+        }
+        let Unheard {
+            strangers,
+            last_stranger,
+            malformed,
+            crowded,
+        } = unheard;
+        for (fate, count) in [
+            (Fate::Stranger, strangers),
+            (Fate::Malformed, malformed),
+            (Fate::Dropped, crowded),
+        ] {
+            self.incoming.messages(Way::OpenPort, fate, count);
+        }
+        if let Some(address) = last_stranger {
+            let (by, why) = (Bringer::OpenPort, Declined::NotAllowed);
+            self.incoming.turned_away(by, why, address, strangers);
+        }
+        self.unheard.add(&unheard);
+    }
+
     fn take(
         &mut self,
         from: SocketAddr,
@@ -189,7 +238,9 @@ impl Hall {
         match self.streams.offer(from, arrival, bytes) {
             Found::Known(key, track) => match calls.get_mut(&key) {
                 Some(live) => live.take(track, Port::Rtp, from, arrival, bytes),
-                None => self.streams.close(key),
+                None => {
+                    self.streams.close(key);
+                }
             },
             Found::Joins(key, track, held) => match calls.get_mut(&key) {
                 Some(live) => {
@@ -197,7 +248,9 @@ impl Hall {
                         live.take(track, Port::Rtp, from, packet.arrival, &packet.datagram);
                     }
                 }
-                None => self.streams.close(key),
+                None => {
+                    self.streams.close(key);
+                }
             },
             Found::New(ssrc) => {
                 if self.begin(from, ssrc, calls, shared, thread).is_none() {

@@ -10,6 +10,7 @@
 
 pub mod control;
 pub mod fork;
+pub mod incoming;
 pub mod load;
 pub mod quality;
 pub mod recording;
@@ -23,6 +24,7 @@ pub use control::{
     RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
 pub use fork::{Fork, Forks, NotForked};
+pub use incoming::{Bringer, Incoming};
 pub use load::{Cause, Load, Readings, Step, Verdict};
 pub use quality::{ConcealedRange, TrackQuality};
 pub use recording::{

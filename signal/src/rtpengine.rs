@@ -36,7 +36,10 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use reeld_model::{AccountSid, Channels, NotForked, OpenCall};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use reeld_model::{AccountSid, Channels, Incoming, NotForked, OpenCall};
 
 use crate::work::Work;
 
@@ -56,6 +59,10 @@ pub struct Settings {
     pub channels: Channels,
     /// Whether media ports are on loopback, where only loopback reaches them.
     pub media_is_local: bool,
+    /// Where it is asked.
+    pub address: IpAddr,
+    /// Where calls and messages are counted.
+    pub incoming: Arc<Incoming>,
 }
 
 /// What comes out.

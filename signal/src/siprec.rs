@@ -33,9 +33,11 @@ pub(crate) mod vendors;
 mod xml;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use reeld_model::{AccountSid, Channels, PauseBehavior};
+use reeld_model::incoming::Way;
+use reeld_model::{AccountSid, Channels, Incoming, PauseBehavior};
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, Output, Random};
@@ -69,6 +71,15 @@ impl Peer {
         }
     }
 
+    /// How its messages come.
+    const fn way(self) -> Way {
+        match self {
+            Self::Udp(_) => Way::SipUdp,
+            Self::Stream { is_tls: false, .. } => Way::SipTcp,
+            Self::Stream { is_tls: true, .. } => Way::SipTls,
+        }
+    }
+
     /// What a Via calls how its messages go (RFC 3261 §20.42).
     const fn transport(self) -> &'static str {
         match self {
@@ -96,6 +107,8 @@ pub struct Settings {
     pub channels: Channels,
     /// Whether media ports are on loopback, where only loopback reaches them.
     pub media_is_local: bool,
+    /// Where calls and messages are counted.
+    pub incoming: Arc<Incoming>,
 }
 
 /// The account of who comes by no rule: the only one there is, and from loopback alone.

@@ -2,7 +2,10 @@
 //!
 //! Made by `siprec` and `rtpengine`, done by the daemon: the capture side by `model`'s commands, the record by the store.
 
-use reeld_model::{AccountSid, CallSid, Channels, OpenCall, RecordingSid, TrackSelection};
+use std::net::IpAddr;
+
+use reeld_model::incoming::Declined;
+use reeld_model::{AccountSid, Bringer, CallSid, Channels, OpenCall, RecordingSid, TrackSelection};
 
 /// Something to be done. Of one session there is one at a time.
 #[derive(Debug, Clone)]
@@ -36,11 +39,24 @@ pub struct Wanted {
     pub track: TrackSelection,
 }
 
+/// Who brings a call, as the audit trail has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// What it is.
+    pub bringer: Bringer,
+    /// From where it speaks to us.
+    pub address: Option<IpAddr>,
+    /// What it calls itself.
+    pub agent: Option<String>,
+}
+
 /// A call as it begins.
 #[derive(Debug, Clone)]
 pub struct Begin {
     /// The call.
     pub open: OpenCall,
+    /// Who brings it.
+    pub by: By,
     /// Its recording; none where another starts one by the API.
     pub wanted: Option<Wanted>,
     /// Whether that begins paused.
@@ -54,6 +70,8 @@ pub struct Begin {
 pub struct Change {
     /// The call, its parties as they are now; its offer, where there is a new one.
     pub open: OpenCall,
+    /// Who brings it.
+    pub by: By,
     /// The recordings that run.
     pub recordings: Vec<RecordingSid>,
     /// Whether they pause or go on from now, where that changes.
@@ -92,6 +110,21 @@ pub enum Failure {
     Busy(String),
     /// The call is not there any more.
     Gone,
+    /// It is nobody's: no rule is for it, or its account is not there.
+    NoAccount,
     /// Anything else, which the log has.
     Broken,
+}
+
+impl Failure {
+    /// Why a call is not taken that failed so.
+    #[must_use]
+    pub const fn declined(&self) -> Declined {
+        match self {
+            Self::Offer(_) => Declined::Unusable,
+            Self::Busy(_) => Declined::Busy,
+            Self::NoAccount => Declined::NoAccount,
+            Self::Gone | Self::Broken => Declined::Broken,
+        }
+    }
 }

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use reeld_model::{AccountSid, CallSid, KeySid, RecordingSid};
+use reeld_model::{AccountSid, Bringer, CallSid, KeySid, RecordingSid};
 use serde::{Deserialize, Serialize};
 
 use crate::{Store, StoreError};
@@ -16,7 +16,7 @@ use crate::{Store, StoreError};
 /// The version of [`AuditEntry`]'s bytes.
 const VERSION: u8 = 1;
 
-/// Who did it.
+/// Who did it. Kept by number: add at the end only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Who {
@@ -30,6 +30,8 @@ pub enum Who {
     Public,
     /// A user of this machine, by uid, on the command line.
     Local(u32),
+    /// What brings a call that comes by itself.
+    Bringer(Bringer),
 }
 
 /// What was done. Kept by number: add at the end only.
@@ -58,6 +60,10 @@ pub enum AuditAction {
     Hold,
     /// Released from it.
     Release,
+    /// A recording ended that a call had begun by itself.
+    End,
+    /// Strangers' calls, or messages, were not taken.
+    TurnAway,
 }
 
 impl AuditAction {
@@ -83,6 +89,8 @@ impl AuditAction {
             Self::RemoveKey => "remove-key",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::End => "end",
+            Self::TurnAway => "turn-away",
         }
     }
 }
@@ -95,6 +103,7 @@ impl fmt::Display for Who {
             Self::Link(expires_s) => write!(f, "link-until-{expires_s}"),
             Self::Public => f.write_str("public"),
             Self::Local(uid) => write!(f, "uid-{uid}"),
+            Self::Bringer(bringer) => f.write_str(bringer.as_str()),
         }
     }
 }
@@ -106,7 +115,7 @@ pub struct AuditEntry {
     pub at_ms: i64,
     /// Who did it.
     pub who: Who,
-    /// From where; none for this machine's users.
+    /// From where, of several the last; none for this machine's users.
     pub address: Option<IpAddr>,
     /// What was done.
     pub action: AuditAction,
@@ -116,9 +125,11 @@ pub struct AuditEntry {
     pub recording: Option<RecordingSid>,
     /// To which call, where the request names it.
     pub call: Option<CallSid>,
-    /// Of a fetch and a link, the representation: `wav`, `mp3`, `json` and so on; of a key, its Sid.
+    /// Of a fetch and a link, the representation: `wav`, `mp3`, `json` and so on; of a key, its Sid; of a call that comes
+    /// by itself, its User-Agent as it begins a recording, and by what that ended; why strangers were turned away.
     pub form: String,
-    /// Of a fetch, the bytes of the answer's body; 0 where nobody knows them beforehand.
+    /// Of a fetch, the bytes of the answer's body; 0 where nobody knows them beforehand. How many strangers were turned
+    /// away.
     pub bytes: u64,
     /// The HTTP status, or 0 on the command line.
     pub status: u16,

@@ -207,6 +207,31 @@ impl Client {
         self.get_public("/metrics").expect(200).text()
     }
 
+    /// A figure of `/metrics`, by its name and labels.
+    ///
+    /// # Panics
+    /// When there is none of them.
+    #[must_use]
+    #[track_caller]
+    pub fn figure(&self, name: &str) -> u64 {
+        let text = self.metrics();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Waits until a figure of `/metrics` is this.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    #[track_caller]
+    pub fn wait_figure(&self, name: &str, value: u64) {
+        wait_for(name, Duration::from_secs(20), || {
+            (self.figure(name) == value).then_some(())
+        });
+    }
+
     /// POST of a form with credentials.
     #[track_caller]
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {

@@ -45,6 +45,7 @@ pub mod supervisor;
 pub mod tally;
 pub mod tape;
 pub mod torture;
+pub mod trail;
 pub mod virtual_call;
 pub mod voices;
 pub mod wav;

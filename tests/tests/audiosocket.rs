@@ -29,9 +29,22 @@ fn speech_with_gaps_is_as_long_as_it_was() {
     }
     let mut connection = bed.call(1);
     let sent = connection.speak(0x10, Instant::now(), &frames);
+    let of = |name: &str| client.figure(&format!("reeld_incoming_{name}"));
+    let open = [
+        "calls{source=\"audiosocket\"}",
+        "connections{by=\"audiosocket\"}",
+    ];
+    assert_eq!(open.map(of), [1, 1]);
     connection.hang_up();
     let call = call_sid(&client, 1);
     let json = recordings(&client, &call, 1).remove(0);
+    let counted = [
+        "calls_begun_total{source=\"audiosocket\"}",
+        "recordings_total{source=\"audiosocket\"}",
+        "calls_ended_total{source=\"audiosocket\",cause=\"hung-up\"}",
+    ];
+    assert_eq!(counted.map(of), [1, 1, 1]);
+    assert_eq!(open.map(of), [0, 0]);
     assert_eq!(json["ended_by"], "call-completed", "{json}");
     assert_eq!(json["source"], "Trunking", "{json}");
     assert_eq!(json["signalling"]["uuid"], uuid(1), "{json}");

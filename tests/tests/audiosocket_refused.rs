@@ -10,6 +10,13 @@ use reeld_tests::script::Law;
 use reeld_tests::siprec::recordings;
 use reeld_tests::{Setup, Tape, judge};
 
+/// How many calls were refused for a reason.
+fn refused(bed: &Bed, reason: &str) -> u64 {
+    let labels = format!("{{source=\"audiosocket\",reason=\"{reason}\"}}");
+    bed.client()
+        .figure(&format!("reeld_incoming_calls_refused_total{labels}"))
+}
+
 /// The call of this number goes on meanwhile, and is exact.
 fn beside(bed: &Bed, number: u8, act: impl FnOnce()) {
     let client = bed.client();
@@ -45,12 +52,16 @@ fn what_is_no_audiosocket_is_closed_at_once() {
     });
     let log = bed.daemon.log();
     assert!(log.contains("is no AudioSocket"), "{log}");
+    // Who hangs up or fails before a word was none.
+    let counts = ["unusable", "given-up"].map(|reason| refused(&bed, reason));
+    assert_eq!(counts, [4, 1]);
 }
 
 #[test]
 fn who_is_not_allowed_is_closed_and_a_call_without_an_account_too() {
     let bed = Bed::start(Setup::new().set("audiosocket.allow", vec!["127.0.0.2"]));
     assert!(bed.connect().closed().is_empty());
+    assert_eq!(refused(&bed, "not-allowed"), 1);
     let other = "AC00000000000000000000000000000009";
     let setup = Setup::new().set("calls.routes", vec![format!("{other}=source:sip")]);
     let bed = Bed::start(setup);
@@ -58,6 +69,10 @@ fn who_is_not_allowed_is_closed_and_a_call_without_an_account_too() {
     assert!(connection.closed().is_empty());
     let log = bed.daemon.log();
     assert!(log.contains("calls.routes"), "{log}");
+    bed.client().wait_figure(
+        "reeld_incoming_calls_refused_total{source=\"audiosocket\",reason=\"no-account\"}",
+        1,
+    );
 }
 
 #[test]
@@ -65,6 +80,7 @@ fn no_more_connections_than_there_may_be() {
     let bed = Bed::start(Setup::new().set("audiosocket.max_connections", 3));
     let open: Vec<Connection> = (0..3).map(|_| bed.connect()).collect();
     assert!(bed.connect().closed().is_empty());
+    assert_eq!(refused(&bed, "busy"), 1);
     drop(open);
     // There is room again.
     wait_for("a connection that is kept", Duration::from_secs(20), || {

@@ -4,6 +4,7 @@
 use reeld_tests::audiosocket::{Bed, FRAME, call_sid, whole};
 use reeld_tests::script::Law;
 use reeld_tests::siprec::recordings;
+use reeld_tests::trail::{deeds, told};
 use reeld_tests::{Setup, Tape, judge};
 
 #[test]
@@ -24,6 +25,11 @@ fn after_a_kill_the_call_goes_on_as_a_further_recording() {
     assert_eq!(all[1]["ended_by"], "recovered", "{}", all[1]);
     let wav = |at: usize| client.wav(all[at]["sid"].as_str().expect("a Sid"));
     whole(wav(0).mono(), &tapes[1]);
+    // Its end is told by who found it.
+    let sid = all[1]["sid"].as_str().expect("a Sid");
+    let entries = deeds(&bed.daemon, &["--recording", sid], 2);
+    let forms: Vec<_> = entries.iter().map(|entry| told(entry)[2].clone()).collect();
+    assert_eq!(forms, ["", "recovered"]);
     // What a kill costs is the end, 1.5 s of it at most.
     let left = wav(1);
     let pieces = judge::pieces(left.mono(), &tapes[0]);

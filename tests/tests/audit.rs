@@ -4,38 +4,13 @@
 
 use std::time::Duration;
 
+use reeld_tests::Setup;
 use reeld_tests::client::call_sid;
 use reeld_tests::patience::wait_for;
-use reeld_tests::{Daemon, Setup};
+use reeld_tests::trail::{told, trail};
 use reqwest::Method;
-use serde_json::Value;
 
 const BOUND: Duration = Duration::from_secs(20);
-
-/// Waits until the trail has so many entries that these arguments ask for, and no more.
-fn trail(daemon: &Daemon, args: &[&str], count: usize) -> Vec<Value> {
-    let args = [&["audit", "--json"], args].concat();
-    let entries = wait_for("entries of the trail", BOUND, || {
-        let text = daemon.command(&args).success().text();
-        let entries: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"))
-            .collect();
-        (entries.len() >= count).then_some(entries)
-    });
-    assert_eq!(entries.len(), count, "{entries:#?}");
-    entries
-}
-
-/// Action, who, form and status.
-fn told(entry: &Value) -> [String; 4] {
-    ["action", "who", "form", "status"].map(|name| {
-        let value = &entry[name];
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    })
-}
 
 #[test]
 fn who_did_what_is_told_and_outlives_the_daemon() {
@@ -109,9 +84,9 @@ fn who_did_what_is_told_and_outlives_the_daemon() {
     let actions: Vec<_> = entries.iter().map(|entry| told(entry)[0].clone()).collect();
     assert_eq!(actions, ["start", "pause", "resume", "stop"]);
     assert!(entries.iter().all(|entry| entry["call"] == *call));
-    trail(&daemon, &["--account", &account, "--since", "1day"], 13);
-    trail(&daemon, &["--since", "2999-01-01T00:00:00Z"], 0);
-    trail(
+    let _ = trail(&daemon, &["--account", &account, "--since", "1day"], 13);
+    let _ = trail(&daemon, &["--since", "2999-01-01T00:00:00Z"], 0);
+    let _ = trail(
         &daemon,
         &["--account", "AC00000000000000000000000000000009"],
         0,
@@ -125,7 +100,7 @@ fn who_did_what_is_told_and_outlives_the_daemon() {
     // What was noted last is there after the end, with the daemon and without.
     client.get(&client.path(&format!("/Recordings/{}.json", started.sid)));
     assert!(daemon.terminate().success());
-    trail(&daemon, &["--recording", &started.sid], 5);
+    let _ = trail(&daemon, &["--recording", &started.sid], 5);
     let log = daemon.log();
     assert!(!log.contains(signature), "a signature is in the log");
     let line = log.lines().find(|line| line.contains(" audit: "));
@@ -139,7 +114,7 @@ fn who_did_what_is_told_and_outlives_the_daemon() {
         assert!(!has(signature), "a signature is in {}", path.display());
     }
     daemon.start_again();
-    trail(&daemon, &["--recording", &started.sid], 5);
+    let _ = trail(&daemon, &["--recording", &started.sid], 5);
 }
 
 #[test]
@@ -149,7 +124,7 @@ fn a_trail_is_bounded_by_age_and_may_be_off() {
     let client = daemon.client();
     let path = client.path(&format!("/Recordings/{sid}"));
     client.get(&path).expect(200);
-    trail(&daemon, &[], 1);
+    let _ = trail(&daemon, &[], 1);
     wait_for("an empty trail", BOUND, || {
         let text = daemon.command(&["audit"]).success().text();
         text.is_empty().then_some(())
@@ -162,7 +137,7 @@ fn a_trail_is_bounded_by_age_and_may_be_off() {
         off.log().contains(" audit: ").then_some(())
     });
     std::thread::sleep(Duration::from_millis(1_500));
-    trail(&off, &[], 0);
+    let _ = trail(&off, &[], 0);
 }
 
 #[test]
@@ -181,7 +156,7 @@ fn many_downloads_are_told_each_once() {
             });
         }
     });
-    trail(
+    let _ = trail(
         &daemon,
         &["--recording", &sid, "--limit", "10000"],
         4 * EACH,

@@ -51,6 +51,12 @@ fn ffmpeg_sends_and_is_recorded_until_its_bye() {
     // Long before the timeout of 30 s.
     let json = bed.recordings(1).remove(0);
     assert_eq!(json["ended_by"], "bye", "{json}");
+    let over = "reeld_incoming_calls_ended_total{source=\"open-port\",cause=\"hung-up\"}";
+    bed.client().wait_figure(over, 1);
+    for name in ["calls_begun_total", "recordings_total"] {
+        let name = format!("reeld_incoming_{name}{{source=\"open-port\"}}");
+        assert_eq!(bed.client().figure(&name), 1, "{name}");
+    }
     assert_eq!(json["source"], "Trunking", "{json}");
     let sent = fs::read(copy).expect("ffmpeg wrote its copy");
     judge::exact(wav(&bed, &json).mono(), &reference::decode(Law::Mu, &sent));

@@ -38,6 +38,20 @@ fn a_flood_and_strangers_cost_a_call_nothing_and_are_not_recorded() {
     let json = bed.recordings(1).remove(0);
     let wav = bed.client().wav(json["sid"].as_str().expect("a Sid"));
     judge::exact(wav.mono(), &tape.samples());
+    // All that was sent, but for what the kernel had no room for, which is counted too.
+    let of = |result| {
+        let labels = format!("{{by=\"open-port\",result=\"{result}\"}}");
+        bed.client()
+            .figure(&format!("reeld_incoming_messages_total{labels}"))
+    };
+    let [strangers, malformed, dropped] = ["stranger", "malformed", "dropped"].map(of);
+    assert!(strangers <= 10_000 && malformed <= 10_000);
+    assert!(
+        strangers + malformed + dropped >= 20_000,
+        "{strangers} {malformed} {dropped}"
+    );
+    let over = "reeld_incoming_calls_ended_total{source=\"open-port\",cause=\"timeout\"}";
+    bed.client().wait_figure(over, 1);
 }
 
 #[test]

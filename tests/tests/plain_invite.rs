@@ -43,6 +43,14 @@ fn a_plain_call_is_recorded(transport: Transport) {
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
     assert_eq!(json["ended_by"], "call-completed", "{json}");
+    for figure in [
+        "calls_begun_total{source=\"sip\"}",
+        "calls_ended_total{source=\"sip\",cause=\"hung-up\"}",
+        "recordings_total{source=\"sip\"}",
+    ] {
+        let count = client.figure(&format!("reeld_incoming_{figure}"));
+        assert_eq!(count, 1, "{figure}");
+    }
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
     judge::exact(wav.mono(), &tape.samples());

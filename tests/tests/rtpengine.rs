@@ -81,6 +81,20 @@ fn each_party_is_exact_through_hold_a_new_ssrc_and_a_re_invite() {
     let json = recordings(client, &sid, 1).remove(0);
     let took = deleted.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
+    client.wait_figure(
+        "reeld_incoming_calls_ended_total{source=\"rtpengine\",cause=\"hung-up\"}",
+        1,
+    );
+    let of = |name: &str| client.figure(&format!("reeld_{name}"));
+    for (name, count) in [
+        ("incoming_calls_begun_total{source=\"rtpengine\"}", 1),
+        ("incoming_recordings_total{source=\"rtpengine\"}", 1),
+        ("incoming_calls{source=\"rtpengine\"}", 0),
+        ("rtpengines_followed", 1),
+        ("rtpengines_answering", 1),
+    ] {
+        assert_eq!(of(name), count, "{name}");
+    }
     assert_eq!(
         (&json["ended_by"], &json["source"], &json["warnings"]),
         (
@@ -140,10 +154,14 @@ fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
         "{heard} samples of {sent} packets"
     );
 
+    client.wait_figure("reeld_rtpengines_answering", 0);
+    let over = "reeld_incoming_calls_ended_total{source=\"rtpengine\",cause=\"timeout\"}";
+    client.wait_figure(over, 1);
     // Another one in its place is followed at once, and the same call is another part of the same one.
     engine.start_again();
     let call = engine.call(ID);
     let _ = wait_recorded(client, &engine, ID);
+    assert_eq!(client.figure("reeld_rtpengines_answering"), 1);
     let tape = Tape::noise(Law::Mu, 6, 100 * 160);
     call.caller
         .play(call.ports[0], Voice::new(6).say(tape.codes()));

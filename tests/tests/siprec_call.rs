@@ -53,6 +53,14 @@ fn a_call_is_recorded(transport: Transport) {
         (&open["from"], &open["to"]),
         (&"sip:ann@a.example".into(), &"sip:bob@a.example".into())
     );
+    let figure = |name: &str| client.figure(&format!("reeld_incoming_{name}"));
+    client.wait_figure("reeld_incoming_calls_begun_total{source=\"siprec\"}", 1);
+    let calls = ["calls", "calls_begun_total", "recordings_total"]
+        .map(|name| figure(&format!("{name}{{source=\"siprec\"}}")));
+    assert_eq!(calls, [1, 1, 1]);
+    if let Transport::Tcp = transport {
+        assert_eq!(figure("connections{by=\"sip-tcp\"}"), 1);
+    }
     let tapes = speak(&[inbound, outbound]);
     running.finish();
     let ended = Instant::now();
@@ -68,6 +76,17 @@ fn a_call_is_recorded(transport: Transport) {
         (&"call-completed".into(), &"Trunking".into()),
         "{json}"
     );
+    // INVITE, ACK, BYE.
+    let way = match transport {
+        Transport::Udp => "sip-udp",
+        Transport::Tcp => "sip-tcp",
+    };
+    let taken = figure(&format!("messages_total{{by=\"{way}\",result=\"taken\"}}"));
+    let over = figure("calls_ended_total{source=\"siprec\",cause=\"hung-up\"}");
+    let open = figure("calls{source=\"siprec\"}");
+    // A busy machine may have made the client say it again.
+    assert!(taken >= 3, "{taken}");
+    assert_eq!((over, open), (1, 0));
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
     let participants = &json["participants"];
     assert_eq!(
@@ -190,4 +209,6 @@ fn a_call_that_the_api_ends_is_hung_up() {
             "call-completed"
         );
     }
+    let over = "reeld_incoming_calls_ended_total{source=\"siprec\",cause=\"here\"}";
+    assert_eq!(client.figure(over), 2);
 }

@@ -9,6 +9,15 @@ use reeld_tests::Setup;
 use reeld_tests::client::call_sid;
 use reeld_tests::siprec::{Bed, SDP, Scenario, Transport, metadata, multipart, offer, ports};
 
+/// How many calls of what brings them were refused for a reason.
+fn refused(bed: &Bed) -> impl Fn(&str, &str) -> u64 {
+    let client = bed.client();
+    move |source, reason| {
+        let labels = format!("{{source=\"{source}\",reason=\"{reason}\"}}");
+        client.figure(&format!("reeld_incoming_calls_refused_total{labels}"))
+    }
+}
+
 fn two() -> String {
     offer(&[("1", "sendonly"), ("2", "sendonly")])
 }
@@ -68,6 +77,9 @@ fn what_cannot_be_is_said_by_its_status() {
     let second = Scenario::new("second").request("INVITE", SDP, &two(), 503);
     bed.play(&second, Transport::Tcp);
     running.finish();
+    let refused = refused(&bed);
+    assert_eq!(refused("siprec", "unusable"), 5);
+    assert_eq!(refused("siprec", "busy"), 1);
 }
 
 #[test]
@@ -81,6 +93,14 @@ fn who_is_not_allowed_is_refused_and_a_call_goes_to_its_account() {
         let _ = stream.write_all(b"OPTIONS sip:x SIP/2.0\r\n\r\n");
         stream.read(&mut [0; 16]).map_or(true, |length| length == 0)
     }));
+    let client = bed.client();
+    assert_eq!(refused(&bed)("siprec", "not-allowed"), 1);
+    client.wait_figure(
+        "reeld_incoming_connections_refused_total{by=\"sip-tcp\",reason=\"not-allowed\"}",
+        1,
+    );
+    let strangers = "reeld_incoming_messages_total{by=\"sip-udp\",result=\"stranger\"}";
+    assert!(client.figure(strangers) >= 1);
 
     let sid = "AC00000000000000000000000000000009";
     let bed =
@@ -93,6 +113,7 @@ fn who_is_not_allowed_is_refused_and_a_call_goes_to_its_account() {
         &Scenario::new("unknown").request("INVITE", &headers, &two(), 500),
         Transport::Udp,
     );
+    assert_eq!(refused(&bed)("siprec", "no-account"), 2);
 
     // And for the one that there is.
     let mut bed = Bed::start(Setup::new());
@@ -145,6 +166,14 @@ fn what_is_no_sip_harms_nothing() {
         |length| *length == 0,
     );
     assert!(is_closed, "a stream without a message is closed: {end:?}");
+    let client = bed.client();
+    let malformed = |by| {
+        let labels = format!("{{by=\"{by}\",result=\"malformed\"}}");
+        client.figure(&format!("reeld_incoming_messages_total{labels}"))
+    };
+    assert_eq!(malformed("sip-tcp"), 1);
+    // Those of the 200 that are no text that the kernel had room for, and halves.
+    assert!(malformed("sip-udp") > 20);
     bed.play(
         &Scenario::new("options").request("OPTIONS", "", "", 200),
         Transport::Udp,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reeld_tests::client::call_sid;
 use reeld_tests::script::Law;
 use reeld_tests::siprec::{Bed, Scenario, Transport, metadata, offer, ports, recordings};
+use reeld_tests::trail::{deeds, told};
 use reeld_tests::{Sender, Setup, Tape, Voice, judge};
 
 #[test]
@@ -26,6 +27,12 @@ fn a_session_goes_on_in_the_next_daemon() {
     playing.wait_until(0, 50);
     assert!(bed.daemon.terminate().success());
     bed.daemon.start_again();
+    let of = |name: &str| client.figure(&format!("reeld_incoming_calls{name}"));
+    let (open, begun) = (
+        of("{source=\"siprec\"}"),
+        of("_begun_total{source=\"siprec\"}"),
+    );
+    assert_eq!((open, begun), (1, 0), "taken up, and begun elsewhere");
     playing.finish();
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
@@ -33,4 +40,11 @@ fn a_session_goes_on_in_the_next_daemon() {
     assert_eq!(json["participants"][1]["name"], "bob", "{json}");
     let wav = client.wav(json["sid"].as_str().expect("a Sid"));
     judge::exact(wav.dual()[0], &tape.samples());
+    let over = of("_ended_total{source=\"siprec\",cause=\"hung-up\"}");
+    assert_eq!((over, of("{source=\"siprec\"}")), (1, 0));
+    // One beginning and one end, though two daemons had it.
+    let sid = json["sid"].as_str().expect("a Sid");
+    let entries = deeds(&bed.daemon, &["--recording", sid], 2);
+    let actions: Vec<_> = entries.iter().map(|entry| told(entry)[0].clone()).collect();
+    assert_eq!(actions, ["start", "end"]);
 }

@@ -228,7 +228,7 @@ fn record(stage: Stage) -> Record {
 
 /// What a SIPREC client says of a call, each member with each type that it may have.
 pub(super) const SIGNALLING: &str = r#"{"source":"siprec","sip_call_id":"7@192.0.2.1","session_id":"c2Vzc2lvbg==",
-"client":"sip:src@192.0.2.1","user_agent":"SBC",
+"client":"sip:src@192.0.2.1","address":"192.0.2.1","user_agent":"SBC",
 "participants":[
 {"id":"cDE=","aor":"sip:+14155550100@a.example","name":"Ann","names":[{"aor":"sip:+14155550100@a.example","name":"Ann"},
 {"aor":"tel:+14155550100","name":null}],"track":"inbound","labels":["1"],"joined":"2026-11-26T10:00:00Z","left":"2026-11-26T10:01:00Z","extensions":{}},

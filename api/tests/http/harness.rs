@@ -111,6 +111,8 @@ impl House {
             store.clone(),
             Arc::clone(&capture) as Arc<dyn reeld_model::Control>,
             Arc::default(),
+            Arc::default(),
+            Arc::new(reeld_api::Trail::new()),
             Arc::new(move || now.load(Ordering::SeqCst)),
         )
         .unwrap();

@@ -3,10 +3,12 @@
 //! Called by `siprec`, whose agent decides. A connection ends when the other end does, when what comes is no SIP, when
 //! a message or the TLS handshake takes longer than [`WHOLE`] to be there, or when what is sent is not taken.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reeld_model::incoming::Connected;
 use reeld_signal::siprec::{Framer, Peer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -35,6 +37,7 @@ pub(super) fn start(
     tls: Option<Arc<ServerConfig>>,
     connection: u64,
     address: SocketAddr,
+    counted: Connected,
     events: mpsc::Sender<Event>,
 ) -> mpsc::Sender<Vec<u8>> {
     let (out, outbox) = mpsc::channel(WAITING);
@@ -45,8 +48,12 @@ pub(super) fn start(
             is_tls: tls.is_some(),
         };
         if let Err(error) = open(stream, tls, from, &events, outbox).await {
+            if error.kind() == ErrorKind::InvalidData {
+                counted.malformed();
+            }
             tracing::debug!(%address, %error, "a SIP connection ends");
         }
+        drop(counted);
         // A server that has stopped wants to know no more.
         let _ = events.send(Event::Closed(connection)).await;
     });
@@ -107,7 +114,7 @@ async fn serve(
                         return Ok(());
                     }
                 }
-                framed.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))?;
+                framed.map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error))?;
                 if framer.is_empty() {
                     whole_by = None;
                 } else if whole_by.is_none() || came {
@@ -115,7 +122,7 @@ async fn serve(
                 }
             },
             () = tokio::time::sleep_until(limit) => {
-                return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "a message is not whole in time"));
+                return Err(std::io::Error::new(ErrorKind::TimedOut, "a message is not whole in time"));
             }
         }
     }

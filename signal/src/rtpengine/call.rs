@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use reeld_model::incoming::Over;
 use reeld_model::{
     AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
 };
@@ -41,6 +42,8 @@ pub(super) struct Call {
     pub(super) refused: Option<Refused>,
     /// Whether rtpengine has it no more.
     pub(super) is_gone: bool,
+    /// Why it will have ended here, if it ends.
+    pub(super) over: Over,
     /// Packets that capture had taken at the last look, if rtpengine was silent then.
     pub(super) silent_at: Option<u64>,
     /// Who has asked for it, and under which number.
@@ -120,6 +123,7 @@ impl Call {
             is_done: false,
             refused: None,
             is_gone: false,
+            over: Over::HungUp,
             silent_at: None,
             wishes: Vec::new(),
         }

@@ -15,7 +15,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use reeld_model::{AccountSid, Mono, NotForked};
+use reeld_model::incoming::{Declined, Fate, Over, Way};
+use reeld_model::{AccountSid, Bringer, Mono, NotForked};
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Refused, Session, UnderWay};
@@ -23,7 +24,7 @@ use super::kept::{Kept, KeptSession};
 use super::ng::{Answered, Ask, Purpose, Requests};
 use super::reply::{self, Seen, Subscription, Verdict};
 use super::{Attach, Output, Random, Settings};
-use crate::work::{Begin, Change, Failure, Outcome, Work};
+use crate::work::{Begin, By, Change, Failure, Outcome, Work};
 
 mod answers;
 mod outcomes;
@@ -87,6 +88,8 @@ impl Follower {
     /// One that knows no call.
     #[must_use]
     pub fn new(settings: Settings, mut random: Random, now: Mono) -> Self {
+        // Until it has answered.
+        settings.incoming.follows(false);
         Self {
             settings,
             own_tag: format!("reeld-{:016x}", random()),
@@ -119,7 +122,10 @@ impl Follower {
 
     /// Takes in a datagram of rtpengine's.
     pub fn handle_datagram(&mut self, datagram: &[u8], now: Mono) {
-        if let Some(answered) = self.ng.take(datagram, now) {
+        let taken = self.ng.take(datagram, now);
+        let fate = taken.as_ref().err().copied().unwrap_or(Fate::Taken);
+        self.settings.incoming.messages(Way::Ng, fate, 1);
+        if let Ok(answered) = taken {
             self.handle_answered(answered, now);
         }
     }
@@ -156,7 +162,12 @@ impl Follower {
                 // What is answered from now on changes nothing any more.
                 let was = call.under_way.replace(UnderWay::Asked(Ask::Unsubscribe));
                 let is_about_to = !matches!(was, None | Some(UnderWay::Asked(_)));
-                call.session.take().is_some() || is_about_to
+                let is_taken = call.session.take().is_some();
+                if is_taken {
+                    let incoming = &self.settings.incoming;
+                    incoming.ended(Bringer::Rtpengine, Over::Shutdown);
+                }
+                is_taken || is_about_to
             });
             self.schedule(key);
             if subscribed {
@@ -242,6 +253,7 @@ impl Follower {
             let key = self.meet(&sip_call_id, now);
             if let Some(call) = key.and_then(|key| self.calls.get_mut(&key)) {
                 call.session = Some(session);
+                self.settings.incoming.taken_up(Bringer::Rtpengine);
             }
         }
     }
@@ -339,6 +351,21 @@ impl Follower {
             ask,
         };
         self.ng.ask(purpose, with, now);
+    }
+
+    /// Who brings calls.
+    fn by(&self) -> By {
+        By {
+            bringer: Bringer::Rtpengine,
+            address: Some(self.settings.address),
+            agent: None,
+        }
+    }
+
+    /// Counts a call that is not taken.
+    fn decline(&self, why: Declined) {
+        let incoming = &self.settings.incoming;
+        incoming.declined(Bringer::Rtpengine, why);
     }
 
     fn work(&mut self, key: u64, work: Work) {

@@ -21,6 +21,8 @@ pub fn answers(bytes: &[u8]) -> usize {
         follow: true,
         channels: Channels::Dual,
         media_is_local: true,
+        address: [127, 0, 0, 1].into(),
+        incoming: Default::default(),
     };
     let mut now = Mono(0);
     let mut follower = Follower::new(settings, random, now);

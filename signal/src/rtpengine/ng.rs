@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use reeld_model::Mono;
+use reeld_model::incoming::Fate;
 use serde_json::{Map, Value};
 
 /// Requests that wait for their answers at once.
@@ -131,22 +132,23 @@ impl Requests {
         self.sent.pop_front()
     }
 
-    /// Takes in a datagram; `None` where it answers nothing that is asked.
-    pub(super) fn take(&mut self, datagram: &[u8], now: Mono) -> Option<Answered> {
-        let space = datagram.iter().position(|byte| *byte == b' ')?;
+    /// Takes in a datagram; without an answer, what it is instead: no answer at all, or to nothing that is still asked.
+    pub(super) fn take(&mut self, datagram: &[u8], now: Mono) -> Result<Answered, Fate> {
+        let cookie = datagram.iter().position(|byte| *byte == b' ');
+        let space = cookie.ok_or(Fate::Malformed)?;
         let (cookie, text) = (&datagram[..space], &datagram[space + 1..]);
-        let number = self.number(cookie)?;
+        let number = self.number(cookie).ok_or(Fate::Malformed)?;
         if !self.pending.contains_key(&number) {
-            return None;
+            return Err(Fate::Dropped);
         }
         let Ok(Value::Object(reply)) = serde_json::from_slice(text) else {
-            return None;
+            return Err(Fate::Malformed);
         };
-        let pending = self.pending.remove(&number)?;
+        let pending = self.pending.remove(&number).ok_or(Fate::Dropped)?;
         self.due.remove(&(pending.due, number));
         self.heard = now;
         self.fill(now);
-        Some(Answered {
+        Ok(Answered {
             purpose: pending.purpose,
             reply: Some(reply),
         })

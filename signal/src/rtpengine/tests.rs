@@ -56,6 +56,8 @@ impl Rig {
             follow: true,
             channels: Channels::Dual,
             media_is_local: true,
+            address: [127, 0, 0, 1].into(),
+            incoming: Default::default(),
         };
         change(&mut settings);
         let mut number = 0;

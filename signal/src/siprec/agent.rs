@@ -11,7 +11,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reeld_model::{AccountSid, CallSid, EndedBy, Mono, RecordingSid};
+use reeld_model::incoming::{Declined, Fate, Over};
+use reeld_model::{AccountSid, Bringer, CallSid, EndedBy, Mono, RecordingSid};
 
 use super::body::Body;
 use super::dialog::{Dialog, Identity, State};
@@ -85,6 +86,8 @@ struct Session {
     under_way: Option<UnderWay>,
     /// Whether it is to end once what is under way is done.
     ends: bool,
+    /// Whether it was taken, and is counted.
+    is_taken: bool,
     /// An answer that waits for its ACK.
     unacknowledged: Option<Unacknowledged>,
     due: Option<Mono>,
@@ -158,15 +161,23 @@ impl Agent {
     pub fn handle_message(&mut self, from: Peer, bytes: &[u8], now: Mono) {
         match Message::read(bytes) {
             Some(Message::Request(request)) => self.handle_request(request, from, now),
-            Some(Message::Response(response)) => self.handle_response(&response, now),
+            Some(Message::Response(response)) => {
+                self.count(from, Fate::Taken);
+                self.handle_response(&response, now);
+            }
             // RFC 5626 §3.5.1: two line ends are answered by one.
             Some(Message::KeepAlive)
                 if matches!(from, Peer::Stream { .. }) && bytes == b"\r\n\r\n" =>
             {
                 self.send(from, b"\r\n".to_vec());
             }
-            Some(Message::KeepAlive) | None => {}
+            Some(Message::KeepAlive) => {}
+            None => self.count(from, Fate::Malformed),
         }
+    }
+
+    fn count(&self, from: Peer, fate: Fate) {
+        self.settings.incoming.messages(from.way(), fate, 1);
     }
 
     /// What came of some work.
@@ -203,7 +214,7 @@ impl Agent {
         known.dialog.recordings.retain(|(sid, _)| *sid != recording);
         // Who stopped a recording by the API may start another one on the call.
         if known.dialog.recordings.is_empty() && ended_by != EndedBy::Stopped && !known.ends {
-            self.hang_up(session, now);
+            self.hang_up(session, Over::Here, now);
         }
     }
 
@@ -211,7 +222,7 @@ impl Agent {
     pub fn handle_shutdown(&mut self, now: Mono) {
         let all: Vec<u64> = self.sessions.keys().copied().collect();
         for session in all {
-            self.hang_up(session, now);
+            self.hang_up(session, Over::Shutdown, now);
         }
     }
 
@@ -257,7 +268,7 @@ impl Agent {
             if now >= waiting.ends {
                 // RFC 3261 §13.3.1.4: the session is given up.
                 known.unacknowledged = None;
-                return self.hang_up(session, now);
+                return self.hang_up(session, Over::Timeout, now);
             }
             let (to, bytes) = (waiting.to, waiting.bytes.clone());
             waiting.interval = (waiting.interval * 2).min(T2);
@@ -271,7 +282,7 @@ impl Agent {
             if known.dialog.timer.is_some_and(|timer| timer.we_refresh) {
                 self.refresh(session, now);
             } else {
-                return self.hang_up(session, now);
+                return self.hang_up(session, Over::Timeout, now);
             }
         }
         self.schedule(session);
@@ -297,19 +308,23 @@ impl Agent {
     }
 
     /// Ends a session from our side: BYE, and its call is over.
-    fn hang_up(&mut self, session: u64, now: Mono) {
+    fn hang_up(&mut self, session: u64, over: Over, now: Mono) {
         if self.sessions.get(&session).is_none_or(|known| known.ends) {
             return;
         }
         self.request(session, client::Sort::Bye, now);
-        self.end(session);
+        self.end(session, over);
     }
 
     /// A session ends: nothing finds it any more, and its call ends once nothing else is under way.
-    fn end(&mut self, session: u64) {
+    fn end(&mut self, session: u64, over: Over) {
         let Some(known) = self.sessions.get_mut(&session) else {
             return;
         };
+        if std::mem::take(&mut known.is_taken) {
+            let by = known.dialog.bringer();
+            self.settings.incoming.ended(by, over);
+        }
         known.ends = true;
         known.unacknowledged = None;
         let is_free = known.under_way.is_none();

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use reeld_model::{
-    AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
+    AccountSid, Bringer, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use super::message::{Headers, Request};
 use super::metadata::{Document, Metadata};
 use super::parties::{Kept, Senders};
 use crate::offer::{Answer, Formats, Line, Offer, allot};
-use crate::work::Wanted;
+use crate::work::{By, Wanted};
 
 /// Warnings that are kept of a session.
 const MOST_WARNINGS: usize = 32;
@@ -231,6 +231,24 @@ impl Dialog {
         }
     }
 
+    /// What brings it.
+    pub(crate) const fn bringer(&self) -> Bringer {
+        if self.is_plain {
+            Bringer::Sip
+        } else {
+            Bringer::Siprec
+        }
+    }
+
+    /// Who brings it.
+    pub(crate) fn by(&self) -> By {
+        By {
+            bringer: self.bringer(),
+            address: Some(self.peer.address().ip().to_canonical()),
+            agent: self.user_agent.clone(),
+        }
+    }
+
     /// The call as capture knows it, with the parties as they are now.
     pub(crate) fn open_call(&self, state: &State, sdp: Option<String>) -> OpenCall {
         let senders = Senders::find(&state.metadata, &state.offer);
@@ -299,7 +317,7 @@ impl Dialog {
             warnings: &state.warnings,
             sip_call_id: &self.call_id,
             client: crate::sip::uri(&self.their),
-            user_agent: self.user_agent.as_deref(),
+            by: self.by(),
         };
         kept.json()
     }

@@ -39,6 +39,7 @@ pub fn messages(bytes: &[u8]) -> usize {
             pause: PauseBehavior::Skip,
             channels: Channels::Dual,
             media_is_local: true,
+            incoming: Default::default(),
         },
         Box::new(move || {
             number += 1;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::metadata::{Metadata, Participant};
 use crate::offer::Offer;
+use crate::work::By;
 
 /// Bytes of what a recording keeps of its signalling: a record stays small (design.md, "Nothing lost").
 const MOST_KEPT: usize = 24 * 1024;
@@ -160,9 +161,10 @@ pub(crate) struct Kept<'a> {
     pub(crate) warnings: &'a [String],
     /// The recording session's Call-ID.
     pub(crate) sip_call_id: &'a str,
-    /// The recording client, as its From and its User-Agent say.
+    /// The recording client, as its From says.
     pub(crate) client: &'a str,
-    pub(crate) user_agent: Option<&'a str>,
+    /// As its address and its User-Agent do.
+    pub(crate) by: By,
 }
 
 impl Kept<'_> {
@@ -253,11 +255,12 @@ impl Kept<'_> {
             })
         });
         json!({
-            "source": "siprec",
+            "source": self.by.bringer.as_str(),
             "sip_call_id": self.sip_call_id,
             "session_id": metadata.session_id(),
             "client": self.client,
-            "user_agent": self.user_agent,
+            "address": self.by.address,
+            "user_agent": self.by.agent,
             "participants": participants.collect::<Vec<_>>(),
             "sessions": sessions.collect::<Vec<_>>(),
             "streams": streams.collect::<Vec<_>>(),

@@ -10,11 +10,13 @@ impl Follower {
             match reply {
                 Some(reply) => {
                     self.is_mute = false;
+                    self.settings.incoming.follows(true);
                     self.listed(&reply, now);
                 }
                 // All else is answered: the list is longer than a datagram.
                 None if !self.is_silent(now) => self.limit = (self.limit / 2).max(LEAST_LISTED),
                 None if !std::mem::replace(&mut self.is_mute, true) => {
+                    self.settings.incoming.follows(false);
                     self.out.push_back(Output::Warning {
                         sip_call_id: None,
                         why: "rtpengine does not answer".to_owned(),
@@ -137,6 +139,7 @@ impl Follower {
             .is_some_and(|own| !own.subscribed.is_empty());
         if parties.is_some() && is_wanted && owner.is_none() && call.refused.is_none() {
             call.refused = Some(Refused::At(0));
+            self.decline(Declined::NoAccount);
             self.warn(
                 key,
                 "rtpengine.account is empty, and there is not one account alone".to_owned(),
@@ -212,10 +215,12 @@ impl Follower {
                 .and_then(|subscription| session.offered(&subscription)),
         };
         if let Err(why) = offered {
+            self.decline(Declined::Unusable);
             return self.refuse(key, NotForked::Refused(why), now);
         }
         let local = self.settings.media_is_local;
         let channels = self.settings.channels;
+        let by = self.by();
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
@@ -226,6 +231,7 @@ impl Follower {
             call.under_way = Some(UnderWay::Opening(Box::new(session)));
             let begin = Begin {
                 open,
+                by,
                 wanted,
                 paused: false,
                 signalling,
@@ -238,6 +244,7 @@ impl Follower {
         }
         let change = Change {
             open,
+            by,
             recordings: session.recordings(),
             paused: None,
             wanted,
@@ -277,7 +284,10 @@ impl Follower {
                 self.settle_known(key);
             }
             Some(Verdict::UnknownCall) => self.gone(key),
-            Some(Verdict::Error(why)) => self.refuse(key, NotForked::Refused(why), now),
+            Some(Verdict::Error(why)) => {
+                call.over = Over::Error;
+                self.refuse(key, NotForked::Refused(why), now);
+            }
             None => {
                 // Whatever it is, it is made anew.
                 if let Some(session) = &mut call.session {

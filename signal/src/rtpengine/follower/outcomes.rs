@@ -12,7 +12,10 @@ impl Follower {
             Some(UnderWay::Changing(session)) => self.changed(key, *session, outcome, now),
             Some(UnderWay::Looking) => self.looked(key, &outcome, now),
             Some(UnderWay::Closing) => {
-                call.session = None;
+                if call.session.take().is_some() {
+                    let over = std::mem::replace(&mut call.over, Over::HungUp);
+                    self.settings.incoming.ended(Bringer::Rtpengine, over);
+                }
                 call.silent_at = None;
                 if call.is_gone {
                     self.forget(key);
@@ -27,15 +30,17 @@ impl Follower {
         match outcome {
             Outcome::Done { sdp, recording } => {
                 session.begun(recording, self.settings.channels);
+                self.settings.incoming.begun(Bringer::Rtpengine);
                 self.answer(key, session, sdp, now);
             }
             Outcome::Seen { .. } => {}
             Outcome::Failed(failure) => {
+                self.decline(failure.declined());
                 let why = match failure {
                     Failure::Offer(why) => NotForked::Refused(why),
                     Failure::Busy(why) => NotForked::Busy(why),
                     Failure::Gone => NotForked::Busy("its call here has just ended".to_owned()),
-                    Failure::Broken => {
+                    Failure::NoAccount | Failure::Broken => {
                         NotForked::Busy("it cannot be begun; see the log".to_owned())
                     }
                 };
@@ -71,6 +76,7 @@ impl Follower {
             Outcome::Seen { packets } if is_silent => {
                 if call.silent_at == Some(*packets) {
                     call.is_gone = true;
+                    call.over = Over::Timeout;
                     self.warn(
                         key,
                         "rtpengine does not answer and none of its packets come: it has ended"
@@ -93,6 +99,7 @@ impl Follower {
     fn ended_here(&mut self, key: u64, now: Mono) {
         if let Some(call) = self.calls.get_mut(&key) {
             call.is_done = true;
+            call.over = Over::Here;
             self.leave(key, now);
         }
     }

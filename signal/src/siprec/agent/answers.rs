@@ -2,8 +2,11 @@
 
 use reeld_model::Mono;
 
-use super::requests::{ALLOW, warning};
+use super::requests::{ALLOW, bringer_of, warning};
 use super::*;
+
+/// What a call is answered with whose account, by the rules, is not there.
+const NO_ACCOUNT: Status = Status(500, "No Such Account");
 
 impl Session {
     pub(super) const fn new(dialog: Dialog, under_way: Option<UnderWay>) -> Self {
@@ -11,6 +14,7 @@ impl Session {
             dialog,
             under_way,
             ends: false,
+            is_taken: false,
             unacknowledged: None,
             due: None,
         }
@@ -47,6 +51,8 @@ impl Agent {
                 known.dialog.answer_offer(sdp);
                 // One that was cancelled has been answered.
                 if !known.ends {
+                    known.is_taken = true;
+                    self.settings.incoming.begun(known.dialog.bringer());
                     self.accept(session, transaction, &request, from, now);
                 }
             }
@@ -69,7 +75,7 @@ impl Agent {
                 let is_gone = failure == Failure::Gone;
                 self.fail(transaction, &request, from, failure, now);
                 if is_gone {
-                    self.hang_up(session, now);
+                    self.hang_up(session, Over::Here, now);
                 }
             }
             Outcome::Done { sdp, recording } => {
@@ -223,6 +229,7 @@ impl Agent {
                     now,
                 );
             }
+            Failure::NoAccount => self.refuse(transaction, request, from, NO_ACCOUNT, now),
             Failure::Broken => {
                 self.refuse(
                     transaction,
@@ -253,6 +260,37 @@ impl Agent {
         let bytes = request.answer(from, status, &tag, headers);
         if let Some((to, bytes)) = self.transactions.answer(transaction, status.0, bytes, now) {
             self.send(to, bytes);
+            if let Some(why) = declined(request, status) {
+                self.decline(request, from, why);
+            }
         }
     }
+
+    /// Counts a call that is not taken.
+    pub(super) fn decline(&self, request: &Request, from: Peer, why: Declined) {
+        let by = bringer_of(request);
+        self.settings.incoming.declined(by, why);
+        if why == Declined::NoAccount {
+            self.turn_away(by, from, why);
+        }
+    }
+
+    pub(super) fn turn_away(&self, by: Bringer, from: Peer, why: Declined) {
+        let address = from.address().ip();
+        self.settings.incoming.turned_away(by, why, address, 1);
+    }
+}
+
+/// Why a call is not taken whose first INVITE is answered so, if it is one and is not.
+fn declined(request: &Request, status: Status) -> Option<Declined> {
+    let is_first = request.method == "INVITE" && request.own_tag().is_empty();
+    let why = match status {
+        NO_ACCOUNT | Status(403, _) => Declined::NoAccount,
+        Status(503, _) => Declined::Busy,
+        Status(487, _) => Declined::GivenUp,
+        Status(500 | 481, _) => Declined::Broken,
+        Status(400.., _) => Declined::Unusable,
+        Status(_, _) => return None,
+    };
+    is_first.then_some(why)
 }

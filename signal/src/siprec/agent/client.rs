@@ -91,7 +91,7 @@ impl Agent {
     /// RFC 4028 §10: 408 and 481 say that the session is gone. Any other answer is of a client that lives.
     fn refreshed(&mut self, session: u64, status: u16, now: Mono) {
         if matches!(status, 408 | 481) {
-            return self.hang_up(session, now);
+            return self.hang_up(session, Over::Timeout, now);
         }
         if let Some(known) = self.sessions.get_mut(&session) {
             known.dialog.refresh(now);

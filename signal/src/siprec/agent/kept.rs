@@ -46,7 +46,10 @@ impl Agent {
             for (recording, _) in &dialog.recordings {
                 self.by_recording.insert(*recording, session);
             }
-            self.sessions.insert(session, Session::new(dialog, None));
+            self.settings.incoming.taken_up(dialog.bringer());
+            let mut known = Session::new(dialog, None);
+            known.is_taken = true;
+            self.sessions.insert(session, known);
             self.schedule(session);
         }
         Ok(count)

@@ -28,6 +28,16 @@ impl Agent {
     pub(super) fn handle_request(&mut self, request: Box<Request>, from: Peer, now: Mono) {
         let is_ack = request.method == "ACK";
         if !self.may_call(from) {
+            self.count(from, Fate::Stranger);
+            if !is_ack {
+                let by = bringer_of(&request);
+                self.turn_away(by, from, Declined::NotAllowed);
+                // Without state each repetition is one more.
+                if request.method == "INVITE" {
+                    let incoming = &self.settings.incoming;
+                    incoming.declined(by, Declined::NotAllowed);
+                }
+            }
             if !is_ack && self.may_refuse_stranger(now) {
                 let bytes =
                     request.answer(from, Status(403, "Forbidden"), "none", &Headers::default());
@@ -35,6 +45,7 @@ impl Agent {
             }
             return;
         }
+        self.count(from, Fate::Taken);
         if is_ack {
             self.transactions.acknowledge(&request, now);
             return self.acknowledged(&request, from);
@@ -45,6 +56,10 @@ impl Agent {
             Begun::Repeated(Some((to, bytes))) => return self.send(to, bytes),
             Begun::Repeated(None) => return,
             Begun::Full => {
+                self.count(from, Fate::Dropped);
+                if request.method == "INVITE" && request.own_tag().is_empty() {
+                    self.decline(&request, from, Declined::Busy);
+                }
                 let headers = Headers::default().with("Retry-After", RETRY_AFTER);
                 let bytes =
                     request.answer(from, Status(503, "Service Unavailable"), "none", &headers);
@@ -89,7 +104,7 @@ impl Agent {
                     &Headers::default(),
                     now,
                 );
-                self.end(session);
+                self.end(session, Over::HungUp);
             }
             ("INFO", Some(_)) => self.answer(
                 transaction,
@@ -219,7 +234,7 @@ impl Agent {
                 now,
             );
             if is_first {
-                self.end(session);
+                self.end(session, Over::HungUp);
             }
         }
     }
@@ -356,6 +371,7 @@ impl Agent {
         let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
         let work = Work::Begin(Box::new(Begin {
             open: dialog.open_call(&state, sdp),
+            by: dialog.by(),
             wanted: Some(Dialog::wanted(&state, self.settings.channels)),
             paused: state.is_paused,
             signalling: dialog.signalling(&state),
@@ -462,6 +478,7 @@ impl Agent {
         let is_new = signalling != dialog.signalling(&dialog.state);
         let work = Work::Change(Box::new(Change {
             open: dialog.open_call(&state, sdp.filter(|_| has_offer)),
+            by: dialog.by(),
             recordings: dialog.recordings.iter().map(|(sid, _)| *sid).collect(),
             paused: (state.is_paused != dialog.state.is_paused).then_some(state.is_paused),
             wanted: dialog.wanted_beside(&state),
@@ -525,6 +542,15 @@ impl Agent {
             request.their_tag()
         );
         (CallSid::from_external(account, &own), external_id)
+    }
+}
+
+/// What brings the call that a request is of.
+pub(super) fn bringer_of(request: &Request) -> Bringer {
+    if is_of_recording_client(request) {
+        Bringer::Siprec
+    } else {
+        Bringer::Sip
     }
 }
 

@@ -40,6 +40,7 @@ impl Rig {
             pause: PauseBehavior::Skip,
             channels: Channels::Dual,
             media_is_local: true,
+            incoming: Default::default(),
         };
         change(&mut settings);
         let mut number = 0;

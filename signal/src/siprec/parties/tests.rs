@@ -91,11 +91,19 @@ fn what_is_kept_is_json_and_bounded() {
             warnings: &["w".to_owned()],
             sip_call_id: "x@y",
             client: "sip:src@a.example",
-            user_agent: None,
+            by: By {
+                bringer: reeld_model::Bringer::Siprec,
+                address: Some([192, 0, 2, 1].into()),
+                agent: None,
+            },
         };
         kept.json()
     };
     let json: Value = serde_json::from_str(&kept(&metadata)).unwrap();
+    assert_eq!(
+        (&json["source"], &json["address"]),
+        (&"siprec".into(), &"192.0.2.1".into())
+    );
     assert_eq!(json["participants"][1]["track"], "outbound");
     assert_eq!(json["participants"][0]["name"], "Ann");
     assert_eq!(json["streams"][1]["id"], "c3RyZWFtMg==");
