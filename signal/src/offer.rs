@@ -14,6 +14,8 @@ use std::net::IpAddr;
 use reeld_model::Track;
 use serde::{Deserialize, Serialize};
 
+mod ours;
+
 /// Bytes of an offer that are read.
 const MOST_BYTES: usize = 32 * 1024;
 /// Media lines of an offer.
@@ -72,15 +74,18 @@ enum Direction {
     /// The client sends: `sendonly`, `sendrecv` or nothing said.
     #[default]
     Sends,
-    /// Nobody sends to us: `inactive`, and `recvonly`, which can only be an error.
+    /// Nobody sends to us: `inactive`.
     Silent,
+    /// The client says that it receives, `recvonly`: a pause, or the word that it takes for ours.
+    Receives,
 }
 
 impl Direction {
     fn named(name: &str) -> Option<Self> {
         match name {
             "sendonly" | "sendrecv" => Some(Self::Sends),
-            "inactive" | "recvonly" => Some(Self::Silent),
+            "inactive" => Some(Self::Silent),
+            "recvonly" => Some(Self::Receives),
             _ => None,
         }
     }
@@ -188,7 +193,17 @@ impl Line {
 
     /// Whether nothing is sent on it for now: by its direction, or for want of an address.
     pub(crate) const fn is_paused(&self) -> bool {
-        matches!(self.direction, Direction::Silent) || self.is_nowhere
+        !matches!(self.direction, Direction::Sends) || self.is_nowhere
+    }
+
+    /// Whether all that says a pause is that the client receives.
+    pub(crate) const fn says_that_it_receives(&self) -> bool {
+        matches!(self.direction, Direction::Receives) && !self.is_nowhere
+    }
+
+    /// Takes it for one that is sent, whatever it says.
+    pub(crate) const fn sends(&mut self) {
+        self.direction = Direction::Sends;
     }
 
     /// Why it is not recorded, if it is not. A line that is switched off is no fault.
@@ -302,7 +317,7 @@ impl Answer<'_> {
                     line.echo(&mut text);
                     text.push_str(match line.direction {
                         Direction::Sends => "a=recvonly\r\n",
-                        Direction::Silent => "a=inactive\r\n",
+                        Direction::Silent | Direction::Receives => "a=inactive\r\n",
                     });
                 }
                 _ => {

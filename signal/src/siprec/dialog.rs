@@ -54,6 +54,21 @@ pub(crate) struct Dialog {
     /// What a client's timer asks for (RFC 4028), and when it is due.
     pub(crate) timer: Option<SessionTimer>,
     pub(crate) refresh_due: Option<Mono>,
+    /// An offer of ours whose answer is to come with an ACK.
+    #[serde(default)]
+    pub(crate) awaited: Option<Awaited>,
+}
+
+/// An offer of ours, to an INVITE that had none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Awaited {
+    /// The INVITE's.
+    pub(crate) cseq: u32,
+    pub(crate) offered: Offer,
+    /// Whether the session began with it: then there is none without an answer.
+    pub(crate) is_first: bool,
+    /// The ACK's type and body, where that came while something else was under way.
+    pub(crate) ack: Option<(String, Vec<u8>)>,
 }
 
 /// What offers and metadata have made of a session.
@@ -66,6 +81,9 @@ pub(crate) struct State {
     metadata: Metadata,
     warnings: Vec<String>,
     pub(crate) is_paused: bool,
+    /// Whether the client says `recvonly` of what it sends.
+    #[serde(default)]
+    says_recvonly: bool,
 }
 
 /// A session timer.
@@ -111,6 +129,7 @@ impl State {
         if !is_new {
             return Ok(next);
         }
+        next.take_direction(self.lines == [None, None]);
         let faults: Vec<Option<String>> = next.offer.lines.iter().map(Line::fault).collect();
         let recordable: Vec<bool> = faults.iter().map(Option::is_none).collect();
         next.tracks = allot(&next.offer, &recordable, self.tracks, |lines| {
@@ -154,6 +173,63 @@ impl State {
     /// What capture is told of the lines.
     pub(crate) fn for_capture(&self, reaches: impl Fn(std::net::IpAddr) -> bool) -> Option<String> {
         Offer::for_capture(self.lines.each_ref().map(Option::as_ref), reaches)
+    }
+
+    /// A client that begins with `recvonly` and with nothing else means what we do: nobody calls a recorder to hear
+    /// it. Once it has said that it sends, the word is a pause.
+    fn take_direction(&mut self, is_first: bool) {
+        let used = || self.offer.lines.iter().filter(|line| line.is_used());
+        let begins_so =
+            is_first && used().next().is_some() && used().all(Line::says_that_it_receives);
+        let sends = used().any(|line| !line.is_paused());
+        self.says_recvonly = (self.says_recvonly || begins_so) && !sends;
+        if begins_so {
+            self.warn_of("sdp: the offer says recvonly; taken as sendonly");
+        }
+        if self.says_recvonly {
+            let lines = self.offer.lines.iter_mut();
+            lines
+                .filter(|line| line.says_that_it_receives())
+                .for_each(Line::sends);
+        }
+    }
+
+    /// This session with an offer of ours for what it has now (RFC 3261 §14.2), which is not answered yet. Where all
+    /// is switched off, the lines are offered again that the tracks had last.
+    pub(crate) fn offered_again(&self) -> Self {
+        let mut next = self.clone();
+        if next.tracks == [None, None] {
+            for (track, last) in self.lines.iter().enumerate() {
+                let is_it = |line: &Line| {
+                    let same = |line: &Line, last: &Line| line.label == last.label;
+                    line.media == "audio" && last.as_ref().is_some_and(|last| same(line, last))
+                };
+                let place = (0..next.offer.lines.len())
+                    .filter(|index| !next.tracks.contains(&Some(*index)))
+                    .find(|index| is_it(&next.offer.lines[*index]));
+                next.tracks[track] = place;
+            }
+        }
+        next.offer = next.offer.again(next.tracks);
+        for (track, index) in next.tracks.into_iter().enumerate() {
+            if let Some(index) = index {
+                next.lines[track] = Some(next.offer.lines[index].clone());
+            }
+        }
+        next
+    }
+
+    /// The labels that an offer of ours begins with: those of the metadata's streams, if there are any, else two of a
+    /// recording client's, since RFC 7866 §7.1 has a line for each party; or the line of a telephone.
+    pub(crate) fn labels_for(document: Option<&Document>, is_plain: bool) -> Vec<Option<String>> {
+        let streams = document.map_or(&[][..], |document| &document.metadata.streams);
+        let labels = streams.iter().filter_map(|stream| stream.label.clone());
+        let labels: Vec<Option<String>> = labels.map(Some).take(2).collect();
+        match (labels.is_empty(), is_plain) {
+            (false, _) => labels,
+            (true, true) => vec![None],
+            (true, false) => vec![Some("1".to_owned()), Some("2".to_owned())],
+        }
     }
 
     /// The tracks that something is recorded of.
@@ -213,6 +289,7 @@ impl Dialog {
             recordings: Vec::new(),
             timer: None,
             refresh_due: None,
+            awaited: None,
         };
         dialog.hear(request, peer);
         dialog
@@ -306,17 +383,51 @@ impl Dialog {
 
     /// Takes capture's answer in, and answers the offer.
     pub(crate) fn answer_offer(&mut self, of_capture: Option<String>) {
+        self.hear_capture(of_capture);
+        self.answers += 1;
+        self.answer = self.describe(&self.state.offer, self.state.tracks);
+    }
+
+    /// Takes capture's answer in, and makes an offer of it. One that is what we said last has its version
+    /// (RFC 3264 §8).
+    pub(crate) fn make_offer(
+        &mut self,
+        of_capture: Option<String>,
+        offered: &Offer,
+        tracks: [Option<usize>; 2],
+    ) {
+        self.hear_capture(of_capture);
+        if self.describe(offered, tracks) != self.answer {
+            self.answers += 1;
+            self.answer = self.describe(offered, tracks);
+        }
+    }
+
+    /// The answer to an offer of ours comes with the ACK of this INVITE.
+    pub(crate) fn await_answer(&mut self, cseq: u32, offered: Offer, is_first: bool) {
+        self.awaited = Some(Awaited {
+            cseq,
+            offered,
+            is_first,
+            ack: None,
+        });
+    }
+
+    /// Takes in what capture answered last.
+    pub(crate) fn hear_capture(&mut self, of_capture: Option<String>) {
         if let Some(of_capture) = of_capture {
             self.of_capture = of_capture;
         }
-        self.answers += 1;
+    }
+
+    fn describe(&self, offer: &Offer, tracks: [Option<usize>; 2]) -> String {
         let answer = Answer {
             id: self.number,
             version: self.answers,
             of_capture: &self.of_capture,
             formats: Formats::Built,
         };
-        self.answer = answer.text(&self.state.offer, self.state.tracks);
+        answer.text(offer, tracks)
     }
 
     /// Sets the timer that a request asks for; the headers that say so in its answer.

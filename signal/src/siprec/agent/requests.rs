@@ -37,7 +37,7 @@ impl Agent {
         }
         if is_ack {
             self.transactions.acknowledge(&request, now);
-            return self.acknowledged(&request, from);
+            return self.acknowledged(&request, from, now);
         }
         let to = self.reply_to(&request, from);
         let transaction = match self.transactions.begin(&request, to, now) {
@@ -123,7 +123,7 @@ impl Agent {
     }
 
     /// The session that a request with our tag belongs to.
-    fn dialog_of(&self, request: &Request) -> Option<u64> {
+    pub(super) fn dialog_of(&self, request: &Request) -> Option<u64> {
         let session = *self.by_tag.get(request.own_tag())?;
         let dialog = &self.sessions.get(&session)?.dialog;
         let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.their_tag();
@@ -163,23 +163,6 @@ impl Agent {
         self.answer(transaction, request, from, Status(200, "OK"), &headers, now);
     }
 
-    fn acknowledged(&mut self, request: &Request, from: Peer) {
-        let Some(session) = self.dialog_of(request) else {
-            return;
-        };
-        if let Some(known) = self.sessions.get_mut(&session) {
-            known.dialog.peer = from;
-            if known
-                .unacknowledged
-                .as_ref()
-                .is_some_and(|waiting| waiting.cseq == request.cseq)
-            {
-                known.unacknowledged = None;
-            }
-        }
-        self.schedule(session);
-    }
-
     fn cancel(&mut self, transaction: u64, request: &Request, from: Peer, now: Mono) {
         let Some(cancelled) = self.transactions.cancelled_by(request) else {
             return self.refuse(
@@ -201,7 +184,7 @@ impl Agent {
         // What has been answered stands (RFC 3261 §9.2).
         let waits = |known: &Session| match &known.under_way {
             Some(UnderWay::Asked(asked)) => asked.transaction == cancelled,
-            Some(UnderWay::Closing) | None => false,
+            Some(UnderWay::Closing | UnderWay::Answered { .. }) | None => false,
         };
         let found = self.sessions.iter_mut().find(|(_, known)| waits(known));
         if let Some((session, known)) = found
@@ -309,27 +292,31 @@ impl Agent {
             request.header("content-type").unwrap_or_default(),
             &request.body,
         );
-        let Some(offer) = body.sdp.and_then(Offer::read) else {
-            if body.sdp.is_none() && body.metadata.is_none() && body.has_other {
-                let headers = Headers::default().with("Accept", ACCEPT);
-                return self.answer(
-                    transaction,
-                    &request,
-                    from,
-                    Status(415, "Unsupported Media Type"),
-                    &headers,
-                    now,
-                );
-            }
-            return self.not_acceptable(
+        if body.sdp.is_none() && body.metadata.is_none() && body.has_other {
+            let headers = Headers::default().with("Accept", ACCEPT);
+            return self.answer(
                 transaction,
                 &request,
                 from,
-                "the INVITE has no SDP offer with a media line",
+                Status(415, "Unsupported Media Type"),
+                &headers,
                 now,
             );
-        };
+        }
         let document = body.metadata.map(Document::read);
+        let is_plain = document.is_none() && !is_of_recording_client(&request);
+        let offer = match body.sdp {
+            Some(sdp) => Offer::read(sdp),
+            None => {
+                let labels = State::labels_for(document.as_ref(), is_plain);
+                let labels: Vec<Option<&str>> = labels.iter().map(Option::as_deref).collect();
+                Some(Offer::of_ours(&labels))
+            }
+        };
+        let Some(offer) = offer else {
+            let why = "the INVITE has an SDP offer without a media line";
+            return self.not_acceptable(transaction, &request, from, why, now);
+        };
         let mut state = match State::default().next(Some(offer), document.as_ref()) {
             Ok(state) => state,
             Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
@@ -337,7 +324,6 @@ impl Agent {
         if body.is_torn {
             state.warn_of("body: its parts are not told apart by the boundary that its type names, or not closed by it");
         }
-        let is_plain = document.is_none() && !is_of_recording_client(&request);
         if document.is_none() && !is_plain {
             state.warn_of("metadata: none came with the INVITE");
         }
@@ -365,13 +351,18 @@ impl Agent {
         self.by_tag.insert(dialog.own_tag.clone(), session);
         self.by_invite.insert(names, session);
         self.by_call.insert((account, call), session);
+        let told = if body.sdp.is_some() {
+            Told::Answer
+        } else {
+            Told::Offer(Box::new(state.clone()))
+        };
         let asked = Asked {
             transaction,
-            request,
             from,
             next: state,
-            has_offer: true,
+            told,
             is_first: true,
+            request,
         };
         self.sessions.insert(
             session,
@@ -416,7 +407,6 @@ impl Agent {
                 now,
             );
         }
-        known.dialog.hear(&request, from);
         let body = Body::read(
             request.header("content-type").unwrap_or_default(),
             &request.body,
@@ -428,19 +418,35 @@ impl Agent {
             }
             offer => offer.flatten(),
         };
+        if offer.is_some() && known.unacknowledged.is_some() && known.dialog.awaited.is_some() {
+            // An offer of ours is not answered yet (RFC 3311 §5.2). Its 200 goes out until it is.
+            let status = Status(491, "Request Pending");
+            return self.refuse(transaction, &request, from, status, now);
+        }
+        known.dialog.hear(&request, from);
         let document = body.metadata.map(Document::read);
         let has_offer = offer.is_some();
         let state = match known.dialog.state.next(offer, document.as_ref()) {
             Ok(state) => state,
             Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
         };
-        if !has_offer && document.is_none() {
+        let has_document = document.is_some();
+        let told = match (has_offer, request.method.as_str()) {
+            (true, _) => Told::Answer,
+            (false, "INVITE") => Told::Offer(Box::new(state.offered_again())),
+            (false, _) => Told::Nothing,
+        };
+        if has_offer || matches!(told, Told::Offer(_)) {
+            // What was offered before is of the past, should its ACK never have come.
+            known.dialog.awaited = None;
+        }
+        if matches!(told, Told::Nothing) && !has_document {
             let asked = Asked {
                 transaction,
                 request,
                 from,
                 next: state,
-                has_offer,
+                told,
                 is_first: false,
             };
             let done = Outcome::Done {
@@ -452,27 +458,20 @@ impl Agent {
         if request.method == "INVITE" {
             self.provisional(transaction, &request, from, now);
         }
-        let Some(known) = self.sessions.get_mut(&session) else {
+        let work = match &told {
+            Told::Nothing => self.change_of(session, &state, None),
+            Told::Answer => self.change_of(session, &state, Some(&state)),
+            Told::Offer(offered) => self.change_of(session, &state, Some(offered)),
+        };
+        let (Some(known), Some(work)) = (self.sessions.get_mut(&session), work) else {
             return;
         };
-        let media_is_local = self.settings.media_is_local;
-        let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
-        let dialog = &known.dialog;
-        let signalling = dialog.signalling(&state);
-        let is_new = signalling != dialog.signalling(&dialog.state);
-        let work = Work::Change(Box::new(Change {
-            open: dialog.open_call(&state, sdp.filter(|_| has_offer)),
-            recordings: dialog.recordings.iter().map(|(sid, _)| *sid).collect(),
-            paused: (state.is_paused != dialog.state.is_paused).then_some(state.is_paused),
-            wanted: dialog.wanted_beside(&state),
-            signalling: is_new.then_some(signalling),
-        }));
         let asked = Asked {
             transaction,
             request,
             from,
             next: state,
-            has_offer,
+            told,
             is_first: false,
         };
         known.under_way = Some(UnderWay::Asked(Box::new(asked)));
