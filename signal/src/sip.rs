@@ -163,17 +163,30 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 pub(crate) fn tag(address: &str) -> &str {
     // Behind the URI, which may have a parameter of that name itself.
     let parameters = address.rsplit('>').next().unwrap_or(address);
-    parameters
-        .split(';')
-        .skip(1)
-        .find_map(|parameter| parameter.trim().strip_prefix("tag="))
-        .unwrap_or_default()
-        .trim()
+    let named = parameters.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("tag").then_some(value)
+    });
+    named.unwrap_or_default().trim()
+}
+
+/// What stands behind a display name in quotes, which may hold any character (RFC 3261 §25.1).
+fn unquoted(address: &str) -> &str {
+    let Some(quoted) = address.trim_start().strip_prefix('"') else {
+        return address;
+    };
+    let mut is_escaped = false;
+    let end = quoted.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(address, |end| &quoted[end + 1..])
 }
 
 /// The URI of a From or To, without its parameters: `sip:alice@example.com`.
 pub(crate) fn uri(address: &str) -> &str {
-    let inner = match address.split_once('<') {
+    let inner = match unquoted(address).split_once('<') {
         Some((_, rest)) => rest.split('>').next().unwrap_or(rest),
         None => address,
     };
@@ -198,6 +211,9 @@ mod tests {
         assert_eq!(tag(message.from), "one");
         assert_eq!(tag(message.to), "");
         assert_eq!(uri(message.to), "sip:bob@b.example");
+        let odd = r#""a \"<sip:no@x>\" ;tag=no" <sip:alice@a.example;user=phone>; Tag = two"#;
+        assert_eq!((uri(odd), tag(odd)), ("sip:alice@a.example", "two"));
+        assert_eq!(uri("\"never closed <tel:+1>"), "tel:+1");
     }
 
     #[test]
