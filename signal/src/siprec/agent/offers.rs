@@ -55,10 +55,10 @@ impl Agent {
             return;
         };
         let body = Body::read(&kind, &bytes);
-        let Some(answer) = body.sdp.and_then(Offer::read) else {
+        let Some(answer) = body.sdp.as_deref().and_then(Offer::read) else {
             return self.unanswered(session, is_first, "the ACK has no answer to the offer", now);
         };
-        let document = body.metadata.map(Document::read);
+        let document = body.metadata.as_deref().map(Document::read);
         let offer = offered.answered_by(answer);
         let next = match known.dialog.state.next(Some(offer), document.as_ref()) {
             Ok(next) if is_first && next.tracks == [None, None] => {

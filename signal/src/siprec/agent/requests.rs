@@ -303,9 +303,9 @@ impl Agent {
                 now,
             );
         }
-        let document = body.metadata.map(Document::read);
+        let document = body.metadata.as_deref().map(Document::read);
         let is_plain = document.is_none() && !is_of_recording_client(&request);
-        let offer = match body.sdp {
+        let offer = match body.sdp.as_deref() {
             Some(sdp) => Offer::read(sdp),
             None => {
                 let labels = State::labels_for(document.as_ref(), is_plain);
@@ -411,7 +411,7 @@ impl Agent {
             request.header("content-type").unwrap_or_default(),
             &request.body,
         );
-        let offer = match body.sdp.map(Offer::read) {
+        let offer = match body.sdp.as_deref().map(Offer::read) {
             Some(None) => {
                 let why = "the offer has no media line";
                 return self.not_acceptable(transaction, &request, from, why, now);
@@ -424,7 +424,7 @@ impl Agent {
             return self.refuse(transaction, &request, from, status, now);
         }
         known.dialog.hear(&request, from);
-        let document = body.metadata.map(Document::read);
+        let document = body.metadata.as_deref().map(Document::read);
         let has_offer = offer.is_some();
         let state = match known.dialog.state.next(offer, document.as_ref()) {
             Ok(state) => state,
