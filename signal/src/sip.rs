@@ -193,6 +193,16 @@ pub(crate) fn uri(address: &str) -> &str {
     inner.split([';', '?']).next().unwrap_or(inner).trim()
 }
 
+/// The URI of a Contact with its own parameters, by which its owner knows what a request is for. One that is not in
+/// brackets has none (RFC 3261 §20.10), and of one whose bracket is not closed nobody knows which are its own.
+pub(crate) fn contact(address: &str) -> &str {
+    let inner = unquoted(address).split_once('<').map(|(_, rest)| rest);
+    match inner.and_then(|rest| rest.split_once('>')) {
+        Some((uri, _)) => uri.split('?').next().unwrap_or(uri).trim(),
+        None => uri(address),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +224,16 @@ mod tests {
         let odd = r#""a \"<sip:no@x>\" ;tag=no" <sip:alice@a.example;user=phone>; Tag = two"#;
         assert_eq!((uri(odd), tag(odd)), ("sip:alice@a.example", "two"));
         assert_eq!(uri("\"never closed <tel:+1>"), "tel:+1");
+        for (header, own) in [
+            (
+                "\"x\" <sip:a@b;line=1;lr?x=y>;+sip.src",
+                "sip:a@b;line=1;lr",
+            ),
+            ("<sip:a@b;+sip.src", "sip:a@b"),
+            ("sip:a@b;expires=1", "sip:a@b"),
+        ] {
+            assert_eq!(contact(header), own);
+        }
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! Called by `agent`; calls `offer` and `parties` for what a new offer or new metadata make of it. Serde's, so that
 //! the next daemon goes on with it after a restart in mid-call: what is new here needs `#[serde(default)]`.
 
-use std::time::Duration;
-
 use reeld_model::{
     AccountSid, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
 };
@@ -14,6 +12,7 @@ use super::Peer;
 use super::message::{Headers, Request};
 use super::metadata::{Document, Metadata};
 use super::parties::{Kept, Senders};
+use super::timer::SessionTimer;
 use crate::offer::{Answer, Formats, Line, Offer, allot};
 use crate::work::Wanted;
 
@@ -57,6 +56,11 @@ pub(crate) struct Dialog {
     /// An offer of ours whose answer is to come with an ACK.
     #[serde(default)]
     pub(crate) awaited: Option<Awaited>,
+    /// What names the first INVITE's transaction, and whether that was another process's.
+    #[serde(default)]
+    pub(crate) invite: String,
+    #[serde(skip)]
+    pub(crate) is_taken_up: bool,
 }
 
 /// An offer of ours, to an INVITE that had none.
@@ -84,13 +88,6 @@ pub(crate) struct State {
     /// Whether the client says `recvonly` of what it sends.
     #[serde(default)]
     says_recvonly: bool,
-}
-
-/// A session timer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SessionTimer {
-    seconds: u32,
-    pub(crate) we_refresh: bool,
 }
 
 /// What names a session when it begins.
@@ -290,6 +287,8 @@ impl Dialog {
             timer: None,
             refresh_due: None,
             awaited: None,
+            invite: request.transaction(),
+            is_taken_up: false,
         };
         dialog.hear(request, peer);
         dialog
@@ -300,8 +299,7 @@ impl Dialog {
         self.peer = peer;
         self.their_cseq = self.their_cseq.max(request.cseq);
         if let Some(contact) = request.header("contact") {
-            // Some are without their closing bracket: then the parameters are cut with it.
-            let uri = crate::sip::uri(contact);
+            let uri = crate::sip::contact(contact);
             if !uri.is_empty() && uri != "*" {
                 uri.clone_into(&mut self.target);
             }
@@ -383,12 +381,11 @@ impl Dialog {
 
     /// Takes capture's answer in, and answers the offer.
     pub(crate) fn answer_offer(&mut self, of_capture: Option<String>) {
-        self.hear_capture(of_capture);
-        self.answers += 1;
-        self.answer = self.describe(&self.state.offer, self.state.tracks);
+        let State { offer, tracks, .. } = self.state.clone();
+        self.make_offer(of_capture, &offer, tracks);
     }
 
-    /// Takes capture's answer in, and makes an offer of it. One that is what we said last has its version
+    /// Takes capture's answer in, and makes an offer of it, or an answer. What is what we said last has its version
     /// (RFC 3264 §8).
     pub(crate) fn make_offer(
         &mut self,
@@ -432,14 +429,11 @@ impl Dialog {
 
     /// Sets the timer that a request asks for; the headers that say so in its answer.
     pub(crate) fn set_timer(&mut self, request: &Request, now: Mono, headers: Headers) -> Headers {
-        let timer = request
-            .header("session-expires")
-            .or(request.header("x"))
-            .and_then(SessionTimer::read);
+        let timer = SessionTimer::of(request);
         self.timer = timer;
         self.refresh(now);
         match timer {
-            Some(timer) => timer.headers(headers, request),
+            Some(timer) => timer.headers(headers),
             None => headers,
         }
     }
@@ -481,8 +475,11 @@ impl Dialog {
                     .routes
                     .first()
                     .map_or(target, |route| crate::sip::uri(route));
-                // A name is not looked up: who calls by one is answered where it called from.
-                Peer::Udp(super::message::address_of(first).unwrap_or(address))
+                // A name is not looked up: who calls by one is answered where it called from; and so is who
+                // is behind a NAT, and says an address that is none out here.
+                let said = super::message::address_of(first);
+                let said = said.filter(|said| is_private(said.ip()) <= is_private(address.ip()));
+                Peer::Udp(said.unwrap_or(address))
             }
             stream => stream,
         };
@@ -490,54 +487,23 @@ impl Dialog {
     }
 }
 
-impl SessionTimer {
-    /// Reads a Session-Expires (RFC 4028 §4).
-    fn read(value: &str) -> Option<Self> {
-        let mut parts = value.split(';').map(str::trim);
-        let seconds = parts.next()?.parse().ok().filter(|seconds| *seconds > 0)?;
-        let we_refresh = parts.any(|part| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            name.trim().eq_ignore_ascii_case("refresher")
-                && value.trim().eq_ignore_ascii_case("uas")
-        });
-        Some(Self {
-            seconds,
-            we_refresh,
-        })
-    }
-
-    /// RFC 4028 §9: who refreshes is said, and required of a client that knows timers.
-    fn headers(self, headers: Headers, request: &Request) -> Headers {
-        let who = if self.we_refresh { "uas" } else { "uac" };
-        let headers = headers.with(
-            "Session-Expires",
-            format!("{};refresher={who}", self.seconds),
-        );
-        let knows = request.tokens("supported").chain(request.tokens("k"));
-        if !self.we_refresh
-            && knows
-                .into_iter()
-                .any(|token| token.eq_ignore_ascii_case("timer"))
-        {
-            headers.with("Require", "timer")
-        } else {
-            headers
+/// Whether an address is one of a network of its own, that nobody outside reaches (RFC 1918, RFC 6598, RFC 4193).
+fn is_private(address: std::net::IpAddr) -> bool {
+    match address.to_canonical() {
+        std::net::IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || is_shared
         }
-    }
-
-    /// The value of a refresh of ours.
-    pub(crate) fn of_ours(self) -> String {
-        format!("{};refresher=uac", self.seconds)
-    }
-
-    /// From one refresh to what is due of it: half of the time where we refresh, else nearly all of it, after
-    /// which the client is taken for gone (RFC 4028 §10).
-    fn until_due(self) -> Duration {
-        let whole = Duration::from_secs(self.seconds.into());
-        if self.we_refresh {
-            whole / 2
-        } else {
-            whole - (whole / 3).min(Duration::from_secs(32))
+        std::net::IpAddr::V6(address) => {
+            address.is_unique_local()
+                || address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
         }
     }
 }

@@ -119,7 +119,14 @@ impl Agent {
     }
 
     /// 200, with the answer where there is something to answer.
-    fn accept(&mut self, session: u64, transaction: u64, request: &Request, from: Peer, now: Mono) {
+    pub(super) fn accept(
+        &mut self,
+        session: u64,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        now: Mono,
+    ) {
         let contact = self.contact(from);
         let Some(known) = self.sessions.get_mut(&session) else {
             return;

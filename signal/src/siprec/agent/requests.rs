@@ -6,8 +6,9 @@ use super::super::message::host_of;
 use super::*;
 use crate::route::{Caller, Source};
 
-/// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for.
-const KNOWN_EXTENSIONS: [&str; 3] = ["siprec", "timer", "100rel"];
+/// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for, and who called whom by
+/// which ways (histinfo, RFC 7044), or that a party knows of recordings (record-aware, RFC 7866 §8), asks for nothing.
+const KNOWN_EXTENSIONS: [&str; 5] = ["siprec", "timer", "100rel", "record-aware", "histinfo"];
 
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 pub(super) const ACCEPT: &str =
@@ -51,16 +52,10 @@ impl Agent {
                 return self.send(to, bytes);
             }
         };
-        if request.call_id().is_empty()
-            || request.their_tag().is_empty() && request.method != "OPTIONS"
-        {
-            return self.refuse(
-                transaction,
-                &request,
-                from,
-                Status(400, "Call-ID or From tag missing"),
-                now,
-            );
+        // A tag that From has not is an empty one (RFC 3261 §12.1.1).
+        if request.call_id().is_empty() {
+            let status = Status(400, "Call-ID Missing");
+            return self.refuse(transaction, &request, from, status, now);
         }
         let known = self.dialog_of(&request);
         let has_tag = !request.own_tag().is_empty();
@@ -217,11 +212,8 @@ impl Agent {
     ) -> bool {
         let unknown: Vec<&str> = request
             .tokens("require")
-            .filter(|token| {
-                !KNOWN_EXTENSIONS
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(token))
-            })
+            .flat_map(str::split_ascii_whitespace)
+            .filter(|token| !is_known(token))
             .collect();
         if !unknown.is_empty() {
             let headers = Headers::default().with("Unsupported", unknown.join(", "));
@@ -262,6 +254,10 @@ impl Agent {
             .and_then(|session| self.sessions.get(session))
             && known.dialog.their_cseq == request.cseq
         {
+            if let Some(session) = self.unanswered_before(&request, &names) {
+                // The daemon before had answered it, and this one has no transaction of it.
+                return self.accept(session, transaction, &request, from, now);
+            }
             // The same INVITE by another way (RFC 3261 §8.2.2.2).
             return self.refuse(
                 transaction,
@@ -370,6 +366,13 @@ impl Agent {
         );
         self.opening += 1;
         self.work(session, work);
+    }
+
+    /// The session of an INVITE that comes again, word for word, where it has been taken up from the daemon before.
+    fn unanswered_before(&self, request: &Request, names: &(String, String)) -> Option<u64> {
+        let session = *self.by_invite.get(names)?;
+        let dialog = &self.sessions.get(&session)?.dialog;
+        (dialog.is_taken_up && dialog.invite == request.transaction()).then_some(session)
     }
 
     /// An INVITE or an UPDATE in mid-call: a new offer, new metadata, both, or neither (a refresh).
@@ -527,6 +530,17 @@ impl Agent {
     }
 }
 
+/// Whether an extension is one of those that are known, or several of them without what belongs between: Cisco's
+/// `100relsiprec`.
+fn is_known(token: &str) -> bool {
+    let begins_with = |known: &&&str| {
+        let begin = token.get(..known.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(known))
+    };
+    let known = KNOWN_EXTENSIONS.iter().find(begins_with);
+    known.is_some_and(|known| known.len() == token.len() || is_known(&token[known.len()..]))
+}
+
 /// Whether an INVITE says that a recording client sends it (RFC 7866 §6.1), by the letter or in one of the ways that are
 /// seen; any other is a call like that to a telephone, such as FreeSWITCH's `eavesdrop` makes.
 fn is_of_recording_client(request: &Request) -> bool {
@@ -541,6 +555,7 @@ fn is_of_recording_client(request: &Request) -> bool {
     let kind = request.header("content-type").unwrap_or_default();
     says_siprec
         || contact.contains("sip.src")
+        || contact.contains("sip-src")
         || contact.contains(";src")
         || kind.to_ascii_lowercase().starts_with("multipart/")
 }
