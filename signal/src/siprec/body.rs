@@ -228,7 +228,7 @@ fn is_multipart(content_type: &str) -> bool {
 }
 
 /// The boundary that a multipart type names.
-fn boundary(content_type: &str) -> Option<&[u8]> {
+pub(crate) fn boundary(content_type: &str) -> Option<&[u8]> {
     if !is_multipart(content_type) {
         return None;
     }

@@ -388,23 +388,61 @@ pub(crate) fn framed(bytes: &[u8]) -> Result<Option<usize>, Unframed> {
     }
     let head_bytes = bytes.len() - body.len();
     let text = String::from_utf8_lossy(head);
-    let length = text.lines().skip(1).find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let name = name.trim();
-        let is_it = name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("l");
-        is_it.then(|| value.trim().parse::<usize>())
-    });
-    let length = match length {
+    let header = |long: &str, short: &str| {
+        text.lines().skip(1).find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name = name.trim();
+            let is_it = name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short);
+            is_it.then(|| value.trim())
+        })
+    };
+    let length = match header("content-length", "l").map(str::parse::<usize>) {
         Some(Ok(length)) => length,
         Some(Err(_)) => return Err(Unframed),
-        // Required, but most that leave it out have no body.
-        None => 0,
+        // It is required, and some leave it out.
+        None => match header("content-type", "c").map(|kind| guessed_length(kind, body)) {
+            Some(Some(length)) => length,
+            Some(None) if bytes.len() > MOST_BYTES => return Err(Unframed),
+            Some(None) => return Ok(None),
+            // Most of these have no body.
+            None => 0,
+        },
     };
     let whole = head_bytes.saturating_add(length);
     if whole > MOST_BYTES {
         return Err(Unframed);
     }
     Ok((bytes.len() >= whole).then_some(whole))
+}
+
+/// How long a body without a length is: several parts to what closes them, which may be yet to come, and anything else
+/// to the next message, or as far as it has come.
+fn guessed_length(content_type: &str, body: &[u8]) -> Option<usize> {
+    let closing =
+        super::body::boundary(content_type).map(|boundary| [b"--", boundary, b"--"].concat());
+    let mut at = 0;
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        match &closing {
+            Some(closing) if line.trim_ascii() == closing => return Some(at + line.len()),
+            None if is_start(line) => return Some(at),
+            Some(_) | None => at += line.len(),
+        }
+    }
+    closing.is_none().then_some(at)
+}
+
+/// Whether a line can be a message's first.
+pub(crate) fn is_start(line: &[u8]) -> bool {
+    const VERSION: &[u8] = b"SIP/2.0";
+    let line = line.trim_ascii();
+    let (begin, end) = (
+        line.get(..7),
+        line.len().checked_sub(7).map(|at| &line[at..]),
+    );
+    [begin, end]
+        .into_iter()
+        .flatten()
+        .any(|word| word.eq_ignore_ascii_case(VERSION))
 }
 
 /// A stream that is no SIP.

@@ -99,9 +99,9 @@ impl Document {
                 "metadata: longer than {MOST_BYTES} bytes, the rest is not read"
             ));
         }
-        let text = String::from_utf8_lossy(cut);
+        let text = xml::decoded(cut);
         if text.contains('\u{fffd}') {
-            document.warn("metadata: not UTF-8 throughout".to_owned());
+            document.warn("metadata: characters that are none of its encoding".to_owned());
         }
         let read = xml::read(&text);
         for fault in &read.faults {
