@@ -111,8 +111,11 @@ impl State {
     ) -> Result<Self, String> {
         let mut next = self.clone();
         if let Some(document) = document {
-            next.metadata.merge(document);
+            let names_unknown = next.metadata.merge(document);
             next.warn(&document.warnings);
+            if names_unknown {
+                next.warn_of("metadata: a change names a participant that no document has");
+            }
         }
         let is_new = offer.is_some();
         if let Some(offer) = offer {

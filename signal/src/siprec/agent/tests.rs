@@ -8,6 +8,7 @@ use crate::siprec::vendors::{STRICT, sdp};
 
 mod delayed;
 mod mid_call;
+mod vendors;
 
 const CAPTURED: &str = "v=0\r\no=- 20000 1 IN IP4 127.0.0.1\r\ns=reeld\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=recvonly\r\n\
