@@ -14,6 +14,8 @@ use std::net::IpAddr;
 use reeld_model::Track;
 use serde::{Deserialize, Serialize};
 
+mod ours;
+
 /// Bytes of an offer that are read.
 const MOST_BYTES: usize = 32 * 1024;
 /// Media lines of an offer.
@@ -72,15 +74,18 @@ enum Direction {
     /// The client sends: `sendonly`, `sendrecv` or nothing said.
     #[default]
     Sends,
-    /// Nobody sends to us: `inactive`, and `recvonly`, which can only be an error.
+    /// Nobody sends to us: `inactive`.
     Silent,
+    /// The client says that it receives, `recvonly`: a pause, or the word that it takes for ours.
+    Receives,
 }
 
 impl Direction {
     fn named(name: &str) -> Option<Self> {
         match name {
             "sendonly" | "sendrecv" => Some(Self::Sends),
-            "inactive" | "recvonly" => Some(Self::Silent),
+            "inactive" => Some(Self::Silent),
+            "recvonly" => Some(Self::Receives),
             _ => None,
         }
     }
@@ -93,7 +98,8 @@ impl Offer {
         let mut offer = Self::default();
         let (mut address, mut is_nowhere) = (None, false);
         let mut direction = Direction::default();
-        for line in text.lines() {
+        // Lines that end in CR alone are seen too.
+        for line in text.split(['\r', '\n']) {
             let Some((kind, value)) = line.trim().split_once('=') else {
                 continue;
             };
@@ -154,7 +160,12 @@ impl Line {
         let media = words.next()?.to_ascii_lowercase();
         let port = words.next()?.split('/').next()?.parse().ok()?;
         let proto = words.next()?.to_ascii_uppercase();
-        let formats = words.take(64).collect::<Vec<_>>().join(" ");
+        // Commas between them, and names where numbers belong, are seen.
+        let formats = words.flat_map(|word| word.split(','));
+        let formats = formats.filter(|format| {
+            media != "audio" || format.parse::<u8>().is_ok_and(|number| number < 128)
+        });
+        let formats = formats.take(64).collect::<Vec<_>>().join(" ");
         Some(Self {
             media,
             port,
@@ -173,22 +184,37 @@ impl Line {
 
     fn take(&mut self, attribute: &str) {
         let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
-        let value = value.trim();
-        match name {
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        match name.as_str() {
             "label" => self.label = Some(short(value)),
             "mid" => self.mid = Some(short(value)),
             "rtpmap" | "fmtp" | "ptime" if self.attributes.len() < MOST_ATTRIBUTES => {
-                self.attributes.push(short(attribute));
+                let value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+                if name != "rtpmap" || !is_odd_static(&value) {
+                    self.attributes.push(short(&format!("{name}:{value}")));
+                }
             }
-            "crypto" if self.keys.0.len() < MOST_KEYS => self.keys.0.push(short(attribute)),
+            "crypto" if self.keys.0.len() < MOST_KEYS => {
+                self.keys.0.push(short(&format!("{name}:{value}")));
+            }
             "fingerprint" => self.is_dtls = true,
-            _ => self.direction = Direction::named(name).unwrap_or(self.direction),
+            _ => self.direction = Direction::named(&name).unwrap_or(self.direction),
         }
     }
 
     /// Whether nothing is sent on it for now: by its direction, or for want of an address.
     pub(crate) const fn is_paused(&self) -> bool {
-        matches!(self.direction, Direction::Silent) || self.is_nowhere
+        !matches!(self.direction, Direction::Sends) || self.is_nowhere
+    }
+
+    /// Whether all that says a pause is that the client receives.
+    pub(crate) const fn says_that_it_receives(&self) -> bool {
+        matches!(self.direction, Direction::Receives) && !self.is_nowhere
+    }
+
+    /// Takes it for one that is sent, whatever it says.
+    pub(crate) const fn sends(&mut self) {
+        self.direction = Direction::Sends;
     }
 
     /// Why it is not recorded, if it is not. A line that is switched off is no fault.
@@ -292,6 +318,9 @@ impl Answer<'_> {
                             for attribute in &captured.attributes {
                                 put(&mut text, format_args!("a={attribute}"));
                             }
+                            for attribute in line.echoed(captured) {
+                                put(&mut text, format_args!("a={attribute}"));
+                            }
                         }
                         Formats::Offered => {
                             for attribute in &line.attributes {
@@ -302,7 +331,7 @@ impl Answer<'_> {
                     line.echo(&mut text);
                     text.push_str(match line.direction {
                         Direction::Sends => "a=recvonly\r\n",
-                        Direction::Silent => "a=inactive\r\n",
+                        Direction::Silent | Direction::Receives => "a=inactive\r\n",
                     });
                 }
                 _ => {
@@ -325,6 +354,25 @@ impl Answer<'_> {
 }
 
 impl Line {
+    /// What of the offer's attributes the answer has as they are: how long packets are, and which keys a
+    /// telephone-event stands for (RFC 4733 §2.5.1.1), which some clients want to read.
+    fn echoed<'a>(&'a self, captured: &'a CapturedLine<'_>) -> impl Iterator<Item = &'a str> {
+        let is_event = |number: &str| {
+            captured.attributes.iter().any(|map| {
+                let map = map
+                    .strip_prefix("rtpmap:")
+                    .and_then(|map| map.split_once(' '));
+                map.is_some_and(|(own, name)| own == number && name.starts_with("telephone-event"))
+            })
+        };
+        let own = self.attributes.iter().map(String::as_str);
+        own.filter(move |attribute| match attribute.split_once(':') {
+            Some(("ptime", _)) => true,
+            Some(("fmtp", value)) => value.split(' ').next().is_some_and(is_event),
+            _ => false,
+        })
+    }
+
     fn echo(&self, text: &mut String) {
         for (name, value) in [("label", &self.label), ("mid", &self.mid)] {
             if let Some(value) = value {
@@ -409,6 +457,17 @@ pub(crate) fn allot(
         }
     }
     tracks
+}
+
+/// Whether an rtpmap gives a static payload type (RFC 3551 §6) another clock than it has, or none: G722/16000 sounds
+/// right and is not. Its number says what it is.
+fn is_odd_static(map: &str) -> bool {
+    let (number, encoding) = map.split_once(' ').unwrap_or((map, ""));
+    let (name, clock) = encoding.split_once('/').unwrap_or((encoding, ""));
+    let is_static = [("0", "PCMU"), ("8", "PCMA"), ("9", "G722"), ("13", "CN")]
+        .into_iter()
+        .any(|(own, known)| number == own && name.eq_ignore_ascii_case(known));
+    is_static && clock.split('/').next() != Some("8000")
 }
 
 /// The address of a `c=`, and whether it is the unspecified one.

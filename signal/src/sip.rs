@@ -163,21 +163,44 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 pub(crate) fn tag(address: &str) -> &str {
     // Behind the URI, which may have a parameter of that name itself.
     let parameters = address.rsplit('>').next().unwrap_or(address);
-    parameters
-        .split(';')
-        .skip(1)
-        .find_map(|parameter| parameter.trim().strip_prefix("tag="))
-        .unwrap_or_default()
-        .trim()
+    let named = parameters.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("tag").then_some(value)
+    });
+    named.unwrap_or_default().trim()
+}
+
+/// What stands behind a display name in quotes, which may hold any character (RFC 3261 §25.1).
+fn unquoted(address: &str) -> &str {
+    let Some(quoted) = address.trim_start().strip_prefix('"') else {
+        return address;
+    };
+    let mut is_escaped = false;
+    let end = quoted.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(address, |end| &quoted[end + 1..])
 }
 
 /// The URI of a From or To, without its parameters: `sip:alice@example.com`.
 pub(crate) fn uri(address: &str) -> &str {
-    let inner = match address.split_once('<') {
+    let inner = match unquoted(address).split_once('<') {
         Some((_, rest)) => rest.split('>').next().unwrap_or(rest),
         None => address,
     };
     inner.split([';', '?']).next().unwrap_or(inner).trim()
+}
+
+/// The URI of a Contact with its own parameters, by which its owner knows what a request is for. One that is not in
+/// brackets has none (RFC 3261 §20.10), and of one whose bracket is not closed nobody knows which are its own.
+pub(crate) fn contact(address: &str) -> &str {
+    let inner = unquoted(address).split_once('<').map(|(_, rest)| rest);
+    match inner.and_then(|rest| rest.split_once('>')) {
+        Some((uri, _)) => uri.split('?').next().unwrap_or(uri).trim(),
+        None => uri(address),
+    }
 }
 
 #[cfg(test)]
@@ -198,6 +221,19 @@ mod tests {
         assert_eq!(tag(message.from), "one");
         assert_eq!(tag(message.to), "");
         assert_eq!(uri(message.to), "sip:bob@b.example");
+        let odd = r#""a \"<sip:no@x>\" ;tag=no" <sip:alice@a.example;user=phone>; Tag = two"#;
+        assert_eq!((uri(odd), tag(odd)), ("sip:alice@a.example", "two"));
+        assert_eq!(uri("\"never closed <tel:+1>"), "tel:+1");
+        for (header, own) in [
+            (
+                "\"x\" <sip:a@b;line=1;lr?x=y>;+sip.src",
+                "sip:a@b;line=1;lr",
+            ),
+            ("<sip:a@b;+sip.src", "sip:a@b"),
+            ("sip:a@b;expires=1", "sip:a@b"),
+        ] {
+            assert_eq!(contact(header), own);
+        }
     }
 
     #[test]

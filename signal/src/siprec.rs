@@ -7,7 +7,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | `agent` | what is done for a request, and what is sent when |
-//! | `transaction`, `dialog` | a request's answer, once; a recording session |
+//! | `transaction`, `dialog`, `timer` | a request's answer, once; a recording session; how long it lives |
 //! | `message` | a request read, a response written, a stream's messages told apart |
 //! | `body`, `xml`, `metadata` | several parts; a bounded tree; who takes part |
 //! | `parties` | who is on which track |
@@ -27,6 +27,7 @@ mod message;
 mod metadata;
 mod parties;
 mod stream;
+mod timer;
 mod transaction;
 #[cfg(test)]
 pub(crate) mod vendors;

@@ -202,6 +202,15 @@ impl Scenario {
     /// A request of the session's, with headers and a body; awaits `status`, and acknowledges an INVITE's.
     #[must_use]
     pub fn request(mut self, method: &str, headers: &str, body: &str, status: u16) -> Self {
+        self = self.ask(method, headers, body, status);
+        if method == "INVITE" {
+            let cseq = self.cseq;
+            self.send("ACK", cseq, "[peer_tag_param]", "", "", false);
+        }
+        self
+    }
+
+    fn ask(mut self, method: &str, headers: &str, body: &str, status: u16) -> Self {
         self.cseq += 1;
         let cseq = self.cseq;
         let to_tag = if cseq == 1 { "" } else { "[peer_tag_param]" };
@@ -211,9 +220,22 @@ impl Scenario {
                 .push_str("<recv response=\"100\" optional=\"true\"/>\n");
         }
         let _ = writeln!(self.steps, "<recv response=\"{status}\"/>");
-        if method == "INVITE" {
-            self.send("ACK", cseq, "[peer_tag_param]", "", "", false);
-        }
+        self
+    }
+
+    /// An INVITE without an offer, whose ACK has the answer to the server's, or nothing.
+    #[must_use]
+    pub fn delayed(self, headers: &str, answer: &str) -> Self {
+        self.delayed_with(headers, "", answer)
+    }
+
+    /// The same with a body that is no offer.
+    #[must_use]
+    pub fn delayed_with(mut self, headers: &str, body: &str, answer: &str) -> Self {
+        self = self.ask("INVITE", headers, body, 200);
+        let cseq = self.cseq;
+        let kind = if answer.is_empty() { "" } else { SDP };
+        self.send("ACK", cseq, "[peer_tag_param]", kind, answer, false);
         self
     }
 

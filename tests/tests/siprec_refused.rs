@@ -44,7 +44,12 @@ fn what_cannot_be_is_said_by_its_status() {
             two().replace("AVP 0 8 101", "AVP 18"),
             488,
         ),
-        ("nothing", String::new(), String::new(), 488),
+        (
+            "lineless",
+            SDP.to_owned(),
+            "v=0\ns=-\nt=0 0".to_owned(),
+            488,
+        ),
         (
             "encoded",
             format!("Content-Encoding: gzip\n{SDP}"),

@@ -239,3 +239,42 @@ fn keys_are_captures_and_shown_to_nobody() {
     );
     assert!(!answer.contains("WVNf"), "{answer}");
 }
+
+#[test]
+fn attributes_are_read_however_they_are_written() {
+    let text = "v=0\rm=audio 4000 RTP/AVP 9,96 0 101 telephone-event 300\ra=RTPMAP: 96  opus/48000/2\ra=rtpmap:9 G722/16000\r\
+        a=rtpmap:0 PCMU\ra=rtpmap:101\ttelephone-event/8000\ra=fmtp:101 0-16\ra=ptime:30\ra=SendOnly\ra=Label: 7\r";
+    let line = &read(text).lines[0];
+    assert_eq!(line.fault(), None);
+    assert_eq!(line.formats, "9 96 0 101");
+    assert_eq!(
+        line.attributes,
+        [
+            "rtpmap:96 opus/48000/2",
+            "rtpmap:101 telephone-event/8000",
+            "fmtp:101 0-16",
+            "ptime:30"
+        ]
+    );
+    assert_eq!(line.label.as_deref(), Some("7"));
+}
+
+#[test]
+fn the_answer_says_again_how_keys_and_packets_are() {
+    let captured = CAPTURED.replacen("a=rtcp", "a=rtpmap:101 telephone-event/8000\r\na=rtcp", 1);
+    let offer = read(
+        "v=0\r\nm=audio 4000 RTP/AVP 0 18 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+         a=fmtp:18 annexb=no\r\na=ptime:20\r\n",
+    );
+    let answer = Answer {
+        id: 7,
+        version: 1,
+        of_capture: &captured,
+        formats: Formats::Built,
+    };
+    let text = answer.text(&offer, [Some(0), None]);
+    for said in ["a=fmtp:101 0-15\r\n", "a=ptime:20\r\n"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains("annexb"), "{text}");
+}

@@ -15,7 +15,7 @@ use reeld_model::incoming::{Declined, Fate, Over};
 use reeld_model::{AccountSid, Bringer, CallSid, EndedBy, Mono, RecordingSid};
 
 use super::body::Body;
-use super::dialog::{Dialog, Identity, State};
+use super::dialog::{Awaited, Dialog, Identity, State};
 use super::message::{Headers, Message, Request, Status};
 use super::metadata::Document;
 use super::transaction::{Begun, GIVEN_UP, T1, T2, Transactions};
@@ -26,6 +26,7 @@ use crate::work::{Begin, Change, Failure, Outcome, Work};
 mod answers;
 mod client;
 mod kept;
+mod offers;
 mod requests;
 
 /// Sessions at once. `capture.max_recordings` is the bound that is met first.
@@ -99,6 +100,8 @@ enum UnderWay {
     Closing,
     /// What a request asks for.
     Asked(Box<Asked>),
+    /// What the answer to an offer of ours says; what the session is then, and whether it began with it.
+    Answered { next: Box<State>, is_first: bool },
 }
 
 /// A request that is answered once its work is done.
@@ -108,9 +111,19 @@ struct Asked {
     from: Peer,
     /// What the session is then.
     next: State,
-    /// Whether it has an offer to be answered.
-    has_offer: bool,
+    told: Told,
     is_first: bool,
+}
+
+/// What SDP the answer to a request is about.
+#[derive(Debug)]
+enum Told {
+    /// None that is new.
+    Nothing,
+    /// The offer that it had.
+    Answer,
+    /// Ours, since it is an INVITE that had none: what the session is until that is answered.
+    Offer(Box<State>),
 }
 
 /// A 2xx to an INVITE, which goes out until its ACK is there (RFC 3261 §13.3.1.4).
@@ -188,18 +201,21 @@ impl Agent {
         let Some(under_way) = known.under_way.take() else {
             return;
         };
-        let asked = match under_way {
+        match under_way {
             UnderWay::Closing => return self.forget(session),
-            UnderWay::Asked(asked) => asked,
-        };
-        if asked.is_first {
-            self.opening = self.opening.saturating_sub(1);
-            self.opened(session, *asked, outcome, now);
-        } else {
-            self.changed(session, *asked, outcome, now);
+            UnderWay::Asked(asked) if asked.is_first => {
+                self.opening = self.opening.saturating_sub(1);
+                self.opened(session, *asked, outcome, now);
+            }
+            UnderWay::Asked(asked) => self.changed(session, *asked, outcome, now),
+            UnderWay::Answered { next, is_first } => {
+                self.answer_taken(session, *next, is_first, outcome, now);
+            }
         }
-        if self.sessions.get(&session).is_some_and(|known| known.ends) {
-            self.close(session);
+        match self.sessions.get(&session) {
+            Some(known) if known.ends && known.under_way.is_none() => self.close(session),
+            Some(_) => self.take_ack(session, now),
+            None => {}
         }
     }
 
@@ -309,10 +325,14 @@ impl Agent {
 
     /// Ends a session from our side: BYE, and its call is over.
     fn hang_up(&mut self, session: u64, over: Over, now: Mono) {
+        self.hang_up_with(session, Headers::default(), over, now);
+    }
+
+    fn hang_up_with(&mut self, session: u64, headers: Headers, over: Over, now: Mono) {
         if self.sessions.get(&session).is_none_or(|known| known.ends) {
             return;
         }
-        self.request(session, client::Sort::Bye, now);
+        self.request(session, client::Sort::Bye, headers, now);
         self.end(session, over);
     }
 

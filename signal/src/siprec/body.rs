@@ -6,7 +6,24 @@
 //! with a body that is no multipart. So what a part is, is asked of its first bytes where its type says nothing
 //! of use.
 //!
-//! Bounds: [`MOST_PARTS`] parts; nothing is copied. No bytes panic.
+//! A part in base64 or quoted-printable is decoded: SIP is 8-bit clean and has no use for these (RFC 5621 §3.3), yet
+//! libraries made for mail write them.
+//!
+//! Bounds: [`MOST_PARTS`] parts; nothing is copied but what is decoded. No bytes panic.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Base64 as it comes, with what ends it or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// Parts that are looked at: SDP, metadata, a vendor's one or two.
 const MOST_PARTS: usize = 16;
@@ -15,12 +32,12 @@ const MOST_PARTS: usize = 16;
 const MOST_HEADERS: usize = 16;
 
 /// What a recording session is told in a body.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Body<'a> {
     /// An offer.
-    pub(crate) sdp: Option<&'a [u8]>,
+    pub(crate) sdp: Option<Cow<'a, [u8]>>,
     /// rs-metadata.
-    pub(crate) metadata: Option<&'a [u8]>,
+    pub(crate) metadata: Option<Cow<'a, [u8]>>,
     /// Whether it was several parts of which a boundary was missing or none was found.
     pub(crate) is_torn: bool,
     /// Whether there is something in it that is neither.
@@ -44,7 +61,7 @@ impl<'a> Body<'a> {
                         Some(other) => {
                             body.take_parts(other, bytes);
                         }
-                        None => body.take("", bytes),
+                        None => body.take("", bytes.into()),
                     }
                     body.is_torn = true;
                 }
@@ -54,7 +71,7 @@ impl<'a> Body<'a> {
             {
                 body.is_torn = true;
             }
-            None => body.take(content_type, bytes),
+            None => body.take(content_type, bytes.into()),
         }
         body
     }
@@ -92,10 +109,20 @@ impl<'a> Body<'a> {
     }
 
     fn take_part(&mut self, part: &'a [u8]) {
-        let (mut at, mut content_type) = (0, "");
+        let (mut at, mut content_type, mut encoding) = (0, Cow::Borrowed(""), "");
+        let mut is_type = false;
         for _ in 0..MOST_HEADERS {
             let length = line_length(&part[at..]);
+            let is_fold = at > 0 && part[at..].starts_with(b" ") || part[at..].starts_with(b"\t");
             let line = trimmed(&part[at..at + length]);
+            if is_fold && !line.is_empty() {
+                if is_type {
+                    let more = String::from_utf8_lossy(line);
+                    content_type = format!("{content_type} {more}").into();
+                }
+                at += length;
+                continue;
+            }
             if line.is_empty() {
                 at += length;
                 break;
@@ -108,38 +135,88 @@ impl<'a> Body<'a> {
                 break; // no headers, or no empty line behind them
             };
             let name = name.trim();
-            if name.eq_ignore_ascii_case("Content-Type") || name.eq_ignore_ascii_case("c") {
-                content_type = value.trim();
+            is_type = name.eq_ignore_ascii_case("Content-Type") || name.eq_ignore_ascii_case("c");
+            if is_type {
+                content_type = value.trim().into();
+            } else if name.eq_ignore_ascii_case("Content-Transfer-Encoding") {
+                encoding = value.trim();
             }
             at += length;
         }
         let content = part.get(at..).unwrap_or_default();
         // A part within a part: RFC 5621 lets a client do that.
-        if is_multipart(content_type)
-            && let Some(boundary) = boundary(content_type)
+        if is_multipart(&content_type)
+            && let Some(boundary) = boundary(&content_type)
             && content.len() < part.len()
         {
             self.take_parts(boundary, content);
             return;
         }
-        self.take(content_type, content);
+        self.take(&content_type, decoded(encoding, content));
     }
 
     /// Takes one thing: by its type, else by how it begins. The first of each counts.
-    fn take(&mut self, content_type: &str, content: &'a [u8]) {
+    fn take(&mut self, content_type: &str, content: Cow<'a, [u8]>) {
         let kind = content_type.to_ascii_lowercase();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        let looks_like_sdp = begins(content, b"v=");
-        let looks_like_xml = begins(content, b"<") || begins(content, b"\xef\xbb\xbf<");
+        let looks_like_sdp = begins(&content, b"v=");
+        // Behind a byte order mark, or in two bytes a letter.
+        let xml = [
+            &b"<"[..],
+            b"\xef\xbb\xbf<",
+            b"\xff\xfe<",
+            b"\xfe\xff\0<",
+            b"\0<",
+        ];
+        let looks_like_xml = xml.iter().any(|begin| begins(&content, begin));
         let is_metadata = kind.contains("rs-metadata") && !kind.contains("request");
         if (kind == "application/sdp" && !looks_like_xml) || looks_like_sdp {
-            self.sdp = self.sdp.or(Some(content));
+            self.sdp.get_or_insert(content);
         } else if is_metadata || looks_like_xml {
-            self.metadata = self.metadata.or(Some(content));
+            self.metadata.get_or_insert(content);
         } else if !content.iter().all(u8::is_ascii_whitespace) {
             self.has_other = true;
         }
     }
+}
+
+/// A part's content by its Content-Transfer-Encoding; as it is where that is none, or not what it says.
+fn decoded<'a>(encoding: &str, content: &'a [u8]) -> Cow<'a, [u8]> {
+    if encoding.eq_ignore_ascii_case("base64") {
+        let letters = content.iter().copied();
+        let letters: Vec<u8> = letters.filter(|byte| !byte.is_ascii_whitespace()).collect();
+        return BASE64.decode(letters).map_or(content.into(), Cow::Owned);
+    }
+    if encoding.eq_ignore_ascii_case("quoted-printable") {
+        return unquoted(content).into();
+    }
+    content.into()
+}
+
+/// RFC 2045 §6.7; what is no escape stands for itself.
+fn unquoted(content: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte != b'=' {
+            text.push(byte);
+            continue;
+        }
+        let hex = behind
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            text.push(byte);
+            rest = &behind[2..];
+        } else if behind[..line_length(behind)].trim_ascii().is_empty() && !behind.is_empty() {
+            // A line that goes on.
+            rest = &behind[line_length(behind)..];
+        } else {
+            text.push(byte);
+        }
+    }
+    text
 }
 
 /// Whether a type is of several parts.
@@ -151,17 +228,25 @@ fn is_multipart(content_type: &str) -> bool {
 }
 
 /// The boundary that a multipart type names.
-fn boundary(content_type: &str) -> Option<&[u8]> {
+pub(crate) fn boundary(content_type: &str) -> Option<&[u8]> {
     if !is_multipart(content_type) {
         return None;
     }
-    let value = content_type.split(';').skip(1).find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("boundary")
-            .then_some(value)
-    })?;
-    let value = value.trim().trim_matches('"').trim_end();
+    let mut rest = content_type.split_once(';')?.1;
+    let value = loop {
+        let (name, value) = rest.split_once('=')?;
+        // What stands before the name is a parameter without a value.
+        let name = name.rsplit(';').next().unwrap_or(name).trim();
+        let (value, behind) = match value.trim_start().strip_prefix('"') {
+            // In quotes it may have a semicolon.
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => value.split_at(value.find(';').unwrap_or(value.len())),
+        };
+        if name.eq_ignore_ascii_case("boundary") {
+            break value.trim();
+        }
+        rest = behind;
+    };
     // RFC 2046 has at most 70 characters; more is let through, nothing is not.
     (!value.is_empty() && value.len() <= 256).then_some(value.as_bytes())
 }
@@ -221,7 +306,7 @@ mod tests {
             .sdp
             .is_some_and(|sdp| sdp.trim_ascii().starts_with(b"v=0"));
         let xml = body.metadata.is_some_and(|xml| {
-            let text = std::str::from_utf8(xml).unwrap();
+            let text = std::str::from_utf8(&xml).unwrap();
             text.contains("<recording/>") && !text.contains("--")
         });
         (sdp, xml, body.is_torn, body.has_other)
@@ -289,6 +374,24 @@ mod tests {
             read("application/sdp", "\r\n"),
             (false, false, false, false)
         );
+    }
+
+    #[test]
+    fn parts_are_decoded_and_their_headers_unfolded() {
+        let base64 = BASE64.encode(SDP);
+        let (first, second) = base64.split_at(20);
+        let body = format!(
+            "--a;b c\r\nContent-Type: multipart/related;\r\n\tboundary=\"in;side\"; type=x\r\nContent-ID: <x>\r\n\r\n\
+             --in;side\r\nContent-Type: application/sdp\r\nContent-Transfer-Encoding: BASE64\r\n\r\n{first}\r\n{second}\r\n\
+             --in;side--\r\n--a;b c\r\nContent-Transfer-Encoding: quoted-printable\r\nContent-Type:\r\n application/rs-metadata+xml\r\n\r\n\
+             <?xml version=3D\"1.0\"?><recor=\r\nding/>\r\n--a;b c--\r\n"
+        );
+        let kind = "multipart/mixed ; x; charset=utf-8;boundary = \"a;b c\"";
+        assert_eq!(read(kind, &body), (true, true, false, false));
+        // What is not what it says is taken as it is.
+        let plain = format!("--b\nContent-Transfer-Encoding: base64\n\n{SDP}\n--b--");
+        assert!(read("multipart/mixed;boundary=b", &plain).0);
+        assert_eq!(unquoted(b"a=3Db=\r\nc=zz=4"), b"a=bc=zz=4");
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! Called by `agent`; calls `offer` and `parties` for what a new offer or new metadata make of it. Serde's, so that
 //! the next daemon goes on with it after a restart in mid-call: what is new here needs `#[serde(default)]`.
 
-use std::time::Duration;
-
 use reeld_model::{
     AccountSid, Bringer, CallSid, Channels, Mono, OpenCall, RecordingSid, Track, TrackSelection,
 };
@@ -14,6 +12,7 @@ use super::Peer;
 use super::message::{Headers, Request};
 use super::metadata::{Document, Metadata};
 use super::parties::{Kept, Senders};
+use super::timer::SessionTimer;
 use crate::offer::{Answer, Formats, Line, Offer, allot};
 use crate::work::{By, Wanted};
 
@@ -54,6 +53,26 @@ pub(crate) struct Dialog {
     /// What a client's timer asks for (RFC 4028), and when it is due.
     pub(crate) timer: Option<SessionTimer>,
     pub(crate) refresh_due: Option<Mono>,
+    /// An offer of ours whose answer is to come with an ACK.
+    #[serde(default)]
+    pub(crate) awaited: Option<Awaited>,
+    /// What names the first INVITE's transaction, and whether that was another process's.
+    #[serde(default)]
+    pub(crate) invite: String,
+    #[serde(skip)]
+    pub(crate) is_taken_up: bool,
+}
+
+/// An offer of ours, to an INVITE that had none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Awaited {
+    /// The INVITE's.
+    pub(crate) cseq: u32,
+    pub(crate) offered: Offer,
+    /// Whether the session began with it: then there is none without an answer.
+    pub(crate) is_first: bool,
+    /// The ACK's type and body, where that came while something else was under way.
+    pub(crate) ack: Option<(String, Vec<u8>)>,
 }
 
 /// What offers and metadata have made of a session.
@@ -66,13 +85,9 @@ pub(crate) struct State {
     metadata: Metadata,
     warnings: Vec<String>,
     pub(crate) is_paused: bool,
-}
-
-/// A session timer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SessionTimer {
-    seconds: u32,
-    pub(crate) we_refresh: bool,
+    /// Whether the client says `recvonly` of what it sends.
+    #[serde(default)]
+    says_recvonly: bool,
 }
 
 /// What names a session when it begins.
@@ -96,8 +111,11 @@ impl State {
     ) -> Result<Self, String> {
         let mut next = self.clone();
         if let Some(document) = document {
-            next.metadata.merge(document);
+            let names_unknown = next.metadata.merge(document);
             next.warn(&document.warnings);
+            if names_unknown {
+                next.warn_of("metadata: a change names a participant that no document has");
+            }
         }
         let is_new = offer.is_some();
         if let Some(offer) = offer {
@@ -111,6 +129,7 @@ impl State {
         if !is_new {
             return Ok(next);
         }
+        next.take_direction(self.lines == [None, None]);
         let faults: Vec<Option<String>> = next.offer.lines.iter().map(Line::fault).collect();
         let recordable: Vec<bool> = faults.iter().map(Option::is_none).collect();
         next.tracks = allot(&next.offer, &recordable, self.tracks, |lines| {
@@ -154,6 +173,63 @@ impl State {
     /// What capture is told of the lines.
     pub(crate) fn for_capture(&self, reaches: impl Fn(std::net::IpAddr) -> bool) -> Option<String> {
         Offer::for_capture(self.lines.each_ref().map(Option::as_ref), reaches)
+    }
+
+    /// A client that begins with `recvonly` and with nothing else means what we do: nobody calls a recorder to hear
+    /// it. Once it has said that it sends, the word is a pause.
+    fn take_direction(&mut self, is_first: bool) {
+        let used = || self.offer.lines.iter().filter(|line| line.is_used());
+        let begins_so =
+            is_first && used().next().is_some() && used().all(Line::says_that_it_receives);
+        let sends = used().any(|line| !line.is_paused());
+        self.says_recvonly = (self.says_recvonly || begins_so) && !sends;
+        if begins_so {
+            self.warn_of("sdp: the offer says recvonly; taken as sendonly");
+        }
+        if self.says_recvonly {
+            let lines = self.offer.lines.iter_mut();
+            lines
+                .filter(|line| line.says_that_it_receives())
+                .for_each(Line::sends);
+        }
+    }
+
+    /// This session with an offer of ours for what it has now (RFC 3261 §14.2), which is not answered yet. Where all
+    /// is switched off, the lines are offered again that the tracks had last.
+    pub(crate) fn offered_again(&self) -> Self {
+        let mut next = self.clone();
+        if next.tracks == [None, None] {
+            for (track, last) in self.lines.iter().enumerate() {
+                let is_it = |line: &Line| {
+                    let same = |line: &Line, last: &Line| line.label == last.label;
+                    line.media == "audio" && last.as_ref().is_some_and(|last| same(line, last))
+                };
+                let place = (0..next.offer.lines.len())
+                    .filter(|index| !next.tracks.contains(&Some(*index)))
+                    .find(|index| is_it(&next.offer.lines[*index]));
+                next.tracks[track] = place;
+            }
+        }
+        next.offer = next.offer.again(next.tracks);
+        for (track, index) in next.tracks.into_iter().enumerate() {
+            if let Some(index) = index {
+                next.lines[track] = Some(next.offer.lines[index].clone());
+            }
+        }
+        next
+    }
+
+    /// The labels that an offer of ours begins with: those of the metadata's streams, if there are any, else two of a
+    /// recording client's, since RFC 7866 §7.1 has a line for each party; or the line of a telephone.
+    pub(crate) fn labels_for(document: Option<&Document>, is_plain: bool) -> Vec<Option<String>> {
+        let streams = document.map_or(&[][..], |document| &document.metadata.streams);
+        let labels = streams.iter().filter_map(|stream| stream.label.clone());
+        let labels: Vec<Option<String>> = labels.map(Some).take(2).collect();
+        match (labels.is_empty(), is_plain) {
+            (false, _) => labels,
+            (true, true) => vec![None],
+            (true, false) => vec![Some("1".to_owned()), Some("2".to_owned())],
+        }
     }
 
     /// The tracks that something is recorded of.
@@ -213,6 +289,9 @@ impl Dialog {
             recordings: Vec::new(),
             timer: None,
             refresh_due: None,
+            awaited: None,
+            invite: request.transaction(),
+            is_taken_up: false,
         };
         dialog.hear(request, peer);
         dialog
@@ -223,8 +302,7 @@ impl Dialog {
         self.peer = peer;
         self.their_cseq = self.their_cseq.max(request.cseq);
         if let Some(contact) = request.header("contact") {
-            // Some are without their closing bracket: then the parameters are cut with it.
-            let uri = crate::sip::uri(contact);
+            let uri = crate::sip::contact(contact);
             if !uri.is_empty() && uri != "*" {
                 uri.clone_into(&mut self.target);
             }
@@ -324,29 +402,59 @@ impl Dialog {
 
     /// Takes capture's answer in, and answers the offer.
     pub(crate) fn answer_offer(&mut self, of_capture: Option<String>) {
+        let State { offer, tracks, .. } = self.state.clone();
+        self.make_offer(of_capture, &offer, tracks);
+    }
+
+    /// Takes capture's answer in, and makes an offer of it, or an answer. What is what we said last has its version
+    /// (RFC 3264 §8).
+    pub(crate) fn make_offer(
+        &mut self,
+        of_capture: Option<String>,
+        offered: &Offer,
+        tracks: [Option<usize>; 2],
+    ) {
+        self.hear_capture(of_capture);
+        if self.describe(offered, tracks) != self.answer {
+            self.answers += 1;
+            self.answer = self.describe(offered, tracks);
+        }
+    }
+
+    /// The answer to an offer of ours comes with the ACK of this INVITE.
+    pub(crate) fn await_answer(&mut self, cseq: u32, offered: Offer, is_first: bool) {
+        self.awaited = Some(Awaited {
+            cseq,
+            offered,
+            is_first,
+            ack: None,
+        });
+    }
+
+    /// Takes in what capture answered last.
+    pub(crate) fn hear_capture(&mut self, of_capture: Option<String>) {
         if let Some(of_capture) = of_capture {
             self.of_capture = of_capture;
         }
-        self.answers += 1;
+    }
+
+    fn describe(&self, offer: &Offer, tracks: [Option<usize>; 2]) -> String {
         let answer = Answer {
             id: self.number,
             version: self.answers,
             of_capture: &self.of_capture,
             formats: Formats::Built,
         };
-        self.answer = answer.text(&self.state.offer, self.state.tracks);
+        answer.text(offer, tracks)
     }
 
     /// Sets the timer that a request asks for; the headers that say so in its answer.
     pub(crate) fn set_timer(&mut self, request: &Request, now: Mono, headers: Headers) -> Headers {
-        let timer = request
-            .header("session-expires")
-            .or(request.header("x"))
-            .and_then(SessionTimer::read);
+        let timer = SessionTimer::of(request);
         self.timer = timer;
         self.refresh(now);
         match timer {
-            Some(timer) => timer.headers(headers, request),
+            Some(timer) => timer.headers(headers),
             None => headers,
         }
     }
@@ -388,8 +496,11 @@ impl Dialog {
                     .routes
                     .first()
                     .map_or(target, |route| crate::sip::uri(route));
-                // A name is not looked up: who calls by one is answered where it called from.
-                Peer::Udp(super::message::address_of(first).unwrap_or(address))
+                // A name is not looked up: who calls by one is answered where it called from; and so is who
+                // is behind a NAT, and says an address that is none out here.
+                let said = super::message::address_of(first);
+                let said = said.filter(|said| is_private(said.ip()) <= is_private(address.ip()));
+                Peer::Udp(said.unwrap_or(address))
             }
             stream => stream,
         };
@@ -397,54 +508,23 @@ impl Dialog {
     }
 }
 
-impl SessionTimer {
-    /// Reads a Session-Expires (RFC 4028 §4).
-    fn read(value: &str) -> Option<Self> {
-        let mut parts = value.split(';').map(str::trim);
-        let seconds = parts.next()?.parse().ok().filter(|seconds| *seconds > 0)?;
-        let we_refresh = parts.any(|part| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            name.trim().eq_ignore_ascii_case("refresher")
-                && value.trim().eq_ignore_ascii_case("uas")
-        });
-        Some(Self {
-            seconds,
-            we_refresh,
-        })
-    }
-
-    /// RFC 4028 §9: who refreshes is said, and required of a client that knows timers.
-    fn headers(self, headers: Headers, request: &Request) -> Headers {
-        let who = if self.we_refresh { "uas" } else { "uac" };
-        let headers = headers.with(
-            "Session-Expires",
-            format!("{};refresher={who}", self.seconds),
-        );
-        let knows = request.tokens("supported").chain(request.tokens("k"));
-        if !self.we_refresh
-            && knows
-                .into_iter()
-                .any(|token| token.eq_ignore_ascii_case("timer"))
-        {
-            headers.with("Require", "timer")
-        } else {
-            headers
+/// Whether an address is one of a network of its own, that nobody outside reaches (RFC 1918, RFC 6598, RFC 4193).
+fn is_private(address: std::net::IpAddr) -> bool {
+    match address.to_canonical() {
+        std::net::IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            let is_shared = first == 100 && second & 0xc0 == 64;
+            address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || is_shared
         }
-    }
-
-    /// The value of a refresh of ours.
-    pub(crate) fn of_ours(self) -> String {
-        format!("{};refresher=uac", self.seconds)
-    }
-
-    /// From one refresh to what is due of it: half of the time where we refresh, else nearly all of it, after
-    /// which the client is taken for gone (RFC 4028 §10).
-    fn until_due(self) -> Duration {
-        let whole = Duration::from_secs(self.seconds.into());
-        if self.we_refresh {
-            whole / 2
-        } else {
-            whole - (whole / 3).min(Duration::from_secs(32))
+        std::net::IpAddr::V6(address) => {
+            address.is_unique_local()
+                || address.is_loopback()
+                || address.is_unicast_link_local()
+                || address.is_unspecified()
         }
     }
 }

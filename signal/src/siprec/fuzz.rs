@@ -15,7 +15,7 @@ pub fn multipart(bytes: &[u8]) -> bool {
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
     let (kind, body) = bytes.split_at(end);
     let body = Body::read(&String::from_utf8_lossy(kind), body);
-    body.sdp.and_then(Offer::read).is_some() | body.metadata.is_some()
+    body.sdp.as_deref().and_then(Offer::read).is_some() | body.metadata.is_some()
 }
 
 /// Reads rs-metadata, and takes it for a change of itself.

@@ -1,6 +1,6 @@
 //! SIP messages as they come from a recording client, and as they go to it (RFC 3261 §7, §8.2, §18).
 //!
-//! Called by `agent`; calls ezk-sip-types for what a line, a name (short forms too), a Via and a CSeq are. Values that
+//! Called by `agent`; calls ezk-sip-types for what a line, a name (short forms too) and a CSeq are. Values that
 //! are only echoed stay text: a client whose Contact has no closing bracket is answered as any other. What cannot
 //! be answered (no Via, no CSeq) is nothing.
 //!
@@ -13,8 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use ezk_sip_types::Method;
 use ezk_sip_types::header::HeaderParse as _;
-use ezk_sip_types::header::typed::{CSeq, Via};
-use ezk_sip_types::host::Host;
+use ezk_sip_types::header::typed::CSeq;
 use ezk_sip_types::msg::{Line, PullParser};
 
 use super::Peer;
@@ -98,7 +97,11 @@ impl Message {
             found.map(|(_, value)| value.as_str())
         };
         let via = TopVia::read(first("via")?)?;
-        if let Some(status) = start.strip_prefix("SIP/2.0 ") {
+        let is_response = start
+            .get(..8)
+            .is_some_and(|begin| begin.eq_ignore_ascii_case("SIP/2.0 "));
+        if is_response {
+            let status = &start[8..];
             return Some(Self::Response(Response {
                 status: status.get(..3)?.parse().ok()?,
                 branch: via.branch,
@@ -106,7 +109,10 @@ impl Message {
         }
         let mut words = start.split_ascii_whitespace();
         let (method, uri) = (words.next()?, words.next()?);
-        if words.next_back() != Some("SIP/2.0")
+        // RFC 3261 §7.1: its case does not matter.
+        if !words
+            .next_back()
+            .is_some_and(|version| version.eq_ignore_ascii_case("SIP/2.0"))
             || !method.bytes().all(|byte| byte.is_ascii_uppercase())
         {
             return None;
@@ -224,31 +230,39 @@ impl Request {
 }
 
 impl TopVia {
-    /// The first of a header's Vias.
+    /// The first of a header's Vias. A reader of our own: names with an underscore, and branches with characters that no
+    /// token has, are seen, and what is cut from one is answered elsewhere or taken for another.
     fn read(value: &str) -> Option<Self> {
-        let text = Bytes::copy_from_slice(first_of(value).as_bytes());
-        let text_str = std::str::from_utf8(&text).ok()?;
-        let (_, via) = Via::parse(&text, text_str).ok()?;
-        let host = match &via.sent_by.host {
-            Host::Name(name) => name.to_string(),
-            Host::IP4(address) => address.to_string(),
-            Host::IP6(address) => address.to_string(),
+        let mut parts = first_of(value).split(';');
+        let (version, rest) = parts.next()?.rsplit_once('/')?;
+        let name = version.split('/').next().unwrap_or_default().trim();
+        // Behind the transport stands who sent it, and a comment perhaps.
+        let (_, sent_by) = rest.trim().split_once([' ', '\t'])?;
+        let sent_by: String = sent_by
+            .split('(')
+            .next()
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+            .collect();
+        if !name.eq_ignore_ascii_case("SIP") || sent_by.is_empty() {
+            return None;
+        }
+        let (host, port) = host_and_port(&sent_by);
+        let mut via = Self {
+            branch: String::new(),
+            host: host.to_owned(),
+            port,
+            has_rport: false,
         };
-        let has_rport = via.params.get_val("rport").is_some()
-            || text_str.split(';').skip(1).any(|parameter| {
-                let name = parameter.split('=').next().unwrap_or_default();
-                name.trim().eq_ignore_ascii_case("rport")
-            });
-        Some(Self {
-            branch: via
-                .params
-                .get_val("branch")
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            host,
-            port: via.sent_by.port.filter(|port| *port != 0),
-            has_rport,
-        })
+        for parameter in parts {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "branch" => value.trim().clone_into(&mut via.branch),
+                "rport" => via.has_rport = true,
+                _ => {}
+            }
+        }
+        Some(via)
     }
 
     /// The Via as it goes back: with the address it came from, where it says another (RFC 3261 §18.2.1).
@@ -320,6 +334,17 @@ impl Headers {
     }
 }
 
+/// A host and its port: a name, an address, or one of IPv6 with brackets or, as is seen, without.
+fn host_and_port(sent_by: &str) -> (&str, Option<u16>) {
+    let is_bare = sent_by.parse::<IpAddr>().is_ok();
+    let (host, port) = match sent_by.rsplit_once(':') {
+        Some((host, port)) if !is_bare && !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (sent_by, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (host, port.filter(|port| *port != 0))
+}
+
 /// The host and the port of a SIP URI, where the host is an address.
 pub(crate) fn address_of(uri: &str) -> Option<SocketAddr> {
     let host = host_of(uri)?;
@@ -363,23 +388,61 @@ pub(crate) fn framed(bytes: &[u8]) -> Result<Option<usize>, Unframed> {
     }
     let head_bytes = bytes.len() - body.len();
     let text = String::from_utf8_lossy(head);
-    let length = text.lines().skip(1).find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        let name = name.trim();
-        let is_it = name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("l");
-        is_it.then(|| value.trim().parse::<usize>())
-    });
-    let length = match length {
+    let header = |long: &str, short: &str| {
+        text.lines().skip(1).find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name = name.trim();
+            let is_it = name.eq_ignore_ascii_case(long) || name.eq_ignore_ascii_case(short);
+            is_it.then(|| value.trim())
+        })
+    };
+    let length = match header("content-length", "l").map(str::parse::<usize>) {
         Some(Ok(length)) => length,
         Some(Err(_)) => return Err(Unframed),
-        // Required, but most that leave it out have no body.
-        None => 0,
+        // It is required, and some leave it out.
+        None => match header("content-type", "c").map(|kind| guessed_length(kind, body)) {
+            Some(Some(length)) => length,
+            Some(None) if bytes.len() > MOST_BYTES => return Err(Unframed),
+            Some(None) => return Ok(None),
+            // Most of these have no body.
+            None => 0,
+        },
     };
     let whole = head_bytes.saturating_add(length);
     if whole > MOST_BYTES {
         return Err(Unframed);
     }
     Ok((bytes.len() >= whole).then_some(whole))
+}
+
+/// How long a body without a length is: several parts to what closes them, which may be yet to come, and anything else
+/// to the next message, or as far as it has come.
+fn guessed_length(content_type: &str, body: &[u8]) -> Option<usize> {
+    let closing =
+        super::body::boundary(content_type).map(|boundary| [b"--", boundary, b"--"].concat());
+    let mut at = 0;
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        match &closing {
+            Some(closing) if line.trim_ascii() == closing => return Some(at + line.len()),
+            None if is_start(line) => return Some(at),
+            Some(_) | None => at += line.len(),
+        }
+    }
+    closing.is_none().then_some(at)
+}
+
+/// Whether a line can be a message's first.
+pub(crate) fn is_start(line: &[u8]) -> bool {
+    const VERSION: &[u8] = b"SIP/2.0";
+    let line = line.trim_ascii();
+    let (begin, end) = (
+        line.get(..7),
+        line.len().checked_sub(7).map(|at| &line[at..]),
+    );
+    [begin, end]
+        .into_iter()
+        .flatten()
+        .any(|word| word.eq_ignore_ascii_case(VERSION))
 }
 
 /// A stream that is no SIP.

@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::xml::{self, Element};
 
+mod merge;
+
 /// Bytes of metadata that are read.
 const MOST_BYTES: usize = 64 * 1024;
 /// Participants, streams and sessions that are kept, of each.
@@ -68,6 +70,12 @@ pub(crate) struct Participant {
     /// Whether a vendor says that it is who called.
     pub(crate) is_caller: Option<bool>,
     pub(crate) extensions: Vec<(String, String)>,
+    /// In a document that is a change: the streams that it sends no more, and whether nothing but associations
+    /// names it.
+    #[serde(skip)]
+    stops: Vec<String>,
+    #[serde(skip)]
+    is_named_only: bool,
 }
 
 /// A `<stream>`.
@@ -99,9 +107,9 @@ impl Document {
                 "metadata: longer than {MOST_BYTES} bytes, the rest is not read"
             ));
         }
-        let text = String::from_utf8_lossy(cut);
+        let text = xml::decoded(cut);
         if text.contains('\u{fffd}') {
-            document.warn("metadata: not UTF-8 throughout".to_owned());
+            document.warn("metadata: characters that are none of its encoding".to_owned());
         }
         let read = xml::read(&text);
         for fault in &read.faults {
@@ -189,12 +197,18 @@ impl Document {
                 ));
                 continue;
             };
-            let known = self
-                .metadata
-                .participants
-                .iter_mut()
-                .find(|known| known.id == of);
-            let Some(known) = known else {
+            let participants = &mut self.metadata.participants;
+            let mut place = participants.iter().position(|known| known.id == of);
+            if place.is_none() && !self.is_complete && participants.len() < MOST_OF_EACH {
+                // A change names those of the documents before.
+                place = Some(participants.len());
+                participants.push(Participant {
+                    id: of,
+                    is_named_only: true,
+                    ..Participant::default()
+                });
+            }
+            let Some(known) = place.and_then(|place| participants.get_mut(place)) else {
                 self.warn(format!(
                     "metadata: <{}> names a participant that is not there",
                     short(&element.name)
@@ -226,7 +240,7 @@ impl Document {
         }
         if participants
             .iter()
-            .any(|participant| participant.names.is_empty())
+            .any(|participant| participant.names.is_empty() && !participant.is_named_only)
         {
             found.push("metadata: a participant without an AOR".to_owned());
         }
@@ -267,77 +281,6 @@ impl Metadata {
             .map(|session| session.id.as_str())
     }
 
-    /// Takes what a further document says. Who is in no complete one any more has left.
-    pub(crate) fn merge(&mut self, document: &Document) {
-        let Document {
-            metadata: new,
-            is_complete,
-            ..
-        } = document;
-        if *is_complete && !new.participants.is_empty() {
-            for known in &mut self.participants {
-                if !new.participants.iter().any(|new| new.id == known.id) {
-                    known.left.get_or_insert_default();
-                }
-            }
-        }
-        for new in &new.participants {
-            match self
-                .participants
-                .iter_mut()
-                .find(|known| known.id == new.id)
-            {
-                Some(known) => known.merge(new, *is_complete),
-                None => self.participants.push(new.clone()),
-            }
-        }
-        for new in &new.streams {
-            let is_it = |known: &Stream| known.id == new.id && !new.id.is_empty();
-            match self.streams.iter().position(is_it) {
-                Some(at) => {
-                    let known = &mut self.streams[at];
-                    known.is_mixed = new.is_mixed;
-                    if new.label.is_some() {
-                        known.label.clone_from(&new.label);
-                    }
-                }
-                None if self.streams.contains(new) => {}
-                None => self.streams.push(new.clone()),
-            }
-        }
-        for new in &new.sessions {
-            match self.sessions.iter_mut().find(|known| known.id == new.id) {
-                Some(known) => {
-                    let Session {
-                        sip_ids,
-                        group,
-                        started,
-                        stopped,
-                        extensions,
-                        ..
-                    } = new.clone();
-                    known.group = group.or(known.group.take());
-                    known.started = started.or(known.started.take());
-                    known.stopped = stopped.or(known.stopped.take());
-                    if !sip_ids.is_empty() {
-                        known.sip_ids = sip_ids;
-                    }
-                    add_all(&mut known.extensions, extensions);
-                }
-                None => self.sessions.push(new.clone()),
-            }
-        }
-        add_all(&mut self.extensions, new.extensions.clone());
-        self.caller = new.caller.clone().or(self.caller.take());
-        // Of those that have left the first ones go, should there be ever more.
-        while self.participants.len() > MOST_OF_EACH {
-            let gone = self.participants.iter().position(|one| one.left.is_some());
-            self.participants.remove(gone.unwrap_or(MOST_OF_EACH));
-        }
-        self.streams.truncate(MOST_OF_EACH);
-        self.sessions.truncate(MOST_OF_EACH);
-    }
-
     /// The participants that have not left.
     pub(crate) fn present(&self) -> impl Iterator<Item = &Participant> {
         self.participants.iter().filter(|one| one.left.is_none())
@@ -366,29 +309,6 @@ impl Metadata {
 }
 
 impl Participant {
-    fn merge(&mut self, new: &Self, is_complete: bool) {
-        let Self {
-            names,
-            sends,
-            joined,
-            left,
-            is_caller,
-            extensions,
-            ..
-        } = new.clone();
-        if !names.is_empty() {
-            self.names = names;
-        }
-        // What is all there is takes the place of what was.
-        if is_complete || !sends.is_empty() {
-            self.sends = sends;
-        }
-        self.joined = joined.or(self.joined.take());
-        self.left = left;
-        self.is_caller = is_caller.or(self.is_caller);
-        add_all(&mut self.extensions, extensions);
-    }
-
     /// Its address and its name.
     pub(crate) fn aor(&self) -> Option<&str> {
         self.names.first().map(|(aor, _)| aor.as_str())
@@ -470,8 +390,13 @@ fn note_caller(participant: &mut Participant, element: &Element) {
 }
 
 fn take_sends(participant: &mut Participant, element: &Element) {
+    let has_stopped = element.child("disassociate-time").is_some();
     for child in &element.children {
-        take_sends_of(participant, child);
+        if !has_stopped {
+            take_sends_of(participant, child);
+        } else if child.kind() == "send" && participant.stops.len() < MOST_NAMES {
+            participant.stops.extend(child.said().map(short));
+        }
     }
 }
 
@@ -533,17 +458,6 @@ fn collect(element: &Element, above: &str, into: &mut Vec<(String, String)>) {
     }
     for child in &element.children {
         collect(child, &path, into);
-    }
-}
-
-fn add_all(known: &mut Vec<(String, String)>, new: Vec<(String, String)>) {
-    for (name, value) in new {
-        let has_room = known.len() < MOST_EXTENSIONS;
-        match known.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, known)) => *known = value,
-            None if has_room => known.push((name, value)),
-            None => {}
-        }
     }
 }
 

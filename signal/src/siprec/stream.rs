@@ -1,8 +1,10 @@
 //! The messages of a connection, told apart (RFC 3261 §18.3).
 //!
-//! Called by the daemon for each connection; calls `message`. Holds one message at most, [`MOST_BYTES`] of it.
+//! Called by the daemon for each connection; calls `message`. Holds one message at most, [`MOST_BYTES`] of it. Lines that
+//! begin none, such as the rest of a body that was longer than its message said, are passed over, as many bytes of
+//! them.
 
-use super::message::{MOST_BYTES, framed};
+use super::message::{MOST_BYTES, framed, is_start};
 
 /// A stream that is no SIP, or whose messages are too long: its connection is of no use any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +15,8 @@ pub struct Unframed;
 #[derive(Debug, Default)]
 pub struct Framer {
     bytes: Vec<u8>,
+    /// How much was passed over since the last message.
+    passed_over: usize,
 }
 
 impl Framer {
@@ -40,9 +44,19 @@ impl Framer {
             if rest.is_empty() {
                 break Ok(());
             }
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end.filter(|end| !is_start(&rest[..*end])) {
+                at += end + 1;
+                self.passed_over += end + 1;
+                if self.passed_over > MOST_BYTES {
+                    break Err(Unframed);
+                }
+                continue;
+            }
             match framed(rest) {
                 Ok(Some(whole)) => {
                     message(&rest[..whole]);
+                    self.passed_over = 0;
                     at += whole;
                 }
                 Ok(None) => break Ok(()),
@@ -79,6 +93,39 @@ mod tests {
             assert_eq!(starts, ["INV", "OPT", "BYE"], "in steps of {step}");
             assert!(found[0].ends_with("\r\n\r\nbody!"));
         }
+    }
+
+    #[test]
+    fn a_length_that_is_wrong_or_missing_costs_no_other_message() {
+        let sdp = "v=0\r\ns=-\r\nm=audio 4000 RTP/AVP 0\r\n";
+        let parts = format!("--b\r\n\r\n{sdp}\r\n--b--\r\n");
+        for (kind, length, body) in [
+            ("application/sdp", "Content-Length: 5\r\n", sdp),
+            ("application/sdp", "", sdp),
+            ("multipart/mixed;boundary=b", "", &parts),
+        ] {
+            let stream = format!(
+                "INVITE sip:a SIP/2.0\r\nContent-Type: {kind}\r\n{length}\r\n{body}ACK sip:a SIP/2.0\r\nl: 0\r\n\r\n"
+            );
+            let (mut framer, mut found) = (Framer::default(), Vec::new());
+            let take = |message: &[u8]| found.push(String::from_utf8_lossy(message).into_owned());
+            framer.take(stream.as_bytes(), take).unwrap();
+            assert_eq!(found.len(), 2, "{found:?}");
+            assert!(found[1].starts_with("ACK "), "{found:?}");
+            assert_eq!(found[0].ends_with(body), length.is_empty(), "{found:?}");
+        }
+        // Several parts are waited for, and what is not SIP at all is not for ever.
+        let mut framer = Framer::default();
+        let head =
+            "INVITE sip:a SIP/2.0\r\nc: multipart/mixed;boundary=b\r\n\r\n--b\r\n\r\nv=0\r\n";
+        framer
+            .take(head.as_bytes(), |_| panic!("not whole yet"))
+            .unwrap();
+        let mut whole = 0;
+        framer.take(b"--b--\r\n", |_| whole += 1).unwrap();
+        assert_eq!(whole, 1);
+        let ended = (0..10_000).any(|_| framer.take(b"GET / HTTP/1.1\r\n", |_| panic!()).is_err());
+        assert!(ended);
     }
 
     #[test]

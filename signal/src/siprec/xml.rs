@@ -8,6 +8,8 @@
 //! Bounds: [`MOST_ELEMENTS`], [`MOST_DEPTH`], [`MOST_TEXT`]. A document type is passed over, so no entity is ever
 //! declared and none expands; the five of XML and those of characters are known.
 
+use std::borrow::Cow;
+
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
@@ -81,6 +83,47 @@ impl Element {
 /// What stands behind a prefix.
 fn local(name: &str) -> &str {
     name.rsplit(':').next().unwrap_or(name)
+}
+
+/// A document's text: UTF-8, UTF-16 by its byte order mark or by the zero beside its first letter (XML 1.0 §F), or
+/// ISO-8859-1 where it is no UTF-8 and says so.
+pub(crate) fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    let bytes = bytes.trim_ascii_start();
+    let wide = |units: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| units([pair[0], pair[1]]));
+        let letters = char::decode_utf16(units);
+        Cow::Owned(letters.map(|letter| letter.unwrap_or('\u{fffd}')).collect())
+    };
+    match bytes {
+        [0xff, 0xfe, ..] | [b'<', 0, ..] => return wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, b'<', ..] => return wide(u16::from_be_bytes),
+        _ => {}
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let declaration = text
+        .split("?>")
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let says_latin = [
+        "iso-8859-1\"",
+        "iso-8859-1'",
+        "iso-8859-15",
+        "windows-1252",
+        "latin",
+    ]
+    .into_iter()
+    .any(|name| declaration.contains(name));
+    if matches!(text, Cow::Owned(_)) && says_latin {
+        // The letters of Western names are the same in all of these.
+        return bytes
+            .iter()
+            .copied()
+            .map(char::from)
+            .collect::<String>()
+            .into();
+    }
+    text
 }
 
 /// Reads a text.
@@ -243,6 +286,35 @@ mod tests {
         assert_eq!(a.attribute("b"), Some("<"));
         assert_eq!(a.said(), Some("a <b> A<c>"));
         assert_eq!(a.children[0].kind(), "b");
+    }
+
+    #[test]
+    fn a_text_is_read_in_its_encoding() {
+        let text = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>J\u{fc}rgen \u{20ac}</a>";
+        let wide =
+            |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        let marked = |text: Vec<u8>, mark: [u8; 2]| [mark.to_vec(), text].concat();
+        for bytes in [
+            text.as_bytes().to_vec(),
+            wide(u16::to_le_bytes),
+            wide(u16::to_be_bytes),
+            marked(wide(u16::to_le_bytes), [0xff, 0xfe]),
+            marked(wide(u16::to_be_bytes), [0xfe, 0xff]),
+        ] {
+            let text = decoded(&bytes);
+            let read = read(&text);
+            assert_eq!(read.top.children[0].text, "J\u{fc}rgen \u{20ac}");
+            assert!(read.faults.is_empty(), "{:?}", read.faults);
+        }
+        let latin = |declared: &str| {
+            let text = [declared.as_bytes(), b"<a>J\xfcrgen</a>"].concat();
+            read(&decoded(&text)).top.children[0].text.clone()
+        };
+        assert_eq!(
+            latin("<?xml version='1.0' encoding='iso-8859-1'?>"),
+            "J\u{fc}rgen"
+        );
+        assert_eq!(latin("<?xml version='1.0'?>"), "J\u{fffd}rgen");
     }
 
     #[test]

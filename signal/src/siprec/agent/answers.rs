@@ -29,6 +29,7 @@ impl Agent {
             request,
             from,
             next,
+            told,
             ..
         } = asked;
         match outcome {
@@ -49,6 +50,9 @@ impl Agent {
                 }
                 known.dialog.state = next;
                 known.dialog.answer_offer(sdp);
+                if let Told::Offer(offered) = told {
+                    known.dialog.await_answer(request.cseq, offered.offer, true);
+                }
                 // One that was cancelled has been answered.
                 if !known.ends {
                     known.is_taken = true;
@@ -66,41 +70,69 @@ impl Agent {
             request,
             from,
             next,
-            has_offer,
+            told,
             ..
         } = asked;
-        match outcome {
-            Outcome::Seen { .. } => {}
-            Outcome::Failed(failure) => {
+        match (outcome, &told) {
+            (Outcome::Seen { .. }, _) => {}
+            // Who asks for an offer gets the one that it knows.
+            (Outcome::Failed(failure), Told::Offer(_)) if failure != Failure::Gone => {
+                self.accept(session, transaction, &request, from, now);
+            }
+            (Outcome::Failed(failure), _) => {
                 let is_gone = failure == Failure::Gone;
                 self.fail(transaction, &request, from, failure, now);
                 if is_gone {
                     self.hang_up(session, Over::Here, now);
                 }
             }
-            Outcome::Done { sdp, recording } => {
+            (Outcome::Done { sdp, recording }, _) => {
+                self.begun_beside(session, &next, recording);
                 let Some(known) = self.sessions.get_mut(&session) else {
                     return;
                 };
-                if let Some(recording) = recording {
-                    let track = known.dialog.wanted_beside(&next).map(|wanted| wanted.track);
-                    known
-                        .dialog
-                        .recordings
-                        .extend(track.map(|track| (recording, track)));
-                    self.by_recording.insert(recording, session);
-                }
                 known.dialog.state = next;
-                if has_offer {
-                    known.dialog.answer_offer(sdp);
+                match told {
+                    Told::Nothing => {}
+                    Told::Answer => known.dialog.answer_offer(sdp),
+                    Told::Offer(offered) => {
+                        let State { offer, tracks, .. } = *offered;
+                        known.dialog.make_offer(sdp, &offer, tracks);
+                        known.dialog.await_answer(request.cseq, offer, false);
+                    }
                 }
                 self.accept(session, transaction, &request, from, now);
             }
         }
     }
 
+    /// A further recording runs, which a change has begun.
+    pub(super) fn begun_beside(
+        &mut self,
+        session: u64,
+        next: &State,
+        recording: Option<RecordingSid>,
+    ) {
+        let (Some(known), Some(recording)) = (self.sessions.get_mut(&session), recording) else {
+            return;
+        };
+        let dialog = &mut known.dialog;
+        let track = dialog.wanted_beside(next).map(|wanted| wanted.track);
+        dialog
+            .recordings
+            .extend(track.map(|track| (recording, track)));
+        self.by_recording.insert(recording, session);
+    }
+
     /// 200, with the answer where there is something to answer.
-    fn accept(&mut self, session: u64, transaction: u64, request: &Request, from: Peer, now: Mono) {
+    pub(super) fn accept(
+        &mut self,
+        session: u64,
+        transaction: u64,
+        request: &Request,
+        from: Peer,
+        now: Mono,
+    ) {
         let contact = self.contact(from);
         let Some(known) = self.sessions.get_mut(&session) else {
             return;
@@ -111,7 +143,7 @@ impl Agent {
             .with("Supported", "siprec, timer");
         let mut headers = known.dialog.set_timer(request, now, headers);
         let is_invite = request.method == "INVITE";
-        // An INVITE without an offer is answered by one (RFC 3261 §13.2.1): what we take is what it was.
+        // What an INVITE without an offer is answered by is one (RFC 3261 §13.2.1).
         let has_sdp = Body::read(
             request.header("content-type").unwrap_or_default(),
             &request.body,

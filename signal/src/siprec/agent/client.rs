@@ -23,7 +23,7 @@ pub(super) enum Sort {
 }
 
 impl Agent {
-    pub(super) fn request(&mut self, session: u64, sort: Sort, now: Mono) {
+    pub(super) fn request(&mut self, session: u64, sort: Sort, more: Headers, now: Mono) {
         let branch = format!("z9hG4bK{}", self.token());
         let Some(known) = self.sessions.get(&session) else {
             return;
@@ -31,10 +31,10 @@ impl Agent {
         let (peer, timer) = (known.dialog.peer, known.dialog.timer);
         let via = self.reached_at(peer).to_string();
         let headers = match (sort, timer) {
-            (Sort::Refresh, Some(timer)) => Headers::default()
+            (Sort::Refresh, Some(timer)) => more
                 .with("Session-Expires", timer.of_ours())
                 .with("Supported", "timer"),
-            _ => Headers::default(),
+            _ => more,
         };
         let method = match sort {
             Sort::Bye => "BYE",
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     pub(super) fn refresh(&mut self, session: u64, now: Mono) {
-        self.request(session, Sort::Refresh, now);
+        self.request(session, Sort::Refresh, Headers::default(), now);
         if let Some(known) = self.sessions.get_mut(&session) {
             // What comes of it says when the next one is due.
             known.dialog.refresh_due = None;

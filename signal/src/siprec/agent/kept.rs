@@ -37,6 +37,7 @@ impl Agent {
             if let Peer::Stream { connection, .. } = &mut dialog.peer {
                 *connection = 0;
             }
+            dialog.is_taken_up = true;
             self.next += 1;
             let session = self.next;
             self.by_tag.insert(dialog.own_tag.clone(), session);

@@ -6,8 +6,9 @@ use super::super::message::host_of;
 use super::*;
 use crate::route::{Caller, Source};
 
-/// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for.
-const KNOWN_EXTENSIONS: [&str; 3] = ["siprec", "timer", "100rel"];
+/// What a client may require of us (RFC 3261 §8.2.2.3). Nothing is sent that 100rel would be for, and who called whom by
+/// which ways (histinfo, RFC 7044), or that a party knows of recordings (record-aware, RFC 7866 §8), asks for nothing.
+const KNOWN_EXTENSIONS: [&str; 5] = ["siprec", "timer", "100rel", "record-aware", "histinfo"];
 
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
 pub(super) const ACCEPT: &str =
@@ -48,7 +49,7 @@ impl Agent {
         self.count(from, Fate::Taken);
         if is_ack {
             self.transactions.acknowledge(&request, now);
-            return self.acknowledged(&request, from);
+            return self.acknowledged(&request, from, now);
         }
         let to = self.reply_to(&request, from);
         let transaction = match self.transactions.begin(&request, to, now) {
@@ -66,16 +67,10 @@ impl Agent {
                 return self.send(to, bytes);
             }
         };
-        if request.call_id().is_empty()
-            || request.their_tag().is_empty() && request.method != "OPTIONS"
-        {
-            return self.refuse(
-                transaction,
-                &request,
-                from,
-                Status(400, "Call-ID or From tag missing"),
-                now,
-            );
+        // A tag that From has not is an empty one (RFC 3261 §12.1.1).
+        if request.call_id().is_empty() {
+            let status = Status(400, "Call-ID Missing");
+            return self.refuse(transaction, &request, from, status, now);
         }
         let known = self.dialog_of(&request);
         let has_tag = !request.own_tag().is_empty();
@@ -138,7 +133,7 @@ impl Agent {
     }
 
     /// The session that a request with our tag belongs to.
-    fn dialog_of(&self, request: &Request) -> Option<u64> {
+    pub(super) fn dialog_of(&self, request: &Request) -> Option<u64> {
         let session = *self.by_tag.get(request.own_tag())?;
         let dialog = &self.sessions.get(&session)?.dialog;
         let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.their_tag();
@@ -178,23 +173,6 @@ impl Agent {
         self.answer(transaction, request, from, Status(200, "OK"), &headers, now);
     }
 
-    fn acknowledged(&mut self, request: &Request, from: Peer) {
-        let Some(session) = self.dialog_of(request) else {
-            return;
-        };
-        if let Some(known) = self.sessions.get_mut(&session) {
-            known.dialog.peer = from;
-            if known
-                .unacknowledged
-                .as_ref()
-                .is_some_and(|waiting| waiting.cseq == request.cseq)
-            {
-                known.unacknowledged = None;
-            }
-        }
-        self.schedule(session);
-    }
-
     fn cancel(&mut self, transaction: u64, request: &Request, from: Peer, now: Mono) {
         let Some(cancelled) = self.transactions.cancelled_by(request) else {
             return self.refuse(
@@ -216,7 +194,7 @@ impl Agent {
         // What has been answered stands (RFC 3261 §9.2).
         let waits = |known: &Session| match &known.under_way {
             Some(UnderWay::Asked(asked)) => asked.transaction == cancelled,
-            Some(UnderWay::Closing) | None => false,
+            Some(UnderWay::Closing | UnderWay::Answered { .. }) | None => false,
         };
         let found = self.sessions.iter_mut().find(|(_, known)| waits(known));
         if let Some((session, known)) = found
@@ -249,11 +227,8 @@ impl Agent {
     ) -> bool {
         let unknown: Vec<&str> = request
             .tokens("require")
-            .filter(|token| {
-                !KNOWN_EXTENSIONS
-                    .iter()
-                    .any(|known| known.eq_ignore_ascii_case(token))
-            })
+            .flat_map(str::split_ascii_whitespace)
+            .filter(|token| !is_known(token))
             .collect();
         if !unknown.is_empty() {
             let headers = Headers::default().with("Unsupported", unknown.join(", "));
@@ -294,6 +269,10 @@ impl Agent {
             .and_then(|session| self.sessions.get(session))
             && known.dialog.their_cseq == request.cseq
         {
+            if let Some(session) = self.unanswered_before(&request, &names) {
+                // The daemon before had answered it, and this one has no transaction of it.
+                return self.accept(session, transaction, &request, from, now);
+            }
             // The same INVITE by another way (RFC 3261 §8.2.2.2).
             return self.refuse(
                 transaction,
@@ -324,27 +303,31 @@ impl Agent {
             request.header("content-type").unwrap_or_default(),
             &request.body,
         );
-        let Some(offer) = body.sdp.and_then(Offer::read) else {
-            if body.sdp.is_none() && body.metadata.is_none() && body.has_other {
-                let headers = Headers::default().with("Accept", ACCEPT);
-                return self.answer(
-                    transaction,
-                    &request,
-                    from,
-                    Status(415, "Unsupported Media Type"),
-                    &headers,
-                    now,
-                );
-            }
-            return self.not_acceptable(
+        if body.sdp.is_none() && body.metadata.is_none() && body.has_other {
+            let headers = Headers::default().with("Accept", ACCEPT);
+            return self.answer(
                 transaction,
                 &request,
                 from,
-                "the INVITE has no SDP offer with a media line",
+                Status(415, "Unsupported Media Type"),
+                &headers,
                 now,
             );
+        }
+        let document = body.metadata.as_deref().map(Document::read);
+        let is_plain = document.is_none() && !is_of_recording_client(&request);
+        let offer = match body.sdp.as_deref() {
+            Some(sdp) => Offer::read(sdp),
+            None => {
+                let labels = State::labels_for(document.as_ref(), is_plain);
+                let labels: Vec<Option<&str>> = labels.iter().map(Option::as_deref).collect();
+                Some(Offer::of_ours(&labels))
+            }
         };
-        let document = body.metadata.map(Document::read);
+        let Some(offer) = offer else {
+            let why = "the INVITE has an SDP offer without a media line";
+            return self.not_acceptable(transaction, &request, from, why, now);
+        };
         let mut state = match State::default().next(Some(offer), document.as_ref()) {
             Ok(state) => state,
             Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
@@ -352,7 +335,6 @@ impl Agent {
         if body.is_torn {
             state.warn_of("body: its parts are not told apart by the boundary that its type names, or not closed by it");
         }
-        let is_plain = document.is_none() && !is_of_recording_client(&request);
         if document.is_none() && !is_plain {
             state.warn_of("metadata: none came with the INVITE");
         }
@@ -381,13 +363,18 @@ impl Agent {
         self.by_tag.insert(dialog.own_tag.clone(), session);
         self.by_invite.insert(names, session);
         self.by_call.insert((account, call), session);
+        let told = if body.sdp.is_some() {
+            Told::Answer
+        } else {
+            Told::Offer(Box::new(state.clone()))
+        };
         let asked = Asked {
             transaction,
-            request,
             from,
             next: state,
-            has_offer: true,
+            told,
             is_first: true,
+            request,
         };
         self.sessions.insert(
             session,
@@ -395,6 +382,13 @@ impl Agent {
         );
         self.opening += 1;
         self.work(session, work);
+    }
+
+    /// The session of an INVITE that comes again, word for word, where it has been taken up from the daemon before.
+    fn unanswered_before(&self, request: &Request, names: &(String, String)) -> Option<u64> {
+        let session = *self.by_invite.get(names)?;
+        let dialog = &self.sessions.get(&session)?.dialog;
+        (dialog.is_taken_up && dialog.invite == request.transaction()).then_some(session)
     }
 
     /// An INVITE or an UPDATE in mid-call: a new offer, new metadata, both, or neither (a refresh).
@@ -432,31 +426,46 @@ impl Agent {
                 now,
             );
         }
-        known.dialog.hear(&request, from);
         let body = Body::read(
             request.header("content-type").unwrap_or_default(),
             &request.body,
         );
-        let offer = match body.sdp.map(Offer::read) {
+        let offer = match body.sdp.as_deref().map(Offer::read) {
             Some(None) => {
                 let why = "the offer has no media line";
                 return self.not_acceptable(transaction, &request, from, why, now);
             }
             offer => offer.flatten(),
         };
-        let document = body.metadata.map(Document::read);
+        if offer.is_some() && known.unacknowledged.is_some() && known.dialog.awaited.is_some() {
+            // An offer of ours is not answered yet (RFC 3311 §5.2). Its 200 goes out until it is.
+            let status = Status(491, "Request Pending");
+            return self.refuse(transaction, &request, from, status, now);
+        }
+        known.dialog.hear(&request, from);
+        let document = body.metadata.as_deref().map(Document::read);
         let has_offer = offer.is_some();
         let state = match known.dialog.state.next(offer, document.as_ref()) {
             Ok(state) => state,
             Err(why) => return self.not_acceptable(transaction, &request, from, &why, now),
         };
-        if !has_offer && document.is_none() {
+        let has_document = document.is_some();
+        let told = match (has_offer, request.method.as_str()) {
+            (true, _) => Told::Answer,
+            (false, "INVITE") => Told::Offer(Box::new(state.offered_again())),
+            (false, _) => Told::Nothing,
+        };
+        if has_offer || matches!(told, Told::Offer(_)) {
+            // What was offered before is of the past, should its ACK never have come.
+            known.dialog.awaited = None;
+        }
+        if matches!(told, Told::Nothing) && !has_document {
             let asked = Asked {
                 transaction,
                 request,
                 from,
                 next: state,
-                has_offer,
+                told,
                 is_first: false,
             };
             let done = Outcome::Done {
@@ -468,28 +477,20 @@ impl Agent {
         if request.method == "INVITE" {
             self.provisional(transaction, &request, from, now);
         }
-        let Some(known) = self.sessions.get_mut(&session) else {
+        let work = match &told {
+            Told::Nothing => self.change_of(session, &state, None),
+            Told::Answer => self.change_of(session, &state, Some(&state)),
+            Told::Offer(offered) => self.change_of(session, &state, Some(offered)),
+        };
+        let (Some(known), Some(work)) = (self.sessions.get_mut(&session), work) else {
             return;
         };
-        let media_is_local = self.settings.media_is_local;
-        let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
-        let dialog = &known.dialog;
-        let signalling = dialog.signalling(&state);
-        let is_new = signalling != dialog.signalling(&dialog.state);
-        let work = Work::Change(Box::new(Change {
-            open: dialog.open_call(&state, sdp.filter(|_| has_offer)),
-            by: dialog.by(),
-            recordings: dialog.recordings.iter().map(|(sid, _)| *sid).collect(),
-            paused: (state.is_paused != dialog.state.is_paused).then_some(state.is_paused),
-            wanted: dialog.wanted_beside(&state),
-            signalling: is_new.then_some(signalling),
-        }));
         let asked = Asked {
             transaction,
             request,
             from,
             next: state,
-            has_offer,
+            told,
             is_first: false,
         };
         known.under_way = Some(UnderWay::Asked(Box::new(asked)));
@@ -554,6 +555,17 @@ pub(super) fn bringer_of(request: &Request) -> Bringer {
     }
 }
 
+/// Whether an extension is one of those that are known, or several of them without what belongs between: Cisco's
+/// `100relsiprec`.
+fn is_known(token: &str) -> bool {
+    let begins_with = |known: &&&str| {
+        let begin = token.get(..known.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(known))
+    };
+    let known = KNOWN_EXTENSIONS.iter().find(begins_with);
+    known.is_some_and(|known| known.len() == token.len() || is_known(&token[known.len()..]))
+}
+
 /// Whether an INVITE says that a recording client sends it (RFC 7866 §6.1), by the letter or in one of the ways that are
 /// seen; any other is a call like that to a telephone, such as FreeSWITCH's `eavesdrop` makes.
 fn is_of_recording_client(request: &Request) -> bool {
@@ -568,6 +580,7 @@ fn is_of_recording_client(request: &Request) -> bool {
     let kind = request.header("content-type").unwrap_or_default();
     says_siprec
         || contact.contains("sip.src")
+        || contact.contains("sip-src")
         || contact.contains(";src")
         || kind.to_ascii_lowercase().starts_with("multipart/")
 }

@@ -167,3 +167,56 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn vias_are_read_as_they_are_seen() {
+    let via = |value: &str| {
+        let via = TopVia::read(value)?;
+        Some(format!(
+            "{} {} {:?} {}",
+            via.branch, via.host, via.port, via.has_rport
+        ))
+    };
+    for (value, read) in [
+        (
+            "SIP / 2.0 / UDP 192.0.2.1:5060 ; branch = z9hG4bKx",
+            "z9hG4bKx 192.0.2.1 Some(5060) false",
+        ),
+        (
+            "sip/2.0/udp 192.0.2.1;Branch=z9hG4bKx;RPORT",
+            "z9hG4bKx 192.0.2.1 None true",
+        ),
+        (
+            "SIP/2.0/TCP [2001:db8::1]:5061;branch=z9hG4bKx;alias",
+            "z9hG4bKx 2001:db8::1 Some(5061) false",
+        ),
+        (
+            "SIP/2.0/TCP [2001:db8::1];branch=z9hG4bKx",
+            "z9hG4bKx 2001:db8::1 None false",
+        ),
+        (
+            "SIP/2.0/TCP 2001:db8::1;branch=z9hG4bKx",
+            "z9hG4bKx 2001:db8::1 None false",
+        ),
+        (
+            "SIP/2.0/UDP sbc_1.local:5070;branch=z9hG4bK-1---a;rport=",
+            "z9hG4bK-1---a sbc_1.local Some(5070) true",
+        ),
+        (
+            "SIP/2.0/UDP a (first);branch=z9hG4bK{a}|b==;i=1",
+            "z9hG4bK{a}|b== a None false",
+        ),
+        ("SIP/2.0/UDP 192.0.2.1:5060", " 192.0.2.1 Some(5060) false"),
+    ] {
+        assert_eq!(via(value).as_deref(), Some(read), "{value}");
+    }
+    for value in ["", "SIP/2.0/UDP", "SIP/2.0/UDP ;branch=x", "HTTP/1.1/TCP a"] {
+        assert_eq!(via(value), None, "{value}");
+    }
+}
+
+#[test]
+fn a_version_in_small_letters_is_one() {
+    let request = request(&INVITE.replacen("SIP/2.0\r\n", "sip/2.0\r\n", 1));
+    assert_eq!(request.method, "INVITE");
+}

@@ -204,8 +204,9 @@ fn participants_come_and_go_and_streams_change_hands() {
         <participantsessionassoc participant_id='dGhpcmQ='><disassociate-time>now</disassociate-time></participantsessionassoc>\
         </recording>";
     let partial = read(partial);
-    assert_eq!(partial.warnings.len(), 1, "{:?}", partial.warnings);
-    metadata.merge(&partial);
+    assert_eq!(partial.warnings.len(), 0, "{:?}", partial.warnings);
+    assert!(metadata.merge(&partial), "nobody is known as x");
+    assert_eq!(metadata.participants.len(), 3);
     let left: Vec<_> = metadata
         .participants
         .iter()
@@ -214,6 +215,23 @@ fn participants_come_and_go_and_streams_change_hands() {
     assert_eq!(left, [None, Some(""), Some("now")]);
     // What a partial document does not repeat stays.
     assert_eq!(metadata.participants[2].sends, ["c3RyZWFtMg=="]);
+    // Nothing but associations: the one is back, and the stream goes from hand to hand.
+    let partial = read(
+        "<recording><dataMode>Partial</dataMode>\
+        <participantsessionassoc participant_id='Y2FsbGVl'><associate-time>then</associate-time></participantsessionassoc>\
+        <participantstreamassoc participant_id='dGhpcmQ='><send>c3RyZWFtMg==</send><disassociate-time>then</disassociate-time></participantstreamassoc>\
+        <participantstreamassoc participant_id='Y2FsbGVl'><send>c3RyZWFtMg==</send></participantstreamassoc></recording>",
+    );
+    assert_eq!(partial.warnings.len(), 0, "{:?}", partial.warnings);
+    assert!(!metadata.merge(&partial));
+    let sends: Vec<usize> = metadata
+        .participants
+        .iter()
+        .map(|one| one.sends.len())
+        .collect();
+    assert_eq!(sends, [1, 1, 0]);
+    assert_eq!(metadata.participants[1].left, None);
+    assert_eq!(metadata.participants[1].aor(), Some("sip:callee@b.example"));
     for round in 0..100 {
         metadata.merge(&read(&STRICT.replace("Y2FsbGVl", &format!("id{round}"))));
     }

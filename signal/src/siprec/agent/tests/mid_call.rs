@@ -40,9 +40,11 @@ fn pauses_come_by_three_spellings_and_by_invite_and_update() {
                     .collect::<Vec<_>>()
             };
             assert_eq!(ports(&first), ports(&resumed), "the ports stay");
+            // The version grows with what is said anew: an address that is nowhere changes nothing of it.
+            let version = if paused.contains("0.0.0.0") { 1 } else { 3 };
             assert!(
-                resumed.contains(" 3 IN IP4 127.0.0.1\r\ns=reeld"),
-                "the version grows: {resumed}"
+                resumed.contains(&format!(" {version} IN IP4 127.0.0.1\r\ns=reeld")),
+                "{resumed}"
             );
         }
     }
@@ -88,7 +90,11 @@ fn metadata_alone_change_the_record_and_not_the_media() {
         let Work::Change(change) = rig.work() else {
             panic!()
         };
-        assert_eq!((change.open.sdp, change.paused), (None, None));
+        // An INVITE asks for an offer then, for which all that is decoded is awaited.
+        assert_eq!(
+            (change.open.sdp.is_some(), change.paused),
+            (method == "INVITE", None)
+        );
         let kept = change.signalling.unwrap();
         assert!(
             kept.contains("third@c.example") && kept.contains("callee@b.example"),
@@ -105,6 +111,11 @@ fn metadata_alone_change_the_record_and_not_the_media() {
         }
         // Nothing at all is a refresh.
         let sent = rig.send(method, "", "");
+        let sent = if method == "INVITE" {
+            rig.done(None)
+        } else {
+            sent
+        };
         assert_eq!(status(&sent), ["200"]);
     }
 }
