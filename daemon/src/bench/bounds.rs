@@ -32,7 +32,7 @@ pub(super) const BEHIND: Duration = Duration::from_millis(200);
 /// same load on a machine of two cores differ by as much.
 pub(super) const GROWTH: f64 = 1.15;
 
-/// From so many calls on memory a call is compared: below that it is the base's own that is seen.
+/// From so many calls on what a further call takes of memory is compared: below that it is the base's own that is seen.
 pub(super) const GROWTH_CALLS: u32 = 100;
 
 /// Fails with what was missed, if anything was.

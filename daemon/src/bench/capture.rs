@@ -31,10 +31,9 @@ pub struct Capture {
     /// Runs, daemon and bare loop in turn; costs are their medians
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
-    /// Packets of a stream that leave at once, as of a sender that wakes that much more rarely: 1, and 3 from
-    /// 2,000 calls on, if not given
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=MAX_BUNDLE as i64))]
-    bundle: Option<u8>,
+    /// Packets of a stream that leave at once, as of a sender that wakes that much more rarely: cheaper for it
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MAX_BUNDLE as i64))]
+    bundle: u8,
     /// Keeps every encoder busy with MP3 requests meanwhile, as many encoders as cores
     #[arg(long)]
     encode: bool,
@@ -97,10 +96,7 @@ impl Capture {
             parent: self.options.data_dir.as_deref(),
             encode: self.encode,
             encrypt: self.encrypt,
-            bundle: self
-                .bundle
-                .and_then(|bundle| NonZero::new(usize::from(bundle)))
-                .unwrap_or_else(|| load::bundle(calls)),
+            bundle: NonZero::new(usize::from(self.bundle)).unwrap_or(NonZero::<usize>::MIN),
         }
     }
 

@@ -55,10 +55,8 @@ away; the two alternate, and costs are the medians of the runs, counts their sum
 - *kernel writeback*: time of the kernel's threads `kworker/u*` and `jbd2/*` over the same time as the daemon's. They
   write its pages to the disk, and do what else the kernel queues to them, so it is the most that writeback can be.
 - *bare loop*: its thread's time (getrusage). *Ratio*: the daemon's over it.
-- *packets at once*: what of a stream leaves together, 1 below 2,000 calls. From there on it is 3, as of a sender that wakes
-  each 60 ms: one by one, a packet costs its sender more than it costs the daemon, and of two cores nothing would be left.
-  The daemon receives as many datagrams, each at its track's own socket. The sender's threads go before others (nice -20),
-  as another machine's would.
+- *packets at once*: what of a stream leaves together; 1 is one packet each 20 ms. From 2,000 calls on the sender's threads
+  go before others (nice -20), as another machine's would.
 - *lost*: sent, and not in the recordings' own counts; what `/proc/net/udp` says was dropped at the daemon's sockets is
   told apart. *Exact*: every file is fetched, and each sample compared with what was said.
 - *resident*: `VmRSS`, before the first call and at its most while packets come, the difference by calls and by tracks.
@@ -84,7 +82,8 @@ ask for MP3s of two minutes, each several in turn; an encoder a core, nothing ke
         file: "growth",
         title: "Growth",
         how: "`reeld bench growth`: the same at more and more calls. With the calls the cost of a packet has to fall or stay, and from
-100 calls on a call's memory to stay: at most 1.15 times the least at fewer calls, which is what runs differ by. How it goes
+100 calls on what each further call takes of memory (the first ones live in what the daemon's start has left free): at
+most 1.15 times the least at fewer calls, which is what runs differ by. How it goes
 on is in [capacity.md](../design/capacity.md).",
     },
     Section {

@@ -4,11 +4,12 @@
 //! Called by [`super::Bench::run`]; it calls `load` and `bare` for each size.
 
 use std::fmt;
+use std::num::NonZero;
 
 use clap::Args;
 use serde::Serialize;
 
-use super::load::{self, LOOPBACK, Load};
+use super::load::{LOOPBACK, Load};
 use super::options::Options;
 use super::report::{Figures, Machine, print};
 use super::{bare, bounds, interrupt};
@@ -64,7 +65,7 @@ impl Growth {
                 parent: self.options.data_dir.as_deref(),
                 encode: false,
                 encrypt: false,
-                bundle: load::bundle(calls),
+                bundle: NonZero::<usize>::MIN,
             };
             let measured = load.measure(stop)?;
             let bare = bare::measure(measured.plan.clone(), LOOPBACK, stop)?;
@@ -96,14 +97,29 @@ impl Grown {
             .map(|size| (size.calls, size.figures.cpu_us_per_packet))
             .collect();
         missed.extend(growth(&cpu, "µs of CPU a packet"));
-        let memory: Vec<_> = self
+        missed.extend(growth(&self.memory(), "bytes a further call"));
+        missed
+    }
+
+    /// What each call beyond those of the size before takes of memory. A call of few is no measure: they live in what the
+    /// daemon's start has left free.
+    fn memory(&self) -> Vec<(u32, f64)> {
+        let sizes: Vec<_> = self
             .sizes
             .iter()
             .filter(|size| size.calls >= bounds::GROWTH_CALLS)
-            .map(|size| (size.calls, size.figures.resident_bytes_per_call as f64))
+            .map(|size| {
+                let all = size.figures.resident_bytes_per_call as f64 * f64::from(size.calls);
+                (size.calls, all)
+            })
             .collect();
-        missed.extend(growth(&memory, "bytes a call"));
-        missed
+        let further = |pair: &[(u32, f64)]| match pair {
+            [(few, least), (many, most)] if many > few => {
+                Some((*many, (most - least) / f64::from(many - few)))
+            }
+            _ => None,
+        };
+        sizes.windows(2).filter_map(further).collect()
     }
 }
 
@@ -167,5 +183,32 @@ mod tests {
         let found = growth(&[(10, 20.0), (100, 8.0), (1_000, 7.0), (2_500, 8.1)], "µs");
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("2500 calls"), "{found:?}");
+    }
+
+    #[test]
+    fn memory_is_of_the_calls_that_came_on_top() {
+        let size = |calls: u32, all: u64| Size {
+            calls,
+            figures: Figures {
+                resident_bytes_per_call: all / u64::from(calls),
+                cpu_us_per_packet: 1.0,
+                ..Figures::default()
+            },
+        };
+        let grown = |last| Grown {
+            machine: Machine::here(),
+            seconds: 1,
+            sizes: vec![
+                size(10, 2_000_000),
+                size(100, 5_000_000),
+                size(1_000, 85_000_000),
+                size(2_500, last),
+            ],
+        };
+        let flat = grown(215_000_000);
+        assert!(flat.missed().is_empty(), "{:?}", flat.memory());
+        let missed = grown(250_000_000).missed();
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        assert!(missed[0].contains("2500 calls"), "{missed:?}");
     }
 }

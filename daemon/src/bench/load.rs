@@ -36,10 +36,9 @@ const SHARED: usize = 1_000;
 /// Streams of one sending thread: a packet costs it some 4 µs, so this is half a core.
 const STREAMS_A_THREAD: usize = 2_500;
 
-/// From so many calls on three packets of a stream leave at once if nothing else is said. One by one a
-/// packet costs its sender more than it costs the daemon, and two cores cannot send as many and record them:
-/// what would be measured is the sender. The daemon gets as many datagrams, each to its track's own socket.
-const BUNDLED: u32 = 2_000;
+/// From so many calls on the sender's threads go before all others, as another machine's would: it needs half of two
+/// cores, and what it sends late is no load of so many calls.
+const AHEAD: usize = 2_000;
 
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -216,11 +215,6 @@ impl Load<'_> {
     }
 }
 
-/// Packets of a stream that leave at once where nobody says how many.
-pub(super) fn bundle(calls: u32) -> NonZero<usize> {
-    NonZero::new(if calls < BUNDLED { 1 } else { 3 }).unwrap_or(NonZero::<usize>::MIN)
-}
-
 /// The streams of these calls, to be sent together.
 pub(super) fn plan(calls: &[Call], bundle: NonZero<usize>) -> Plan {
     let streams: Vec<_> = calls.iter().flat_map(|call| call.streams.clone()).collect();
@@ -235,7 +229,7 @@ pub(super) fn plan(calls: &[Call], bundle: NonZero<usize>) -> Plan {
         from: LOOPBACK,
         threads: NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN),
         bundle,
-        ahead: calls.len() >= BUNDLED as usize,
+        ahead: calls.len() >= AHEAD,
     }
 }
 
