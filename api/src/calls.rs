@@ -3,6 +3,8 @@
 //! Called by `dispatch`. A call's live state is control's alone; of one that has ended, what the
 //! catalog has of its recordings.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_model::{
@@ -116,7 +118,11 @@ pub(crate) async fn update(
                 "a call cannot end and take a new Sdp or RemoteAddress at once",
             ));
         }
-        (true, false) => Command::CompleteCall { account, call },
+        (true, false) => Command::CompleteCall {
+            account,
+            call,
+            late: Duration::ZERO,
+        },
         (false, true) => Command::UpdateCall {
             account,
             call,

@@ -37,6 +37,9 @@ use serde::{Deserialize, Serialize};
 /// How long after a trusted BYE no RTP may come for it to be believed (contract.md, "Control").
 const BYE_DOUBT: Duration = Duration::from_secs(2);
 
+/// How long senders may speak on after their call was ended: they are told of it, or hung up themselves, a moment apart.
+const SPEAKS_ON: Duration = Duration::from_secs(2);
+
 /// Audio flows while the last packet is not older than this.
 const FLOWING: Duration = Duration::from_secs(1);
 
@@ -323,9 +326,22 @@ impl Call {
 
     /// Ends the call: every recording ends, and nothing is taken any more.
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
+        self.complete_late(now, Duration::ZERO, ended_by);
+    }
+
+    /// Ends a call whose end is known of `late`, if it ends in that much silence: then that is not the call's. A call
+    /// that was heard until now, or until a moment ago, ends now.
+    pub fn complete_late(&mut self, now: Mono, late: Duration, ended_by: EndedBy) {
         self.release_all();
         self.decide(None);
-        let (to, report) = (self.end(now), report(&self.tracks));
+        let (end, heard) = (self.end(now), self.timeline.mixer.written_end());
+        let samples = |time| self.timeline.scale().samples_in(time);
+        let is_late = end - heard >= samples(late.saturating_sub(SPEAKS_ON));
+        let to = match is_late {
+            true => heard.max(end + -samples(late)).min(end),
+            false => end,
+        };
+        let report = report(&self.tracks);
         self.timeline.finish_all(to, ended_by, now, &report);
         self.over = true;
     }

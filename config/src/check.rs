@@ -212,6 +212,9 @@ impl Reader<'_> {
             account: self.get("rtpengine", "account", value::optional_account),
             follow: self.get("rtpengine", "follow", value::boolean),
             channels: self.get("rtpengine", "channels", channels),
+            delete_delay: self.get("rtpengine", "delete_delay", |v| {
+                value::duration(v, Duration::ZERO..=3_600 * SECOND)
+            }),
         }
     }
 

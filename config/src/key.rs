@@ -359,6 +359,8 @@ keys! {
         "Whether each of its calls is recorded. false records those alone that the API starts with Source=rtpengine.";
     "rtpengine" . "channels": Text = r#""dual""#, r#""dual" or "mono""#,
         "How a call is recorded: the caller left and the callee right, or both mixed.";
+    "rtpengine" . "delete_delay": Text = r#""30s""#, "duration, 0s to 1h",
+        "rtpengine's own delete-delay: how long it keeps a call that it was told to delete. Until then it looks live; so much silence at its end is taken off.";
 
     "log" . "level": Text = r#""info""#, "level, or target=level, comma-separated",
         "What is logged: error, warn, info, debug, trace, or off; also by module, such as info,reeld_ingest=debug.";

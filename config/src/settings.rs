@@ -65,6 +65,8 @@ pub struct Rtpengine {
     pub follow: bool,
     /// How the two parties of a call lie in the file.
     pub channels: Channels,
+    /// How long it keeps a call that it was told to delete.
+    pub delete_delay: Duration,
 }
 
 /// `[api]`.

@@ -331,7 +331,13 @@ impl Shared {
     }
 
     async fn end(&self, account: AccountSid, call: CallSid) {
-        self.worker.carry_out(Work::End { account, call }).await;
+        self.worker
+            .carry_out(Work::End {
+                account,
+                call,
+                late: Duration::ZERO,
+            })
+            .await;
     }
 }
 

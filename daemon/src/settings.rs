@@ -164,6 +164,7 @@ pub fn rtpengine(
         account: by_route.or(rtpengine.account),
         follow: rtpengine.follow,
         channels: rtpengine.channels,
+        delete_delay: rtpengine.delete_delay,
         media_is_local: media.address.is_loopback(),
         address,
         incoming,

@@ -73,9 +73,18 @@ impl Worker {
         let done = match work {
             Work::Begin(begin) => self.begin(*begin).await,
             Work::Change(change) => self.change(*change).await,
-            Work::End { account, call } => {
+            Work::End {
+                account,
+                call,
+                late,
+            } => {
+                let command = Command::CompleteCall {
+                    account,
+                    call,
+                    late,
+                };
                 // Ended by another, it is over too.
-                match self.ask(Command::CompleteCall { account, call }).await {
+                match self.ask(command).await {
                     Ok(_) | Err(Refusal::CallUnknown) => {}
                     Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
                 }
@@ -329,7 +338,12 @@ impl Worker {
     /// Ends a call, if it is there.
     pub(crate) async fn complete(&self, open: &OpenCall) {
         let (account, call) = (open.account, open.call);
-        match self.ask(Command::CompleteCall { account, call }).await {
+        let command = Command::CompleteCall {
+            account,
+            call,
+            late: Duration::ZERO,
+        };
+        match self.ask(command).await {
             Ok(_) | Err(Refusal::CallUnknown) => {}
             Err(refusal) => tracing::error!(%call, %refusal, "a refused call stays open"),
         }

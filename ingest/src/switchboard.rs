@@ -284,7 +284,7 @@ fn addressee(command: &Command) -> (CallKey, bool) {
         Command::StartRecording { call, may_open, .. } => ((call.account, call.call), *may_open),
         Command::DescribeCall { account, call }
         | Command::UpdateCall { account, call, .. }
-        | Command::CompleteCall { account, call }
+        | Command::CompleteCall { account, call, .. }
         | Command::ChangeRecording { account, call, .. } => ((*account, *call), false),
     }
 }

@@ -168,12 +168,14 @@ impl MediaThread {
                 live.listen_to(sdp.as_deref(), source)?;
                 Ok(Answer::Call(live.view()))
             }),
-            Command::CompleteCall { account, call } => {
-                self.with_call((account, call), |live, now| {
-                    live.call.complete(now, EndedBy::CallCompleted);
-                    Ok(Answer::Call(live.view()))
-                })
-            }
+            Command::CompleteCall {
+                account,
+                call,
+                late,
+            } => self.with_call((account, call), |live, now| {
+                live.call.complete_late(now, late, EndedBy::CallCompleted);
+                Ok(Answer::Call(live.view()))
+            }),
             Command::StartRecording {
                 call,
                 may_open,

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -78,6 +79,8 @@ pub enum Command {
         account: AccountSid,
         /// Which call.
         call: CallSid,
+        /// How late its end is known of where it ends in that much silence, which is then not the call's.
+        late: Duration,
     },
     /// Starts a recording on a call.
     StartRecording {

@@ -38,6 +38,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reeld_model::{AccountSid, Channels, Incoming, NotForked, OpenCall};
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub follow: bool,
     /// How the two parties of a call lie in the file.
     pub channels: Channels,
+    /// How long rtpengine keeps calls, and speaks to us of them, that it was told to delete (its `delete-delay`).
+    pub delete_delay: Duration,
     /// Whether media ports are on loopback, where only loopback reaches them.
     pub media_is_local: bool,
     /// Where it is asked.

@@ -3,6 +3,7 @@
 //! Made by `siprec` and `rtpengine`, done by the daemon: the capture side by `model`'s commands, the record by the store.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use reeld_model::incoming::Declined;
 use reeld_model::{AccountSid, Bringer, CallSid, Channels, OpenCall, RecordingSid, TrackSelection};
@@ -20,6 +21,8 @@ pub enum Work {
         account: AccountSid,
         /// Which.
         call: CallSid,
+        /// How late its end is known of where it ends in that much silence.
+        late: Duration,
     },
     /// Whether a call is still open, and what it has heard so far ([`Outcome::Seen`]).
     Look {

@@ -242,11 +242,19 @@ impl TwoParties<'_> {
     /// # Panics
     /// When rtpengine does not know it.
     pub fn delete(&self) {
+        self.delete_after(0);
+    }
+
+    /// The call's end, which takes effect after so many seconds: as proxies do it that say nothing of a delay.
+    ///
+    /// # Panics
+    /// When rtpengine does not know it.
+    pub fn delete_after(&self, seconds: u64) {
         let reply = self.engine.ask(&[
             ("command", "delete".into()),
             ("call-id", self.id.as_str().into()),
             ("from-tag", "caller's".into()),
-            ("delete-delay", Item::Number(0)),
+            ("delete-delay", Item::Number(seconds)),
         ]);
         assert!(reply.contains("6:result2:ok"), "{reply}");
     }

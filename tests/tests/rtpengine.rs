@@ -121,6 +121,34 @@ fn each_party_is_exact_through_hold_a_new_ssrc_and_a_re_invite() {
 }
 
 #[test]
+fn a_call_that_is_kept_for_a_while_after_its_end_has_not_that_much_silence() {
+    let engine = Rtpengine::start();
+    let setup = Setup::new().set("rtpengine.delete_delay", "8s");
+    let daemon = following(setup, &engine).start();
+    let client = daemon.client();
+    let call = engine.call(ID);
+    let _ = wait_recorded(client, &engine, ID);
+    let tape = Tape::noise(Law::Mu, 7, 3 * 8_000);
+    let playing = call
+        .caller
+        .start(call.ports[0], Voice::new(7).say(tape.codes()));
+    let _ = playing.finish();
+    call.delete_after(8);
+    let deleted = Instant::now();
+    let sid = call_sid(client, ID);
+    let json = recordings(client, &sid, 1).remove(0);
+    let took = deleted.elapsed();
+    assert!(took > Duration::from_secs(7), "it was kept: {took:?}");
+    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let inbound = wav.dual()[0];
+    exactly(inbound, &[tape.samples()]);
+    let silence = inbound.iter().rev().take_while(|sample| **sample == 0);
+    // Between the call's end and that it is found are rtpengine's second and ours.
+    let silence = silence.count();
+    assert!(silence < 5 * 8_000, "{silence} samples of silence");
+}
+
+#[test]
 fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
     let mut engine = Rtpengine::start();
     // What was lost as it died stays silence.

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::load::{self, LOOPBACK, Load};
+use super::load::{LOOPBACK, Load};
 use super::options::Options;
 use super::peer::{self, Peer};
 use super::report::{Figures, Machine, PeerFigures, Report, print};

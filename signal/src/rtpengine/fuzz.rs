@@ -20,6 +20,7 @@ pub fn answers(bytes: &[u8]) -> usize {
         account: Some(AccountSid::from_bytes([1; 16])),
         follow: true,
         channels: Channels::Dual,
+        delete_delay: Duration::from_secs(30),
         media_is_local: true,
         address: [127, 0, 0, 1].into(),
         incoming: Default::default(),

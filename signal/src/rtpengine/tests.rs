@@ -55,6 +55,7 @@ impl Rig {
             account: Some(account()),
             follow: true,
             channels: Channels::Dual,
+            delete_delay: Duration::from_secs(30),
             media_is_local: true,
             address: [127, 0, 0, 1].into(),
             incoming: Default::default(),

@@ -196,3 +196,34 @@ fn a_bye_ends_it_where_it_was_said_unless_sound_goes_on() {
     assert_eq!(taped.ended_by(), Some(EndedBy::Bye));
     assert_eq!(taped.frames(), sent.len() + 4_000);
 }
+
+#[test]
+fn an_end_that_is_known_late_takes_so_much_silence_off_and_no_sound() {
+    let late = Duration::from_secs(30);
+    let ends_after = |silence: Duration| {
+        let mut bench = Bench::new();
+        let sid = bench.start(1, plain(Channels::Mono, TrackSelection::Inbound));
+        let sent = Sender::new(Track::Inbound).play(&mut bench, 100);
+        bench.run_for(silence);
+        bench
+            .call
+            .complete_late(bench.now, late, EndedBy::CallCompleted);
+        bench.drain();
+        let taped = &bench.taped[&sid];
+        assert!(taped.samples[..sent.len()] == sent);
+        assert!(
+            taped.samples[sent.len()..]
+                .iter()
+                .all(|sample| *sample == 0)
+        );
+        taped.samples.len() - sent.len()
+    };
+    let near = |samples: usize, seconds: usize| samples.abs_diff(seconds * 8_000) <= 320;
+    // Heard until now, or until lately: it was no end of half a minute ago.
+    assert!(near(ends_after(Duration::ZERO), 0));
+    assert!(near(ends_after(Duration::from_secs(20)), 20));
+    // Silent from its end on, from shortly behind it, and from before it.
+    assert!(near(ends_after(late), 0));
+    assert!(near(ends_after(late - Duration::from_secs(1)), 0));
+    assert!(near(ends_after(late + Duration::from_secs(3)), 3));
+}

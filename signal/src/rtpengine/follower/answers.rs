@@ -317,9 +317,18 @@ impl Follower {
             }
             return;
         };
-        let (account, of) = (session.account, session.call);
+        // Of a call that rtpengine has no more it may have known the end for as long as it keeps ended ones.
+        let late = match call.is_gone {
+            true => self.settings.delete_delay,
+            false => Duration::ZERO,
+        };
+        let end = Work::End {
+            account: session.account,
+            call: session.call,
+            late,
+        };
         call.under_way = Some(UnderWay::Closing);
-        self.work(key, Work::End { account, call: of });
+        self.work(key, end);
     }
 
     /// Has the subscription end, and then the call here.
