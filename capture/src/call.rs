@@ -330,6 +330,20 @@ impl Call {
         self.over = true;
     }
 
+    /// Ends a call of which nothing is heard any more: every recording ends with its last packet.
+    pub fn expire(&mut self, now: Mono) {
+        self.release_all();
+        self.decide(None);
+        self.fall_silent(now);
+    }
+
+    fn fall_silent(&mut self, now: Mono) {
+        let (to, report) = (self.timeline.mixer.written_end(), report(&self.tracks));
+        self.timeline
+            .finish_all(to, EndedBy::Inactivity, now, &report);
+        self.over = true;
+    }
+
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
         self.handle_beep(now);
@@ -521,10 +535,7 @@ impl Call {
             self.timeline.finish_all(to, EndedBy::Bye, now, &report);
         }
         if now.since(self.last_sign) >= self.settings.inactivity {
-            let (to, report) = (self.timeline.mixer.written_end(), report(&self.tracks));
-            self.timeline
-                .finish_all(to, EndedBy::Inactivity, now, &report);
-            self.over = true;
+            self.fall_silent(now);
         }
     }
 

@@ -73,9 +73,18 @@ impl Worker {
         let done = match work {
             Work::Begin(begin) => self.begin(*begin).await,
             Work::Change(change) => self.change(*change).await,
-            Work::End { account, call } => {
+            Work::End {
+                account,
+                call,
+                is_silent,
+            } => {
+                let command = if is_silent {
+                    Command::ExpireCall { account, call }
+                } else {
+                    Command::CompleteCall { account, call }
+                };
                 // Ended by another, it is over too.
-                match self.ask(Command::CompleteCall { account, call }).await {
+                match self.ask(command).await {
                     Ok(_) | Err(Refusal::CallUnknown) => {}
                     Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
                 }

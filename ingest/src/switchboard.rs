@@ -285,6 +285,7 @@ fn addressee(command: &Command) -> (CallKey, bool) {
         Command::DescribeCall { account, call }
         | Command::UpdateCall { account, call, .. }
         | Command::CompleteCall { account, call }
+        | Command::ExpireCall { account, call }
         | Command::ChangeRecording { account, call, .. } => ((*account, *call), false),
     }
 }

@@ -174,6 +174,12 @@ impl MediaThread {
                     Ok(Answer::Call(live.view()))
                 })
             }
+            Command::ExpireCall { account, call } => {
+                self.with_call((account, call), |live, now| {
+                    live.call.expire(now);
+                    Ok(Answer::Call(live.view()))
+                })
+            }
             Command::StartRecording {
                 call,
                 may_open,

@@ -79,6 +79,14 @@ pub enum Command {
         /// Which call.
         call: CallSid,
     },
+    /// Ends a call of which nothing is heard any more: its recordings end with their last packet
+    /// ([`EndedBy::Inactivity`]), its ports are freed.
+    ExpireCall {
+        /// Whose call.
+        account: AccountSid,
+        /// Which call.
+        call: CallSid,
+    },
     /// Starts a recording on a call.
     StartRecording {
         /// The call; opened first when it is not open and `may_open` is set.

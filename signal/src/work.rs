@@ -20,6 +20,8 @@ pub enum Work {
         account: AccountSid,
         /// Which.
         call: CallSid,
+        /// Whether nothing was heard of it any more: its recordings end with what was.
+        is_silent: bool,
     },
     /// Whether a call is still open, and what it has heard so far ([`Outcome::Seen`]).
     Look {

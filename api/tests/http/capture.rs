@@ -113,7 +113,7 @@ impl State {
             Command::DescribeCall { call, .. } | Command::UpdateCall { call, .. } => {
                 Ok(Answer::Call(self.view(call)?))
             }
-            Command::CompleteCall { call, .. } => {
+            Command::CompleteCall { call, .. } | Command::ExpireCall { call, .. } => {
                 let mut view = self.view(call)?;
                 let (ended, live) = std::mem::take(&mut self.live)
                     .into_iter()

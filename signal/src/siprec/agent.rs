@@ -351,7 +351,11 @@ impl Agent {
         known.under_way = Some(UnderWay::Closing);
         self.out.push_back(Output::Work {
             session,
-            work: Work::End { account, call },
+            work: Work::End {
+                account,
+                call,
+                is_silent: false,
+            },
         });
     }
 

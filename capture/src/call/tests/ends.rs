@@ -160,6 +160,22 @@ fn inactivity_ends_it_with_its_last_packet() {
 }
 
 #[test]
+fn a_signalled_call_that_falls_silent_ends_with_its_last_packet() {
+    let mut bench = Bench::new();
+    bench.call.signalled();
+    let sid = bench.start(1, with(Rules::default()));
+    let sent = Sender::new(Track::Inbound).play(&mut bench, 50);
+    bench.run_for(Duration::from_secs(400));
+    assert!(!bench.call.is_over(), "who signals it says when it ends");
+    bench.call.expire(bench.now);
+    bench.run_for(Duration::from_secs(1));
+    let taped = &bench.taped[&sid];
+    assert_eq!(taped.ended_by(), Some(EndedBy::Inactivity));
+    assert!(taped.samples == sent);
+    assert!(bench.call.is_over());
+}
+
+#[test]
 fn what_waits_in_a_block_is_given_out_within_a_second() {
     let mut bench = Bench::new();
     let sid = bench.start(1, with(Rules::default()));

@@ -317,9 +317,13 @@ impl Follower {
             }
             return;
         };
-        let (account, of) = (session.account, session.call);
+        let work = Work::End {
+            account: session.account,
+            call: session.call,
+            is_silent: call.over == Over::Timeout,
+        };
         call.under_way = Some(UnderWay::Closing);
-        self.work(key, Work::End { account, call: of });
+        self.work(key, work);
     }
 
     /// Has the subscription end, and then the call here.

@@ -6,6 +6,7 @@ use super::*;
 use crate::siprec::Route;
 use crate::siprec::vendors::{STRICT, sdp};
 
+mod counted;
 mod mid_call;
 
 const CAPTURED: &str = "v=0\r\no=- 20000 1 IN IP4 127.0.0.1\r\ns=reeld\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
