@@ -321,29 +321,6 @@ impl Call {
         Ok(recording.view())
     }
 
-    /// Ends the call: every recording ends, and nothing is taken any more.
-    pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
-        self.release_all();
-        self.decide(None);
-        let (to, report) = (self.end(now), report(&self.tracks));
-        self.timeline.finish_all(to, ended_by, now, &report);
-        self.over = true;
-    }
-
-    /// Ends a call of which nothing is heard any more: every recording ends with its last packet.
-    pub fn expire(&mut self, now: Mono) {
-        self.release_all();
-        self.decide(None);
-        self.fall_silent(now);
-    }
-
-    fn fall_silent(&mut self, now: Mono) {
-        let (to, report) = (self.timeline.mixer.written_end(), report(&self.tracks));
-        self.timeline
-            .finish_all(to, EndedBy::Inactivity, now, &report);
-        self.over = true;
-    }
-
     /// Settles what the reorder window has passed, and looks to the deadlines.
     pub fn handle_tick(&mut self, now: Mono) {
         self.handle_beep(now);
@@ -509,36 +486,6 @@ impl Call {
         }
     }
 
-    /// Ends what nothing came for, where nobody else says when the call ends.
-    fn look_to_deadlines(&mut self, now: Mono) {
-        if self.open.is_signalled {
-            return;
-        }
-        let mut at = 0;
-        while at < self.timeline.recordings.len() {
-            let recording = &self.timeline.recordings[at];
-            let is_told = recording.is_held() && self.is_beeping();
-            let waits = recording.waits_since().filter(|_| !is_told);
-            if waits.is_some_and(|since| now.since(since) >= self.settings.first_packet) {
-                let (to, report) = (self.timeline.place(now), report(&self.tracks));
-                self.timeline
-                    .finish(at, to, EndedBy::NoPackets, now, report);
-            } else {
-                at += 1;
-            }
-        }
-        if let Some(bye) = self.bye
-            && now.since(bye.max(self.last_packet)) >= BYE_DOUBT
-        {
-            self.bye = None;
-            let (to, report) = (self.end(bye), report(&self.tracks));
-            self.timeline.finish_all(to, EndedBy::Bye, now, &report);
-        }
-        if now.since(self.last_sign) >= self.settings.inactivity {
-            self.fall_silent(now);
-        }
-    }
-
     /// The recording's place in the list.
     fn find(&self, which: RecordingRef) -> Result<usize, Refusal> {
         let recordings = &self.timeline.recordings;
@@ -595,6 +542,7 @@ fn report(tracks: &[Option<TrackState>; 2]) -> Report {
 }
 
 mod beep;
+mod ends;
 mod kept;
 mod keys;
 mod offer;

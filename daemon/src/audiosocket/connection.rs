@@ -24,6 +24,9 @@ use crate::{clock, kept};
 /// Bytes that are read at once.
 const READ: usize = 16 * 1024;
 
+/// Reads before what they brought is seen to: 512 KiB, 2.7 s of the fastest sound that there is.
+const READS: usize = 32;
+
 /// Bytes that wait to be sent back, as the kernel counts them, which doubles it for what it needs itself. Left alone it takes
 /// megabytes of silence for an end that never reads.
 const SEND_BUFFER: usize = 16 * 1024;
@@ -230,9 +233,12 @@ impl Connection {
         }
     }
 
-    /// Reads all that has come, as far as it is wanted.
+    /// Reads all that has come, as far as it is wanted, and of who sends without end no more than others can wait for.
     fn read_what_is_there(&mut self, bytes: &mut [u8], heard: &mut tokio::time::Instant) {
-        while self.session.wants_bytes() {
+        for _ in 0..READS {
+            if !self.session.wants_bytes() {
+                return;
+            }
             match self.reader.read(&self.stream, bytes) {
                 Ok((0, _)) => self.session.handle_end(),
                 Ok((length, came)) => {
