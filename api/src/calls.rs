@@ -3,12 +3,10 @@
 //! Called by `dispatch`. A call's live state is control's alone; of one that has ended, what the
 //! catalog has of its recordings.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use reeld_model::{
-    CallSid, CallView, Command, OpenCall, Refusal, SourceRule, Track, TrackSelection,
+    CallSid, CallView, Command, Ending, OpenCall, Refusal, SourceRule, Track, TrackSelection,
 };
 use reeld_store::{AuditAction, PageAt, Query, Record, Which};
 
@@ -121,7 +119,7 @@ pub(crate) async fn update(
         (true, false) => Command::CompleteCall {
             account,
             call,
-            late: Duration::ZERO,
+            ending: Ending::Now,
         },
         (false, true) => Command::UpdateCall {
             account,

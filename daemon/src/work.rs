@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeld_model::{
-    AccountSid, Answer, CallView, ChangeRecording, Command, Control, OpenCall, PauseBehavior,
-    RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
+    AccountSid, Answer, CallView, ChangeRecording, Command, Control, Ending, OpenCall,
+    PauseBehavior, RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
 };
 use reeld_signal::work::{Begin, By, Change, Failure, Outcome, Wanted, Work};
 use reeld_store::{Begun, NewRecording, Origin, Parties, Store, StoreError};
@@ -76,12 +76,12 @@ impl Worker {
             Work::End {
                 account,
                 call,
-                late,
+                ending,
             } => {
                 let command = Command::CompleteCall {
                     account,
                     call,
-                    late,
+                    ending,
                 };
                 // Ended by another, it is over too.
                 match self.ask(command).await {
@@ -341,7 +341,7 @@ impl Worker {
         let command = Command::CompleteCall {
             account,
             call,
-            late: Duration::ZERO,
+            ending: Ending::Now,
         };
         match self.ask(command).await {
             Ok(_) | Err(Refusal::CallUnknown) => {}

@@ -41,6 +41,7 @@ mod quota;
 mod routes;
 mod shared;
 mod sieve;
+mod stamped;
 mod switchboard;
 mod sync;
 mod thread;
@@ -58,6 +59,7 @@ pub use backlog::Queued;
 pub use clock::monotonic;
 pub use handover::{HandedCall, TakenCall};
 pub use open::{Door, OpenPort, OpenSettings};
+pub use stamped::StampedReader;
 pub use switchboard::Switchboard;
 
 /// How often a media thread reads its sockets: five packets of a track, so that a system call, and what

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
-use reeld_model::{Answer, Command, EndedBy, Mono, OpenCall, Refusal, StartRecording, TrackStats};
+use reeld_model::{
+    Answer, Command, EndedBy, Ending, Mono, OpenCall, Refusal, StartRecording, TrackStats,
+};
 
 use crate::clock::monotonic;
 use crate::inlet::Reader;
@@ -171,9 +173,13 @@ impl MediaThread {
             Command::CompleteCall {
                 account,
                 call,
-                late,
+                ending,
             } => self.with_call((account, call), |live, now| {
-                live.call.complete_late(now, late, EndedBy::CallCompleted);
+                match ending {
+                    Ending::Now => live.call.complete(now, EndedBy::CallCompleted),
+                    Ending::Late(late) => live.call.complete_late(now, late),
+                    Ending::Silent => live.call.expire(now),
+                }
                 Ok(Answer::Call(live.view()))
             }),
             Command::StartRecording {

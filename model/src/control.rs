@@ -79,8 +79,8 @@ pub enum Command {
         account: AccountSid,
         /// Which call.
         call: CallSid,
-        /// How late its end is known of where it ends in that much silence, which is then not the call's.
-        late: Duration,
+        /// How.
+        ending: Ending,
     },
     /// Starts a recording on a call.
     StartRecording {
@@ -102,6 +102,17 @@ pub enum Command {
         /// To what.
         change: ChangeRecording,
     },
+}
+
+/// How a call ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// As it is told to: what is behind its last packet is its silence.
+    Now,
+    /// It may have ended so long ago. Where it ends in that much silence, that is not the call's.
+    Late(Duration),
+    /// Nothing is heard of it any more: its recordings end with their last packet ([`EndedBy::Inactivity`]).
+    Silent,
 }
 
 /// A call as it is opened.

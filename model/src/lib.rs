@@ -20,8 +20,8 @@ pub mod time;
 pub mod track;
 
 pub use control::{
-    Answer, CallState, CallView, ChangeRecording, Command, Control, Gauges, OpenCall, RecordingRef,
-    RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
+    Answer, CallState, CallView, ChangeRecording, Command, Control, Ending, Gauges, OpenCall,
+    RecordingRef, RecordingView, Refusal, Reply, Request, SourceRule, StreamView,
 };
 pub use fork::{Fork, Forks, NotForked};
 pub use incoming::{Bringer, Incoming};

@@ -199,7 +199,8 @@ impl Session {
         }
     }
 
-    /// Takes in what was read at `now`.
+    /// Takes in what was read and had come by `now`. All that had come is to be read before [`Self::poll_output`] is asked
+    /// at a later time: what is decided then rests on it.
     pub fn handle_bytes(&mut self, bytes: &[u8], now: Mono) {
         let Self {
             framer,

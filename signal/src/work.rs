@@ -3,10 +3,11 @@
 //! Made by `siprec` and `rtpengine`, done by the daemon: the capture side by `model`'s commands, the record by the store.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use reeld_model::incoming::Declined;
-use reeld_model::{AccountSid, Bringer, CallSid, Channels, OpenCall, RecordingSid, TrackSelection};
+use reeld_model::{
+    AccountSid, Bringer, CallSid, Channels, Ending, OpenCall, RecordingSid, TrackSelection,
+};
 
 /// Something to be done. Of one session there is one at a time.
 #[derive(Debug, Clone)]
@@ -21,8 +22,8 @@ pub enum Work {
         account: AccountSid,
         /// Which.
         call: CallSid,
-        /// How late its end is known of where it ends in that much silence.
-        late: Duration,
+        /// How.
+        ending: Ending,
     },
     /// Whether a call is still open, and what it has heard so far ([`Outcome::Seen`]).
     Look {

@@ -232,6 +232,16 @@ impl Client {
         });
     }
 
+    /// The WAV of a recording, by its JSON.
+    ///
+    /// # Panics
+    /// When that has no Sid, or there is none.
+    #[must_use]
+    #[track_caller]
+    pub fn heard(&self, recording: &Value) -> Wav {
+        self.wav(recording["sid"].as_str().expect("a Sid"))
+    }
+
     /// POST of a form with credentials.
     #[track_caller]
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {

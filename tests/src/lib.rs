@@ -40,6 +40,7 @@ pub mod setup;
 pub mod siprec;
 pub mod span;
 pub mod speech;
+pub mod spoken;
 pub mod srtp;
 pub mod supervisor;
 pub mod tally;

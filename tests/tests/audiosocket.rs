@@ -49,7 +49,7 @@ fn speech_with_gaps_is_as_long_as_it_was() {
     assert_eq!(json["source"], "Trunking", "{json}");
     assert_eq!(json["signalling"]["uuid"], uuid(1), "{json}");
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     let pieces = judge::pieces(wav.mono(), &tape);
     let (mut place, mut at) = (0, 0);
     for (_, length) in spurts {
@@ -80,7 +80,7 @@ fn a_connection_that_breaks_off_leaves_all_that_came() {
     connection.say(&tape.samples());
     connection.break_off();
     let json = recordings(&client, &call_sid(&client, 1), 1).remove(0);
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     whole(wav.mono(), &tape);
 }
 
@@ -121,6 +121,6 @@ fn keys_are_the_recordings_and_sound_is_answered_with_silence() {
     assert_eq!(answers, silence.repeat(50));
     let json = recordings(&client, &call_sid(&client, 1), 1).remove(0);
     assert_eq!(json["digits"], "12#", "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     whole(wav.mono(), &tape);
 }

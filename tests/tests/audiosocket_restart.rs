@@ -23,7 +23,7 @@ fn after_a_kill_the_call_goes_on_as_a_further_recording() {
     let all = recordings(&client, &call_sid(&client, 1), 2);
     assert_eq!(all[0]["ended_by"], "call-completed", "{}", all[0]);
     assert_eq!(all[1]["ended_by"], "recovered", "{}", all[1]);
-    let wav = |at: usize| client.wav(all[at]["sid"].as_str().expect("a Sid"));
+    let wav = |at: usize| client.heard(&all[at]);
     whole(wav(0).mono(), &tapes[1]);
     // Its end is told by who found it.
     let sid = all[1]["sid"].as_str().expect("a Sid");
@@ -59,7 +59,7 @@ fn a_planned_restart_ends_the_recording_in_order_with_all_of_it() {
     let all = recordings(&client, &call_sid(&client, 1), 2);
     for (json, tape) in all.iter().zip(tapes.iter().rev()) {
         assert_eq!(json["ended_by"], "call-completed", "{json}");
-        let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+        let wav = client.heard(&json);
         whole(wav.mono(), tape);
     }
 }

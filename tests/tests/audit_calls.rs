@@ -7,11 +7,10 @@ use std::time::Duration;
 use reeld_tests::audiosocket::{self, FRAME};
 use reeld_tests::client::call_sid;
 use reeld_tests::patience::wait_for;
-use reeld_tests::script::Law;
 use reeld_tests::siprec::{Bed, STRICT_HEADERS, Scenario, Transport, metadata, multipart, offer};
 use reeld_tests::siprec::{ports, recordings};
 use reeld_tests::trail::{deeds, told};
-use reeld_tests::{Sender, Setup, Tape, Voice};
+use reeld_tests::{Setup, spoken};
 
 #[test]
 fn a_recording_that_a_call_begins_is_told_with_who_brought_it_and_how_it_ended() {
@@ -26,9 +25,8 @@ fn a_recording_that_a_call_begins_is_told_with_who_brought_it_and_how_it_ended()
         .wait(Duration::from_millis(1_500))
         .bye();
     let running = bed.begin(&scenario, Transport::Tcp);
-    let tape = Tape::noise(Law::Mu, 1, 50 * 160);
     let [inbound, _] = ports(&client, &sid);
-    Sender::new().play(inbound, Voice::new(1).say(tape.codes()));
+    let _ = spoken::speak(&[inbound], 50 * 160);
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
     let recording = json["sid"].as_str().expect("a Sid");

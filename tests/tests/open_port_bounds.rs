@@ -36,7 +36,7 @@ fn a_flood_and_strangers_cost_a_call_nothing_and_are_not_recorded() {
     }
     playing.finish();
     let json = bed.recordings(1).remove(0);
-    let wav = bed.client().wav(json["sid"].as_str().expect("a Sid"));
+    let wav = bed.client().heard(&json);
     judge::exact(wav.mono(), &tape.samples());
     // All that was sent, but for what the kernel had no room for, which is counted too.
     let of = |result| {
@@ -68,7 +68,7 @@ fn no_more_calls_than_there_may_be_and_room_comes_back() {
     assert_eq!(bed.recordings(2).len(), 2);
     senders[0].play(bed.port, Voice::new(7).say(tapes[0].codes()));
     let json = bed.recordings(3).remove(2);
-    let wav = bed.client().wav(json["sid"].as_str().expect("a Sid"));
+    let wav = bed.client().heard(&json);
     judge::exact(wav.mono(), &tapes[0].samples());
 }
 
@@ -145,11 +145,11 @@ fn a_stream_goes_on_as_a_further_recording_of_its_call_after_a_kill_and_after_a_
         assert_eq!(all[1]["ended_by"], "inactivity", "{}", all[1]);
         for json in &all {
             assert_eq!(json["call_sid"], call, "{json}");
-            let wav = bed.client().wav(json["sid"].as_str().expect("a Sid"));
+            let wav = bed.client().heard(&json);
             let pieces = judge::pieces(wav.mono(), &tape);
             assert_eq!(pieces.len(), 1, "all of a time is whole: {pieces:?}");
         }
-        let second = bed.client().wav(all[1]["sid"].as_str().expect("a Sid"));
+        let second = bed.client().heard(&all[1]);
         let pieces = judge::pieces(second.mono(), &tape);
         assert_eq!(pieces[0].tape_end(), 600 * 160, "up to the end: {pieces:?}");
     }

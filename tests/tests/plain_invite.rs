@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use reeld_tests::client::call_sid;
-use reeld_tests::script::Law;
 use reeld_tests::siprec::{Bed, Scenario, Transport, ports, recordings};
-use reeld_tests::{Sender, Setup, Tape, Voice, judge};
+use reeld_tests::{Setup, judge, spoken};
 
 /// What FreeSWITCH offers, with its own headers.
 const SDP: &str = "v=0\no=FreeSWITCH 1764144000 1764144001 IN IP4 127.0.0.1\ns=FreeSWITCH\nc=IN IP4 127.0.0.1\nt=0 0\n\
@@ -37,9 +36,7 @@ fn a_plain_call_is_recorded(transport: Transport) {
     let [inbound, _] = ports(&client, &sid);
     let open = client.call(&sid);
     assert_eq!(open["from"], "sip:+15550100@fs.example", "{open}");
-    let tape = Tape::noise(Law::Mu, 1, 100 * 160);
-    let playing = Sender::new().start(inbound, Voice::new(1).say(tape.codes()));
-    playing.finish();
+    let tapes = spoken::speak(&[inbound], 100 * 160);
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
     assert_eq!(json["ended_by"], "call-completed", "{json}");
@@ -52,8 +49,8 @@ fn a_plain_call_is_recorded(transport: Transport) {
         assert_eq!(count, 1, "{figure}");
     }
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
-    judge::exact(wav.mono(), &tape.samples());
+    let wav = client.heard(&json);
+    judge::exact(wav.mono(), &tapes[0].samples());
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn each_party_is_exact_through_hold_a_new_ssrc_and_a_re_invite() {
         (&"caller".into(), &"outbound".into()),
         "{json}"
     );
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     let [inbound, outbound] = wav.dual();
     exactly(inbound, &[first.samples(), second.samples()]);
     exactly(outbound, &[before.samples(), after.samples()]);
@@ -172,7 +172,7 @@ fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
             let all = client.get(&path).json()["recordings"].as_array().cloned()?;
             all.into_iter().find(|one| one["status"] == "completed")
         });
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     let pieces = judge::pieces(wav.dual()[0], &tape);
     assert_eq!(pieces[0].tape, 0, "{pieces:?}");
     let heard: usize = pieces.iter().map(|piece| piece.length).sum();
@@ -195,6 +195,6 @@ fn what_an_rtpengine_that_dies_had_sent_is_kept_exactly() {
         .play(call.ports[0], Voice::new(6).say(tape.codes()));
     call.delete();
     let parts = recordings(client, &sid, 2);
-    let wav = client.wav(parts[0]["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&parts[0]);
     judge::exact(wav.dual()[0], &tape.samples());
 }

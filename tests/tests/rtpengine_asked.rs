@@ -52,7 +52,7 @@ fn a_start_names_the_call_by_its_sip_call_id() {
     call.delete();
     let all = recordings(client, &sid, 2);
     assert_eq!(all[0]["ended_by"], "call-completed", "{}", all[0]);
-    let wav = client.wav(all[0]["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&all[0]);
     judge::exact(wav.dual()[0], &tape.samples());
 }
 

@@ -51,9 +51,7 @@ fn a_kill_in_mid_call_leaves_the_call_alone_and_it_is_recorded_on() {
     let heard = ears.map(|ears| ears.finish().len());
     assert_eq!(heard, [sent[1].len(), sent[0].len()], "of each other");
     let parts = recordings(&client, &call_sid(&client, ID), 2);
-    let wavs = parts
-        .iter()
-        .map(|json| client.wav(json["sid"].as_str().expect("a Sid")));
+    let wavs = parts.iter().map(|json| client.heard(&json));
     let [after, before] = wavs.collect::<Vec<_>>().try_into().expect("two");
     for (track, tape) in tapes.iter().enumerate() {
         let kept = judge::pieces(before.dual()[track], tape);
@@ -88,7 +86,7 @@ fn a_restart_in_mid_call_loses_nothing() {
     call.delete();
     let json = recordings(&client, &call_sid(&client, ID), 1).remove(0);
     assert_eq!(json["ended_by"], "call-completed", "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     for (channel, tape) in wav.dual().into_iter().zip(&tapes) {
         judge::exact(channel, &tape.samples());
     }

@@ -4,31 +4,17 @@
 use std::time::{Duration, Instant};
 
 use reeld_tests::client::call_sid;
-use reeld_tests::script::Law;
-use reeld_tests::sender::{Part, Playing};
 use reeld_tests::siprec::{
     Bed, SDP, Scenario, Transport, metadata, multipart, offer, ports, recordings,
 };
-use reeld_tests::{Sender, Setup, Tape, Voice, judge};
+use reeld_tests::{Setup, Tape, judge, spoken};
 
 const TALK: Duration = Duration::from_millis(2_000);
 const SAMPLES: usize = 8_000;
 
 /// One second of sound for each of these ports at once.
 fn speak(to: &[std::net::SocketAddr]) -> Vec<Tape> {
-    let mut tapes = Vec::new();
-    let parts = to.iter().zip(1..).map(|(to, seed)| {
-        let tape = Tape::noise(Law::Mu, seed, SAMPLES);
-        let script = Voice::new(seed).say(tape.codes());
-        tapes.push(tape);
-        Part {
-            sender: Sender::new(),
-            to: *to,
-            script,
-        }
-    });
-    Playing::start(parts.collect()).finish();
-    tapes
+    spoken::speak(to, SAMPLES)
 }
 
 fn a_call_is_recorded(transport: Transport) {
@@ -94,7 +80,7 @@ fn a_call_is_recorded(transport: Transport) {
         (&"inbound".into(), &"outbound".into())
     );
     assert_eq!(json["signalling"]["session_id"], "c2Vzc2lvbg==", "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     for (channel, tape) in wav.dual().into_iter().zip(&tapes) {
         judge::exact(channel, &tape.samples());
     }
@@ -133,10 +119,7 @@ fn one_mixed_line_without_metadata_is_a_mono_recording() {
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
     assert!(json["warnings"].to_string().contains("none came"), "{json}");
-    judge::exact(
-        client.wav(json["sid"].as_str().expect("a Sid")).mono(),
-        &tapes[0].samples(),
-    );
+    judge::exact(client.heard(&json).mono(), &tapes[0].samples());
 }
 
 #[test]

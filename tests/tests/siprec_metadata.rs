@@ -60,7 +60,7 @@ fn who_comes_and_goes_in_mid_call_is_in_the_record() {
         .collect();
     assert_eq!(left, [false, true, true, false], "{json}");
     assert_eq!(json["participants"][3]["track"], "outbound", "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     judge::exact(wav.dual()[0], &tape.samples());
     judge::exact(wav.dual()[1], &other.samples());
 
@@ -124,7 +124,7 @@ fn no_broken_document_costs_a_call() {
         let json = recordings(&client, &sid, 1).remove(0);
         let warnings = json["warnings"].as_array().expect("a list");
         assert!(!warnings.is_empty(), "nothing is said of {xml}");
-        let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+        let wav = client.heard(&json);
         judge::exact(wav.dual()[0], &tape.samples());
     }
 }
@@ -194,7 +194,7 @@ fn bodies_of_several_makers_are_recorded() {
         running.finish();
         let json = recordings(&client, &sid, 1).remove(0);
         assert_eq!(json["channels"], tracks, "{json}");
-        let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+        let wav = client.heard(&json);
         if tracks == 2 {
             judge::exact(wav.dual()[0], &tape.samples());
         } else {

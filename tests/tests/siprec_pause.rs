@@ -46,7 +46,7 @@ fn a_pause_is_nowhere(method: &str, paused: &str, behavior: &str) {
     Sender::new().play(inbound, script);
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     let pieces = judge::pieces(wav.dual()[0], &tape);
     let (first, last) = (PACKETS * 160, 2 * PACKETS * 160);
     for piece in &pieces {

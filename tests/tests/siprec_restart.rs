@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use reeld_tests::client::call_sid;
-use reeld_tests::script::Law;
 use reeld_tests::siprec::{Bed, Scenario, Transport, metadata, offer, ports, recordings};
 use reeld_tests::trail::{deeds, told};
-use reeld_tests::{Sender, Setup, Tape, Voice, judge};
+use reeld_tests::{Setup, judge, spoken};
 
 #[test]
 fn a_session_goes_on_in_the_next_daemon() {
@@ -22,8 +21,7 @@ fn a_session_goes_on_in_the_next_daemon() {
         .bye();
     let running = bed.begin(&scenario, Transport::Udp);
     let [inbound, _] = ports(&client, &sid);
-    let tape = Tape::noise(Law::Mu, 1, 250 * 160);
-    let playing = Sender::new().start(inbound, Voice::new(1).say(tape.codes()));
+    let (playing, tapes) = spoken::begin(&[inbound], 250 * 160);
     playing.wait_until(0, 50);
     assert!(bed.daemon.terminate().success());
     bed.daemon.start_again();
@@ -38,8 +36,8 @@ fn a_session_goes_on_in_the_next_daemon() {
     let json = recordings(&client, &sid, 1).remove(0);
     assert_eq!(json["ended_by"], "call-completed", "{json}");
     assert_eq!(json["participants"][1]["name"], "bob", "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
-    judge::exact(wav.dual()[0], &tape.samples());
+    let wav = client.heard(&json);
+    judge::exact(wav.dual()[0], &tapes[0].samples());
     let over = of("_ended_total{source=\"siprec\",cause=\"hung-up\"}");
     assert_eq!((over, of("{source=\"siprec\"}")), (1, 0));
     // One beginning and one end, though two daemons had it.

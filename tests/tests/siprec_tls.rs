@@ -82,7 +82,7 @@ fn a_call_by_tls_is_recorded() {
     for (number, scenario, by_us) in [(1, &ended, false), (2, &hung_up, true)] {
         let tape = spoken(&bed, number, scenario, by_us);
         let json = recordings(&client, &call_sid(number), 1).remove(0);
-        let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+        let wav = client.heard(&json);
         judge::exact(wav.dual()[0], &tape.samples());
     }
     drop(tunnel);
@@ -111,6 +111,6 @@ fn a_call_by_tls_is_recorded() {
     let again = begun(3).wait(Duration::from_millis(2_000)).bye();
     let tape = spoken(&bed, 3, &again, false);
     let json = recordings(&client, &call_sid(3), 1).remove(0);
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     judge::exact(wav.dual()[0], &tape.samples());
 }

@@ -252,7 +252,7 @@ fn a_recording_client_that_protects_is_recorded_to_the_sample() {
     running.finish();
     let json = recordings(&client, &sid, 1).remove(0);
     assert_eq!(json["warnings"], serde_json::json!([]), "{json}");
-    let wav = client.wav(json["sid"].as_str().expect("a Sid"));
+    let wav = client.heard(&json);
     for (at, name) in ["inbound", "outbound"].into_iter().enumerate() {
         judge::exact(wav.dual()[at], &tapes[at].samples());
         let counts = &json["tracks"][name];

@@ -61,7 +61,7 @@ fn a_completed_call_is_unknown_and_its_ports_rest() {
     let completed = view(rig.ask(Command::CompleteCall {
         account: ACCOUNT,
         call: call(1),
-        late: std::time::Duration::ZERO,
+        ending: reeld_model::Ending::Now,
     }));
     assert_eq!(completed.state, CallState::Completed);
     let recorded = rig.collected.recorded(sid(1), Channels::Mono);
@@ -201,7 +201,7 @@ fn answers_come_from_many_threads_at_once() {
                         Command::CompleteCall {
                             account: ACCOUNT,
                             call: name,
-                            late: std::time::Duration::ZERO,
+                            ending: reeld_model::Ending::Now,
                         },
                         Command::DescribeCall {
                             account: ACCOUNT,

@@ -140,7 +140,7 @@ fn a_full_queue_answers_at_once_and_the_rest_is_answered_in_the_end() {
         Command::CompleteCall {
             account: ACCOUNT,
             call: call(1),
-            late: std::time::Duration::ZERO,
+            ending: reeld_model::Ending::Now,
         },
     );
     has_entered.recv_timeout(PATIENCE).unwrap();
@@ -201,7 +201,7 @@ fn a_thread_that_panics_answers_frees_its_ports_and_is_not_alive() {
     let complete = || Command::CompleteCall {
         account: ACCOUNT,
         call: call(1),
-        late: std::time::Duration::ZERO,
+        ending: reeld_model::Ending::Now,
     };
     let answers: Vec<_> = (0..20).map(|_| submit(&board, complete())).collect();
     for answer in answers {

@@ -127,7 +127,7 @@ fn nothing_is_handed_over_where_nothing_is_open() {
     rig.ask(reeld_model::Command::CompleteCall {
         account: crate::rig::ACCOUNT,
         call: call(1),
-        late: std::time::Duration::ZERO,
+        ending: reeld_model::Ending::Now,
     })
     .unwrap();
     assert!(rig.board.hand_over().is_empty());

@@ -7,7 +7,11 @@
 //! - what was held up: the frames behind it come in a burst, until they are in time again. It follows the one before it.
 //! - what was said after a silence: those behind it are as late. By so much as the least late of them it begins later.
 //!
-//! Which of the two is known within [`WAIT`], for which such a frame is held. Others go out at once.
+//! Which of the two is known within [`WAIT`], for which such a frame is held. Others go out at once. So a silence is put in
+//! where all that came for so long was late by it, and came at its pace. What came together and was followed by nothing is
+//! taken for held up, whatever it is late by up to [`HELD_UP`]: what it was late by is silence before the next sound, if it
+//! was any. Arrivals are the kernel's, and nothing is decided before all that is there was read
+//! ([`super::Session::handle_bytes`]), so that whoever reads may be late too.
 //!
 //! Stamps tell the sender's own time: frames that follow each other have stamps that do. A silence is a step of the
 //! stamp, in whole frames where it nearly is. What the clocks differ by, and what the delay is, `capture` finds out as of
@@ -31,6 +35,9 @@ const WAIT: i64 = 140_000_000;
 /// How much later than those before it a frame is that may be behind a silence; or three quarters of a frame, where that
 /// is more. Asterisk has frames of 20 ms, of which one may be missing.
 const MISSING: i64 = 15_000_000;
+
+/// What came together and is followed by nothing was held up, if it is later by less than this.
+const HELD_UP: i64 = 320_000_000;
 
 /// Frames that are held at most.
 const MOST_HELD: usize = 256;
@@ -133,6 +140,8 @@ pub(super) struct Player {
     clock: Option<Clock>,
     least: Least,
     held: VecDeque<Held>,
+    /// Until when that came which was last taken for held up, and nothing since was in time.
+    excused: Option<i64>,
     /// Packets, and when each may go out.
     queue: VecDeque<(i64, Vec<u8>)>,
     /// Bytes in both.
@@ -174,6 +183,7 @@ impl Player {
             clock: None,
             least: Least::default(),
             held: VecDeque::new(),
+            excused: None,
             queue: VecDeque::new(),
             waiting: 0,
             is_open: false,
@@ -206,7 +216,8 @@ impl Player {
             return;
         }
         self.waiting += payload.len();
-        let arrival = instant(now);
+        // Of a connection nothing overtakes what came before it.
+        let arrival = instant(now).max(self.held.back().map_or(i64::MIN, |held| held.arrival));
         self.began.get_or_insert(arrival);
         self.held.push_back(Held {
             arrival,
@@ -300,14 +311,28 @@ impl Player {
             let gap = match &self.clock {
                 None => 0,
                 Some(clock) => {
-                    let usual = self.least.get() + MISSING.max(front.duration() * 3 / 4);
+                    let usual = self.least.get() + missing(front);
                     let (first, least) = self.lateness(clock);
                     if first < usual || least < usual {
+                        self.excused = None;
                         0
                     } else if now.is_none_or(|now| now >= front.arrival + WAIT)
                         || self.held.len() >= MOST_HELD
                     {
-                        whole(least - self.least.get(), front.duration())
+                        let gap = least - self.least.get();
+                        let together = front.arrival + front.duration() / 2;
+                        // One alone did not come together with anything.
+                        let is_alone = self.in_time().nth(1).is_none();
+                        let was_excused = self.excused.is_some();
+                        if self.excused.is_some_and(|until| front.arrival < until) {
+                            0
+                        } else if gap >= HELD_UP || is_alone || was_excused || self.came_at_pace() {
+                            self.excused = None;
+                            whole(gap, front.duration())
+                        } else {
+                            self.excused = Some(together);
+                            0
+                        }
                     } else {
                         return;
                     }
@@ -319,10 +344,26 @@ impl Player {
         }
     }
 
+    /// Whether what is held did not come together.
+    fn came_at_pace(&self) -> bool {
+        let (Some(first), Some(last)) = (self.held.front(), self.in_time().last()) else {
+            return false;
+        };
+        last.arrival - first.arrival >= first.duration() / 2
+    }
+
+    /// The held frames that came in time to tell of the first: the same ones, however late they are read.
+    fn in_time(&self) -> impl Iterator<Item = &Held> {
+        let until = self.held.front().map_or(0, |first| first.arrival + WAIT);
+        self.held
+            .iter()
+            .take_while(move |held| held.arrival < until)
+    }
+
     /// How late the first of the held frames is, and the least late, if they follow each other.
     fn lateness(&self, clock: &Clock) -> (i64, i64) {
         let mut end = clock.end();
-        let mut late = self.held.iter().map(|held| {
+        let mut late = self.in_time().map(|held| {
             end += held.duration();
             held.arrival - end
         });
@@ -381,6 +422,11 @@ impl Player {
         self.sequence = self.sequence.wrapping_add(1);
         packet
     }
+}
+
+/// By how much more than usual a frame is late that may be behind a missing one.
+fn missing(held: &Held) -> i64 {
+    MISSING.max(held.duration() * 3 / 4)
 }
 
 /// An instant to reckon with: nanoseconds of a clock that began when the machine did.

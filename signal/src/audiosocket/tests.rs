@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod late;
+
 const MS: u64 = 1_000_000;
 /// Samples of a frame of 20 ms at 8 kHz.
 const FRAME: usize = 160;

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reeld_model::incoming::{Declined, Fate, Over};
-use reeld_model::{AccountSid, Bringer, CallSid, EndedBy, Mono, RecordingSid};
+use reeld_model::{AccountSid, Bringer, CallSid, EndedBy, Ending, Mono, RecordingSid};
 
 use super::body::Body;
 use super::dialog::{Awaited, Dialog, Identity, State};
@@ -374,7 +374,7 @@ impl Agent {
             work: Work::End {
                 account,
                 call,
-                late: Duration::ZERO,
+                ending: Ending::Now,
             },
         });
     }

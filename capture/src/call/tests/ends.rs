@@ -160,6 +160,22 @@ fn inactivity_ends_it_with_its_last_packet() {
 }
 
 #[test]
+fn a_signalled_call_that_falls_silent_ends_with_its_last_packet() {
+    let mut bench = Bench::new();
+    bench.call.signalled();
+    let sid = bench.start(1, with(Rules::default()));
+    let sent = Sender::new(Track::Inbound).play(&mut bench, 50);
+    bench.run_for(Duration::from_secs(400));
+    assert!(!bench.call.is_over(), "who signals it says when it ends");
+    bench.call.expire(bench.now);
+    bench.run_for(Duration::from_secs(1));
+    let taped = &bench.taped[&sid];
+    assert_eq!(taped.ended_by(), Some(EndedBy::Inactivity));
+    assert!(taped.samples == sent);
+    assert!(bench.call.is_over());
+}
+
+#[test]
 fn what_waits_in_a_block_is_given_out_within_a_second() {
     let mut bench = Bench::new();
     let sid = bench.start(1, with(Rules::default()));
@@ -205,9 +221,7 @@ fn an_end_that_is_known_late_takes_so_much_silence_off_and_no_sound() {
         let sid = bench.start(1, plain(Channels::Mono, TrackSelection::Inbound));
         let sent = Sender::new(Track::Inbound).play(&mut bench, 100);
         bench.run_for(silence);
-        bench
-            .call
-            .complete_late(bench.now, late, EndedBy::CallCompleted);
+        bench.call.complete_late(bench.now, late);
         bench.drain();
         let taped = &bench.taped[&sid];
         assert!(taped.samples[..sent.len()] == sent);

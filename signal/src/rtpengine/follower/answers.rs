@@ -1,5 +1,7 @@
 //! What rtpengine has answered, each to what is done next.
 
+use reeld_model::Ending;
+
 use super::*;
 
 impl Follower {
@@ -318,17 +320,18 @@ impl Follower {
             return;
         };
         // Of a call that rtpengine has no more it may have known the end for as long as it keeps ended ones.
-        let late = match call.is_gone {
-            true => self.settings.delete_delay,
-            false => Duration::ZERO,
+        let ending = match call.over {
+            Over::Timeout => Ending::Silent,
+            Over::HungUp if call.is_gone => Ending::Late(self.settings.delete_delay),
+            Over::HungUp | Over::Here | Over::Error | Over::Shutdown => Ending::Now,
         };
-        let end = Work::End {
+        let work = Work::End {
             account: session.account,
             call: session.call,
-            late,
+            ending,
         };
         call.under_way = Some(UnderWay::Closing);
-        self.work(key, end);
+        self.work(key, work);
     }
 
     /// Has the subscription end, and then the call here.

@@ -1,10 +1,14 @@
 //! How calls end, and what outlives the process.
 
+use reeld_model::incoming::Over;
+use reeld_model::{Bringer, Ending};
+
 use super::*;
 
 #[test]
 fn a_call_that_rtpengine_has_no_more_has_ended() {
-    let mut rig = Rig::new();
+    let incoming = std::sync::Arc::new(reeld_model::Incoming::default());
+    let mut rig = Rig::with(|settings| settings.incoming = std::sync::Arc::clone(&incoming));
     rig.recorded();
     rig.wait(Duration::from_secs(1));
     rig.asked.clear();
@@ -12,11 +16,28 @@ fn a_call_that_rtpengine_has_no_more_has_ended() {
     rig.wait(Duration::from_secs(1));
     let query = rig.asked("query");
     rig.reply(&query, &unknown());
-    // It may have been told to delete it half a minute before.
-    let late = Duration::from_secs(30);
-    assert!(matches!(rig.done(None), Work::End { late: is, .. } if is == late));
+    let ended = rig.done(None);
+    assert!(
+        matches!(
+            ended,
+            Work::End {
+                ending: Ending::Late(late),
+                ..
+            } if late == Duration::from_secs(30)
+        ),
+        "{ended:?}"
+    );
     assert_eq!(rig.follower.sessions(), 0);
     assert!(!rig.has_asked("unsubscribe"));
+    let hung_up = (Bringer::Rtpengine, Over::HungUp, 1);
+    assert!(incoming.calls_ended().any(|ended| ended == hung_up));
+    assert!(
+        incoming
+            .calls_begun()
+            .any(|begun| begun == (Bringer::Rtpengine, 1))
+    );
+    assert!(incoming.calls_open().all(|(_, open)| open == 0));
+    assert_eq!(incoming.rtpengines(), [1, 1]);
 }
 
 #[test]
@@ -50,7 +71,8 @@ fn a_silent_rtpengine_ends_a_call_once_no_packet_comes_either() {
     for second in 1..=6 {
         rig.wait(Duration::from_secs(1));
         while !rig.works.is_empty() {
-            if let Work::End { .. } = rig.works[0].1 {
+            if let Work::End { ending, .. } = rig.works[0].1 {
+                assert_eq!(ending, Ending::Silent, "it ends with its last packet");
                 ended = second;
                 rig.done(None);
             } else {
