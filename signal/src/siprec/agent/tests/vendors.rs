@@ -393,6 +393,21 @@ fn what_else_comes_in_a_session_is_answered_and_harms_nothing() {
         "{sent:?}"
     );
     rig.send("ACK", "", "");
+    // An ACK and a BYE without our tag are for the only session that they can be for.
+    let mut rig = Rig::new();
+    rig.send("INVITE", MULTIPART, &body(&sdp(["1", "2"]), STRICT));
+    assert_eq!(
+        status(&rig.send("BYE", "", "")),
+        ["481"],
+        "not answered yet"
+    );
+    rig.done(Some(1));
+    rig.cseq = 1;
+    rig.send("ACK", "", "");
+    assert!(rig.wait(60).is_empty());
+    rig.cseq = 2;
+    assert_eq!(status(&rig.send("BYE", "", "")), ["200"]);
+    assert!(matches!(rig.work(), Work::End { .. }));
     // A CANCEL before its INVITE is for nothing, and bars nothing.
     let mut rig = Rig::new();
     rig.cseq = 1;
