@@ -101,7 +101,7 @@ impl Line {
             // A static type that the line has for something else leaves no other for its own.
             let Some(payload_type) = Some(usual)
                 .filter(is_free)
-                .or_else(|| DYNAMIC.into_iter().rev().find(is_free))
+                .or_else(|| DYNAMIC.rev().find(is_free))
             else {
                 continue;
             };

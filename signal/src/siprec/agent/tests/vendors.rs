@@ -28,7 +28,7 @@ fn begun(rig: &mut Rig, text: &str) -> (Box<Begin>, String) {
         other => panic!("{other:?} {sent:?} for {text}"),
     };
     let answer = rig.done(Some(1)).remove(0);
-    assert_eq!(status(&[answer.clone()]), ["200"]);
+    assert_eq!(status(std::slice::from_ref(&answer)), ["200"]);
     (begin, answer)
 }
 
@@ -427,7 +427,7 @@ fn an_invite_that_comes_again_after_a_restart_gets_its_answer() {
     let mut next = Rig::new();
     next.agent.take_up(&kept, |_, _| true).unwrap();
     (next.cseq, next.now) = (1, rig.now);
-    assert_eq!(next.put(&text), [answer.clone()]);
+    assert_eq!(next.put(&text), std::slice::from_ref(&answer));
     next.keep_tag(&answer);
     next.send("ACK", "", "");
     assert!(next.wait(60).is_empty() && next.works.is_empty());
