@@ -56,6 +56,9 @@ pub(crate) struct Line {
     pub(crate) label: Option<String>,
     mid: Option<String>,
     direction: Direction,
+    /// Whether it is another way for what a line before it is.
+    #[serde(default)]
+    is_alternative: bool,
 }
 
 /// Attributes with SRTP keys in them: they are kept for capture, and shown to nobody.
@@ -98,6 +101,7 @@ impl Offer {
         let mut offer = Self::default();
         let (mut address, mut is_nowhere) = (None, false);
         let mut direction = Direction::default();
+        let mut alternatives = Vec::new();
         // Lines that end in CR alone are seen too.
         for line in text.split(['\r', '\n']) {
             let Some((kind, value)) = line.trim().split_once('=') else {
@@ -119,12 +123,32 @@ impl Offer {
                 },
                 ("c", None) => (address, is_nowhere) = connection(value),
                 ("c", Some(line)) => (line.address, line.is_nowhere) = connection(value),
-                ("a", None) => direction = Direction::named(value).unwrap_or(direction),
+                ("a", None) => {
+                    direction = Direction::named(value).unwrap_or(direction);
+                    alternatives.extend(value.strip_prefix("group:ANAT "));
+                }
                 ("a", Some(line)) => line.take(value),
                 _ => {}
             }
         }
+        for group in alternatives {
+            offer.choose(group);
+        }
         (!offer.lines.is_empty()).then_some(offer)
+    }
+
+    /// Of lines that are one stream by several networks (RFC 4091), one is recorded: the first by IPv4, else the first.
+    fn choose(&mut self, mids: &str) {
+        let mids: Vec<&str> = mids.split_ascii_whitespace().collect();
+        let is_of_it = |line: &Line| line.mid.as_deref().is_some_and(|mid| mids.contains(&mid));
+        let of_it = (0..self.lines.len())
+            .filter(|index| is_of_it(&self.lines[*index]) && self.lines[*index].is_used());
+        let of_it: Vec<usize> = of_it.collect();
+        let by_ipv4 = |index: &&usize| self.lines[**index].address.is_some_and(|at| at.is_ipv4());
+        let chosen = of_it.iter().find(by_ipv4).or(of_it.first()).copied();
+        for index in of_it {
+            self.lines[index].is_alternative = Some(index) != chosen;
+        }
     }
 
     /// What capture is told: the lines of the tracks, in the order of the tracks.
@@ -179,6 +203,7 @@ impl Line {
             label: None,
             mid: None,
             direction,
+            is_alternative: false,
         })
     }
 
@@ -221,6 +246,9 @@ impl Line {
     pub(crate) fn fault(&self) -> Option<String> {
         if self.media != "audio" {
             return Some(format!("{} is not recorded", self.media));
+        }
+        if self.is_alternative {
+            return Some("it is another way for a line that is recorded (ANAT)".to_owned());
         }
         if self.is_secure() && self.keys.0.is_empty() && self.is_dtls
             || self.proto.starts_with("UDP/TLS/")

@@ -278,3 +278,14 @@ fn the_answer_says_again_how_keys_and_packets_are() {
     }
     assert!(!text.contains("annexb"), "{text}");
 }
+
+#[test]
+fn of_a_stream_by_two_networks_one_line_is_recorded() {
+    let offer = read(
+        "v=0\r\na=group:ANAT 1 2\r\na=group:ANAT 3 4\r\nm=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\na=mid:1\r\n\
+         m=audio 4000 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\na=mid:2\r\nm=audio 4002 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\na=mid:3\r\n\
+         m=audio 0 RTP/AVP 0\r\nc=IN IP4 192.0.2.1\r\na=mid:4\r\n",
+    );
+    let faults = offer.lines.iter().map(|line| line.fault().is_some());
+    assert_eq!(faults.collect::<Vec<_>>(), [true, false, false, false]);
+}

@@ -427,8 +427,14 @@ impl Agent {
         format!("{:016x}", (self.random)())
     }
 
-    /// Where clients reach us, as a URI for a peer.
-    fn contact(&self, peer: Peer) -> String {
+    /// Where clients reach us, as a URI for a peer: who calls us by a SIPS URI gets one (RFC 3261 §12.1.1).
+    fn contact(&self, peer: Peer, uri: &str) -> String {
+        let is_sips = uri
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+        if let (Peer::Stream { is_tls: true, .. }, true) = (peer, is_sips) {
+            return format!("<sips:reeld@{}>;+sip.srs", self.reached_at(peer));
+        }
         let transport = match peer {
             Peer::Udp(_) => "",
             Peer::Stream { is_tls: false, .. } => ";transport=tcp",

@@ -464,6 +464,15 @@ impl Dialog {
         self.refresh_due = self.timer.map(|timer| now + timer.until_due());
     }
 
+    /// Where requests of ours go: their Contact, else who called.
+    pub(crate) fn target(&self) -> &str {
+        if self.target.is_empty() {
+            crate::sip::uri(&self.their)
+        } else {
+            &self.target
+        }
+    }
+
     /// A request of ours, but for its Via's branch, which the caller gives (RFC 3261 §12.2.1.1); and where it
     /// goes.
     pub(crate) fn request(
@@ -474,11 +483,7 @@ impl Dialog {
         more: &Headers,
     ) -> (Peer, Vec<u8>) {
         self.own_cseq += 1;
-        let target = if self.target.is_empty() {
-            crate::sip::uri(&self.their)
-        } else {
-            &self.target
-        };
+        let target = self.target();
         let transport = self.peer.transport();
         let mut text = format!(
             "{method} {target} SIP/2.0\r\nVia: SIP/2.0/{transport} {via};rport;branch={branch}\r\nMax-Forwards: 70\r\n"

@@ -133,7 +133,7 @@ impl Agent {
         from: Peer,
         now: Mono,
     ) {
-        let contact = self.contact(from);
+        let contact = self.contact(from, &request.uri);
         let Some(known) = self.sessions.get_mut(&session) else {
             return;
         };

@@ -40,7 +40,7 @@ impl Agent {
             Sort::Bye => "BYE",
             Sort::Refresh => "UPDATE",
         };
-        let contact = self.contact(peer);
+        let contact = self.contact(peer, known.dialog.target());
         let headers = if sort == Sort::Refresh {
             headers.with("Contact", contact)
         } else {

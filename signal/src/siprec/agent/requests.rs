@@ -132,8 +132,18 @@ impl Agent {
         }
     }
 
-    /// The session that a request with our tag belongs to.
+    /// The session that a request with our tag belongs to; or the only one that it can, where its client has left the tag
+    /// out: an ACK or a BYE that finds nothing would cost the call, or leave it open.
     pub(super) fn dialog_of(&self, request: &Request) -> Option<u64> {
+        if request.own_tag().is_empty() {
+            let names = (request.call_id().to_owned(), request.their_tag().to_owned());
+            let session = *self.by_invite.get(&names)?;
+            let has_our_tag = match &self.sessions.get(&session)?.under_way {
+                Some(UnderWay::Asked(asked)) => !asked.is_first,
+                Some(UnderWay::Closing | UnderWay::Answered { .. }) | None => true,
+            };
+            return (request.method != "INVITE" && has_our_tag).then_some(session);
+        }
         let session = *self.by_tag.get(request.own_tag())?;
         let dialog = &self.sessions.get(&session)?.dialog;
         let is_it = dialog.call_id == request.call_id() && dialog.their_tag == request.their_tag();
@@ -166,7 +176,7 @@ impl Agent {
 
     fn options(&mut self, transaction: u64, request: &Request, from: Peer, now: Mono) {
         let headers = Headers::default()
-            .with("Contact", self.contact(from))
+            .with("Contact", self.contact(from, &request.uri))
             .with("Allow", ALLOW)
             .with("Accept", ACCEPT)
             .with("Supported", "siprec, timer");

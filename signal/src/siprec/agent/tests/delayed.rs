@@ -20,10 +20,10 @@ fn done(rig: &mut Rig, recording: Option<u8>) -> Vec<String> {
 }
 
 fn change(rig: &mut Rig) -> Box<Change> {
-    match rig.work() {
-        Work::Change(change) => change,
-        other => panic!("{other:?}"),
-    }
+    let Work::Change(change) = rig.work() else {
+        panic!("{:?}", rig.works)
+    };
+    change
 }
 
 /// A session that has our offer.
