@@ -66,9 +66,12 @@ impl StampedReader {
                 return Err(errno.into());
             }
         };
-        let stamp = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp_nanos(stamp)),
-            _ => None,
+        let stamp = received.cmsgs()?.find_map(|message| {
+            if let ControlMessageOwned::ScmTimestampns(stamp) = message {
+                Some(stamp_nanos(stamp))
+            } else {
+                None
+            }
         });
         let length = received.bytes;
         self.offset.refresh();

@@ -59,7 +59,7 @@ fn a_planned_restart_ends_the_recording_in_order_with_all_of_it() {
     let all = recordings(&client, &call_sid(&client, 1), 2);
     for (json, tape) in all.iter().zip(tapes.iter().rev()) {
         assert_eq!(json["ended_by"], "call-completed", "{json}");
-        let wav = client.heard(&json);
+        let wav = client.heard(json);
         whole(wav.mono(), tape);
     }
 }

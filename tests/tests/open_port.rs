@@ -12,7 +12,7 @@ use serde_json::Value;
 const BRIEF: &str = "timeout = \"2s\"\n";
 
 fn wav(bed: &Bed, json: &Value) -> Wav {
-    bed.client().heard(&json)
+    bed.client().heard(json)
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_stream_goes_on_as_a_further_recording_of_its_call_after_a_kill_and_after_a_
         assert_eq!(all[1]["ended_by"], "inactivity", "{}", all[1]);
         for json in &all {
             assert_eq!(json["call_sid"], call, "{json}");
-            let wav = bed.client().heard(&json);
+            let wav = bed.client().heard(json);
             let pieces = judge::pieces(wav.mono(), &tape);
             assert_eq!(pieces.len(), 1, "all of a time is whole: {pieces:?}");
         }

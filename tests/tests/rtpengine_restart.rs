@@ -51,7 +51,7 @@ fn a_kill_in_mid_call_leaves_the_call_alone_and_it_is_recorded_on() {
     let heard = ears.map(|ears| ears.finish().len());
     assert_eq!(heard, [sent[1].len(), sent[0].len()], "of each other");
     let parts = recordings(&client, &call_sid(&client, ID), 2);
-    let wavs = parts.iter().map(|json| client.heard(&json));
+    let wavs = parts.iter().map(|json| client.heard(json));
     let [after, before] = wavs.collect::<Vec<_>>().try_into().expect("two");
     for (track, tape) in tapes.iter().enumerate() {
         let kept = judge::pieces(before.dual()[track], tape);
