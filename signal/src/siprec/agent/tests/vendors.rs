@@ -385,6 +385,27 @@ fn an_address_behind_a_nat_is_not_where_rtp_comes_from() {
 }
 
 #[test]
+fn who_calls_by_sips_is_given_a_sips_contact() {
+    for (scheme, contact) in [
+        ("sips", "Contact: <sips:reeld@127.0.0.1:5061>;+sip.srs\r\n"),
+        (
+            "sip",
+            "Contact: <sip:reeld@127.0.0.1:5061;transport=tls>;+sip.srs\r\n",
+        ),
+    ] {
+        let mut rig = Rig::new();
+        rig.from = Peer::Stream {
+            connection: 3,
+            address: ([127, 0, 0, 1], 40_000).into(),
+            is_tls: true,
+        };
+        let text = invite(MULTIPART, &body(&sdp(["1", "2"]), STRICT));
+        let text = text.replacen("sip:", &format!("{scheme}:"), 1);
+        assert!(begun(&mut rig, &text).1.contains(contact), "{scheme}");
+    }
+}
+
+#[test]
 fn what_else_comes_in_a_session_is_answered_and_harms_nothing() {
     let mut rig = Rig::new();
     rig.open("");
