@@ -8,14 +8,14 @@
 //! Who is not in `sip.allow` costs an answer or nothing ([`STRANGERS_A_SECOND`]), and no state.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use reeld_model::incoming::{Declined, Fate, Over};
 use reeld_model::{AccountSid, Bringer, CallSid, EndedBy, Ending, Mono, RecordingSid};
 
 use super::body::Body;
-use super::dialog::{Awaited, Dialog, Identity, State};
+use super::dialog::{Awaited, Dialog, Identity, State, is_private};
 use super::message::{Headers, Message, Request, Status};
 use super::metadata::Document;
 use super::transaction::{Begun, GIVEN_UP, T1, T2, Transactions};
@@ -441,6 +441,16 @@ impl Agent {
             Peer::Stream { is_tls: true, .. } => ";transport=tls",
         };
         format!("<sip:reeld@{}{transport}>;+sip.srs", self.reached_at(peer))
+    }
+
+    /// Whether RTP of a peer's can come from an address that its SDP names: by our media ports, and not where that is
+    /// one of a network of its own, behind a NAT.
+    fn reaches(&self, peer: Peer) -> impl Fn(IpAddr) -> bool + use<> {
+        let media_is_local = self.settings.media_is_local;
+        let is_inside = is_private(peer.address().ip());
+        move |address| {
+            (!media_is_local || address.is_loopback()) && (is_inside || !is_private(address))
+        }
     }
 
     /// Where a peer reaches us.

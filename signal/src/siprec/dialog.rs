@@ -514,7 +514,7 @@ impl Dialog {
 }
 
 /// Whether an address is one of a network of its own, that nobody outside reaches (RFC 1918, RFC 6598, RFC 4193).
-fn is_private(address: std::net::IpAddr) -> bool {
+pub(crate) fn is_private(address: std::net::IpAddr) -> bool {
     match address.to_canonical() {
         std::net::IpAddr::V4(address) => {
             let [first, second, ..] = address.octets();

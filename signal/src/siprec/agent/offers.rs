@@ -127,8 +127,7 @@ impl Agent {
         described: Option<&State>,
     ) -> Option<Work> {
         let dialog = &self.sessions.get(&session)?.dialog;
-        let media_is_local = self.settings.media_is_local;
-        let reaches = |address: std::net::IpAddr| !media_is_local || address.is_loopback();
+        let reaches = self.reaches(dialog.peer);
         let sdp = described.and_then(|described| described.for_capture(reaches));
         let signalling = dialog.signalling(next);
         let is_new = signalling != dialog.signalling(&dialog.state);

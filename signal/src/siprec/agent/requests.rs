@@ -359,8 +359,7 @@ impl Agent {
             is_plain,
         };
         let dialog = Dialog::new(&request, from, identity, state.clone());
-        let media_is_local = self.settings.media_is_local;
-        let sdp = state.for_capture(|address| !media_is_local || address.is_loopback());
+        let sdp = state.for_capture(self.reaches(from));
         let work = Work::Begin(Box::new(Begin {
             open: dialog.open_call(&state, sdp),
             by: dialog.by(),

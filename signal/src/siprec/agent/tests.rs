@@ -7,7 +7,9 @@ use crate::siprec::Route;
 use crate::siprec::vendors::{STRICT, sdp};
 
 mod counted;
+mod delayed;
 mod mid_call;
+mod vendors;
 
 const CAPTURED: &str = "v=0\r\no=- 20000 1 IN IP4 127.0.0.1\r\ns=reeld\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
     m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=recvonly\r\n\
@@ -314,7 +316,7 @@ fn what_is_not_known_or_not_possible_is_refused_by_name() {
             "415",
             "Accept-Encoding: identity",
         ),
-        ("", "", "488", "no SDP offer"),
+        ("", "v=0\r\ns=-\r\n", "488", "without a media line"),
         (
             "",
             &offer.replace("RTP/AVP", "RTP/SAVP"),

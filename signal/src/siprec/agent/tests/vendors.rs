@@ -355,6 +355,57 @@ fn our_bye_goes_where_the_client_can_be_reached() {
 }
 
 #[test]
+fn an_address_behind_a_nat_is_not_where_rtp_comes_from() {
+    for (source, said, is_kept) in [
+        ([192, 0, 2, 9], "198.51.100.7", true),
+        ([192, 0, 2, 9], "10.0.0.7", false),
+        ([192, 0, 2, 9], "100.64.0.7", false),
+        ([127, 0, 0, 1], "10.0.0.7", true),
+    ] {
+        let mut rig = Rig::with(|settings| {
+            settings.media_is_local = false;
+            settings.routes = vec![Route {
+                account: AccountSid::from_bytes([1; 16]),
+                source: None,
+                networks: Vec::new(),
+                domain: None,
+                header: None,
+            }];
+        });
+        rig.from = Peer::Udp((source, 5070).into());
+        let offer = sdp(["1", "2"]).replace("192.0.2.1", said);
+        let (begin, _) = begun(&mut rig, &invite(MULTIPART, &body(&offer, STRICT)));
+        let told = begin.open.sdp.unwrap();
+        assert_eq!(
+            told.matches(&format!("c=IN IP4 {said}")).count() == 2,
+            is_kept,
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn who_calls_by_sips_is_given_a_sips_contact() {
+    for (scheme, contact) in [
+        ("sips", "Contact: <sips:reeld@127.0.0.1:5061>;+sip.srs\r\n"),
+        (
+            "sip",
+            "Contact: <sip:reeld@127.0.0.1:5061;transport=tls>;+sip.srs\r\n",
+        ),
+    ] {
+        let mut rig = Rig::new();
+        rig.from = Peer::Stream {
+            connection: 3,
+            address: ([127, 0, 0, 1], 40_000).into(),
+            is_tls: true,
+        };
+        let text = invite(MULTIPART, &body(&sdp(["1", "2"]), STRICT));
+        let text = text.replacen("sip:", &format!("{scheme}:"), 1);
+        assert!(begun(&mut rig, &text).1.contains(contact), "{scheme}");
+    }
+}
+
+#[test]
 fn what_else_comes_in_a_session_is_answered_and_harms_nothing() {
     let mut rig = Rig::new();
     rig.open("");
