@@ -467,7 +467,8 @@ async fn take_up(agent: &mut Agent, path: &Path, calls: &HashSet<(AccountSid, Ca
     let Some(bytes) = kept::take(path).await else {
         return;
     };
-    match agent.take_up(&bytes, |account, call| calls.contains(&(account, call))) {
+    let is_open = |account, call| calls.contains(&(account, call));
+    match agent.take_up(&bytes, is_open, clock::now()) {
         Ok(sessions) => tracing::info!(sessions, "SIPREC sessions of the daemon before go on"),
         Err(error) => tracing::error!(%error, "SIPREC sessions of the daemon before are lost"),
     }

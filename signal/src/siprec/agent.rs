@@ -175,7 +175,12 @@ impl Agent {
         match Message::read(bytes) {
             Some(Message::Request(request)) => self.handle_request(request, from, now),
             Some(Message::Response(response)) => {
-                self.count(from, Fate::Taken);
+                // It is known by the branch that was ours, whoever sends it.
+                let fate = match self.may_call(from) {
+                    true => Fate::Taken,
+                    false => Fate::Stranger,
+                };
+                self.count(from, fate);
                 self.handle_response(&response, now);
             }
             // RFC 5626 §3.5.1: two line ends are answered by one.
@@ -355,7 +360,11 @@ impl Agent {
             ..
         } = &known.dialog;
         self.by_tag.remove(own_tag);
-        self.by_invite.remove(&(call_id.clone(), their_tag.clone()));
+        // Another may have this name by now.
+        let name = (call_id.clone(), their_tag.clone());
+        if self.by_invite.get(&name) == Some(&session) {
+            self.by_invite.remove(&name);
+        }
         self.schedule(session);
         if is_free {
             self.close(session);

@@ -9,7 +9,7 @@
 //! A part in base64 or quoted-printable is decoded: SIP is 8-bit clean and has no use for these (RFC 5621 §3.3), yet
 //! libraries made for mail write them.
 //!
-//! Bounds: [`MOST_PARTS`] parts; nothing is copied but what is decoded. No bytes panic.
+//! Bounds: [`MOST_PARTS`] parts in one, [`MOST_DEPTH`] deep; nothing is copied but what is decoded. No bytes panic.
 
 use std::borrow::Cow;
 
@@ -27,6 +27,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Parts that are looked at: SDP, metadata, a vendor's one or two.
 const MOST_PARTS: usize = 16;
+
+/// Parts within parts; what is deeper is taken as it is.
+const MOST_DEPTH: usize = 4;
 
 /// Header lines of a part that are looked at.
 const MOST_HEADERS: usize = 16;
@@ -55,11 +58,11 @@ impl<'a> Body<'a> {
         let guessed = || guessed_boundary(bytes);
         match named.or_else(|| is_multipart(content_type).then(guessed).flatten()) {
             Some(boundary) => {
-                if !body.take_parts(boundary, bytes) {
+                if !body.take_parts(boundary, bytes, 0) {
                     // The type names another boundary than the body has.
                     match guessed() {
                         Some(other) => {
-                            body.take_parts(other, bytes);
+                            body.take_parts(other, bytes, 0);
                         }
                         None => body.take("", bytes.into()),
                     }
@@ -67,7 +70,7 @@ impl<'a> Body<'a> {
                 }
             }
             None if begins(bytes, b"--")
-                && guessed().is_some_and(|b| body.take_parts(b, bytes)) =>
+                && guessed().is_some_and(|b| body.take_parts(b, bytes, 0)) =>
             {
                 body.is_torn = true;
             }
@@ -77,7 +80,7 @@ impl<'a> Body<'a> {
     }
 
     /// Takes the parts between boundaries; whether there was one.
-    fn take_parts(&mut self, boundary: &[u8], bytes: &'a [u8]) -> bool {
+    fn take_parts(&mut self, boundary: &[u8], bytes: &'a [u8], depth: usize) -> bool {
         let mut begin = None;
         let (mut parts, mut closed) = (0, false);
         let mut at = 0;
@@ -89,7 +92,7 @@ impl<'a> Body<'a> {
                 .filter(|rest| rest.is_empty() || *rest == b"--")
             {
                 if let Some(begin) = begin.take() {
-                    self.take_part(&bytes[begin..at]);
+                    self.take_part(&bytes[begin..at], depth);
                     parts += 1;
                 }
                 closed = rest == b"--";
@@ -101,14 +104,14 @@ impl<'a> Body<'a> {
             at += line.len();
         }
         if let Some(begin) = begin {
-            self.take_part(&bytes[begin..]);
+            self.take_part(&bytes[begin..], depth);
             parts += 1;
         }
         self.is_torn |= !closed;
         parts > 0
     }
 
-    fn take_part(&mut self, part: &'a [u8]) {
+    fn take_part(&mut self, part: &'a [u8], depth: usize) {
         let (mut at, mut content_type, mut encoding) = (0, Cow::Borrowed(""), "");
         let mut is_type = false;
         for _ in 0..MOST_HEADERS {
@@ -145,11 +148,12 @@ impl<'a> Body<'a> {
         }
         let content = part.get(at..).unwrap_or_default();
         // A part within a part: RFC 5621 lets a client do that.
-        if is_multipart(&content_type)
+        if depth < MOST_DEPTH
+            && is_multipart(&content_type)
             && let Some(boundary) = boundary(&content_type)
             && content.len() < part.len()
         {
-            self.take_parts(boundary, content);
+            self.take_parts(boundary, content, depth + 1);
             return;
         }
         self.take(&content_type, decoded(encoding, content));
@@ -392,6 +396,24 @@ mod tests {
         let plain = format!("--b\nContent-Transfer-Encoding: base64\n\n{SDP}\n--b--");
         assert!(read("multipart/mixed;boundary=b", &plain).0);
         assert_eq!(unquoted(b"a=3Db=\r\nc=zz=4"), b"a=bc=zz=4");
+    }
+
+    #[test]
+    fn parts_within_parts_are_read_to_a_depth() {
+        let within = |depth: usize| {
+            let mut text = SDP.to_owned();
+            for level in 0..depth {
+                text = format!("--{level}\r\n{text}");
+                if level + 1 < depth {
+                    text = format!("Content-Type: multipart/x;boundary={level}\r\n\r\n{text}");
+                }
+            }
+            let kind = format!("multipart/mixed;boundary={}", depth - 1);
+            read(&kind, &text).0
+        };
+        assert!(within(1) && within(3));
+        // 64 KiB of them are neither followed nor found.
+        assert!(!within(1_500));
     }
 
     #[test]

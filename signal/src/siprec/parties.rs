@@ -194,7 +194,12 @@ impl Kept<'_> {
         if text.len() <= MOST_KEPT {
             text
         } else {
-            json!({"warnings": ["metadata: too much to keep"]}).to_string()
+            json!({
+                "source": self.by.bringer.as_str(),
+                "address": self.by.address,
+                "warnings": ["metadata: too much to keep"],
+            })
+            .to_string()
         }
     }
 

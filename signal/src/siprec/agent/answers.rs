@@ -319,6 +319,8 @@ fn declined(request: &Request, status: Status) -> Option<Declined> {
     let why = match status {
         NO_ACCOUNT | Status(403, _) => Declined::NoAccount,
         Status(503, _) => Declined::Busy,
+        // The same call by another way is not refused.
+        Status(482, _) => return None,
         Status(487, _) => Declined::GivenUp,
         Status(500 | 481, _) => Declined::Broken,
         Status(400.., _) => Declined::Unusable,

@@ -28,6 +28,7 @@ impl Agent {
         &mut self,
         bytes: &[u8],
         is_open: impl Fn(AccountSid, CallSid) -> bool,
+        now: Mono,
     ) -> Result<usize, serde_json::Error> {
         let mut dialogs: Vec<Dialog> = serde_json::from_slice(bytes)?;
         dialogs.retain(|dialog| is_open(dialog.account, dialog.call));
@@ -38,6 +39,16 @@ impl Agent {
                 *connection = 0;
             }
             dialog.is_taken_up = true;
+            if dialog
+                .awaited
+                .as_ref()
+                .is_some_and(|awaited| awaited.is_first)
+            {
+                // Whoever died before his ACK leaves a session that nothing else would end.
+                let most = now + GIVEN_UP;
+                let due = dialog.refresh_due.map_or(most, |due| due.min(most));
+                dialog.refresh_due = Some(due);
+            }
             self.next += 1;
             let session = self.next;
             self.by_tag.insert(dialog.own_tag.clone(), session);

@@ -54,13 +54,19 @@ impl Agent {
         else {
             return;
         };
+        let before = known.dialog.state.clone();
+        if is_first {
+            // What a restart meanwhile has put there.
+            known.dialog.refresh(now);
+            self.schedule(session);
+        }
         let body = Body::read(&kind, &bytes);
         let Some(answer) = body.sdp.as_deref().and_then(Offer::read) else {
             return self.unanswered(session, is_first, "the ACK has no answer to the offer", now);
         };
         let document = body.metadata.as_deref().map(Document::read);
         let offer = offered.answered_by(answer);
-        let next = match known.dialog.state.next(Some(offer), document.as_ref()) {
+        let next = match before.next(Some(offer), document.as_ref()) {
             Ok(next) if is_first && next.tracks == [None, None] => {
                 let why = "the answer takes none of the lines that were offered";
                 return self.unanswered(session, is_first, why, now);

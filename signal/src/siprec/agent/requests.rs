@@ -46,16 +46,24 @@ impl Agent {
             }
             return;
         }
-        self.count(from, Fate::Taken);
         if is_ack {
+            self.count(from, Fate::Taken);
             self.transactions.acknowledge(&request, now);
             return self.acknowledged(&request, from, now);
         }
         let to = self.reply_to(&request, from);
         let transaction = match self.transactions.begin(&request, to, now) {
-            Begun::New(transaction) => transaction,
-            Begun::Repeated(Some((to, bytes))) => return self.send(to, bytes),
-            Begun::Repeated(None) => return,
+            Begun::New(transaction) => {
+                self.count(from, Fate::Taken);
+                transaction
+            }
+            Begun::Repeated(again) => {
+                self.count(from, Fate::Taken);
+                if let Some((to, bytes)) = again {
+                    self.send(to, bytes);
+                }
+                return;
+            }
             Begun::Full => {
                 self.count(from, Fate::Dropped);
                 if request.method == "INVITE" && request.own_tag().is_empty() {
@@ -133,16 +141,19 @@ impl Agent {
     }
 
     /// The session that a request with our tag belongs to; or the only one that it can, where its client has left the tag
-    /// out: an ACK or a BYE that finds nothing would cost the call, or leave it open.
+    /// out: an ACK or a BYE that finds nothing would cost the call, or leave it open, and an INVITE that comes behind the
+    /// answered one would be a second call.
     pub(super) fn dialog_of(&self, request: &Request) -> Option<u64> {
         if request.own_tag().is_empty() {
             let names = (request.call_id().to_owned(), request.their_tag().to_owned());
             let session = *self.by_invite.get(&names)?;
-            let has_our_tag = match &self.sessions.get(&session)?.under_way {
+            let known = self.sessions.get(&session)?;
+            let has_our_tag = match &known.under_way {
                 Some(UnderWay::Asked(asked)) => !asked.is_first,
                 Some(UnderWay::Closing | UnderWay::Answered { .. }) | None => true,
             };
-            return (request.method != "INVITE" && has_our_tag).then_some(session);
+            let is_its = request.method != "INVITE" || request.cseq > known.dialog.their_cseq;
+            return (is_its && has_our_tag).then_some(session);
         }
         let session = *self.by_tag.get(request.own_tag())?;
         let dialog = &self.sessions.get(&session)?.dialog;
@@ -150,7 +161,7 @@ impl Agent {
         is_it.then_some(session)
     }
 
-    fn may_call(&self, from: Peer) -> bool {
+    pub(super) fn may_call(&self, from: Peer) -> bool {
         let address = from.address().ip().to_canonical();
         self.settings
             .allow
@@ -567,12 +578,20 @@ pub(super) fn bringer_of(request: &Request) -> Bringer {
 /// Whether an extension is one of those that are known, or several of them without what belongs between: Cisco's
 /// `100relsiprec`.
 fn is_known(token: &str) -> bool {
-    let begins_with = |known: &&&str| {
-        let begin = token.get(..known.len());
-        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(known))
-    };
-    let known = KNOWN_EXTENSIONS.iter().find(begins_with);
-    known.is_some_and(|known| known.len() == token.len() || is_known(&token[known.len()..]))
+    let mut rest = token;
+    loop {
+        let begins_with = |known: &&&str| {
+            let begin = rest.get(..known.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(known))
+        };
+        let Some(known) = KNOWN_EXTENSIONS.iter().find(begins_with) else {
+            return false;
+        };
+        rest = &rest[known.len()..];
+        if rest.is_empty() {
+            return true;
+        }
+    }
 }
 
 /// Whether an INVITE says that a recording client sends it (RFC 7866 §6.1), by the letter or in one of the ways that are

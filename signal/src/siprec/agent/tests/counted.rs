@@ -97,7 +97,7 @@ fn a_session_of_the_process_before_is_open_and_was_not_begun() {
     rig.open("");
     let kept = rig.agent.keep().unwrap();
     let mut next = Rig::new();
-    assert_eq!(next.agent.take_up(&kept, |_, _| true).unwrap(), 1);
+    assert_eq!(next.agent.take_up(&kept, |_, _| true, rig.now).unwrap(), 1);
     let incoming = std::sync::Arc::clone(&next.agent.settings.incoming);
     assert_eq!(counts(&incoming), (1, 0, vec![], vec![]));
     next.agent.handle_shutdown(next.now);

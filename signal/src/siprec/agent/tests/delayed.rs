@@ -305,13 +305,18 @@ fn an_answer_that_comes_after_a_restart_is_taken() {
     let (rig, _, _) = offered("Require: siprec\r\n", "");
     let kept = rig.agent.keep().unwrap();
     let mut next = Rig::new();
-    assert_eq!(next.agent.take_up(&kept, |_, _| true).unwrap(), 1);
+    assert_eq!(next.agent.take_up(&kept, |_, _| true, rig.now).unwrap(), 1);
     (next.cseq, next.to_tag, next.now) = (rig.cseq, rig.to_tag.clone(), rig.now);
     next.send("ACK", SDP, &sdp(["1", "2"]));
     assert!(change(&mut next).open.sdp.unwrap().contains("m=audio 4000"));
-    // One that never comes does not bar the next offer.
+    // One that never comes is the session's end, and does not bar the next offer.
     let mut next = Rig::new();
-    next.agent.take_up(&kept, |_, _| true).unwrap();
+    next.now = rig.now;
+    next.agent.take_up(&kept, |_, _| true, rig.now).unwrap();
+    next.wait(33);
+    assert!(matches!(next.work(), Work::End { .. }));
+    let mut next = Rig::new();
+    next.agent.take_up(&kept, |_, _| true, rig.now).unwrap();
     (next.cseq, next.to_tag, next.now) = (rig.cseq, rig.to_tag.clone(), rig.now);
     next.send("UPDATE", SDP, &sdp(["1", "2"]));
     assert_eq!(status(&next.done(None)), ["200"]);

@@ -218,8 +218,8 @@ fn a_restart_keeps_sessions() {
     rig.open("Session-Expires: 90;refresher=uac\r\nSupported: timer\r\n");
     let kept = rig.agent.keep().unwrap();
     let mut next = Rig::new();
-    assert_eq!(next.agent.take_up(&kept, |_, _| false).unwrap(), 0);
-    assert_eq!(next.agent.take_up(&kept, |_, _| true).unwrap(), 1);
+    assert_eq!(next.agent.take_up(&kept, |_, _| false, rig.now).unwrap(), 0);
+    assert_eq!(next.agent.take_up(&kept, |_, _| true, rig.now).unwrap(), 1);
     (next.cseq, next.to_tag, next.now) = (rig.cseq, rig.to_tag.clone(), rig.now);
     next.send(
         "INVITE",
@@ -240,7 +240,12 @@ fn a_restart_keeps_sessions() {
         next.wait(90).iter().any(|text| text.starts_with("BYE ")),
         "its timer goes on"
     );
-    assert!(Rig::new().agent.take_up(b"{", |_, _| true).is_err());
+    assert!(
+        Rig::new()
+            .agent
+            .take_up(b"{", |_, _| true, Mono(0))
+            .is_err()
+    );
 }
 
 #[test]

@@ -456,9 +456,32 @@ fn what_else_comes_in_a_session_is_answered_and_harms_nothing() {
     rig.cseq = 1;
     rig.send("ACK", "", "");
     assert!(rig.wait(60).is_empty());
-    rig.cseq = 2;
+    // So is an INVITE behind it: no second call.
+    rig.cseq = 1;
+    rig.send(
+        "INVITE",
+        "Content-Type: application/sdp\r\n",
+        &sdp(["1", "2"]).replace("sendonly", "inactive"),
+    );
+    let Work::Change(change) = rig.work() else {
+        panic!("a second call")
+    };
+    assert_eq!(change.paused, Some(true));
+    assert_eq!(status(&rig.done(None)), ["200"]);
+    rig.send("ACK", "", "");
+    assert_eq!(rig.agent.sessions(), 1);
+    rig.cseq = 3;
     assert_eq!(status(&rig.send("BYE", "", "")), ["200"]);
     assert!(matches!(rig.work(), Work::End { .. }));
+    // As many extensions without what belongs between as a message has room for.
+    let mut rig = Rig::new();
+    let many = format!("Require: {}\r\n", "timer".repeat(12_000));
+    let sent = rig.send(
+        "INVITE",
+        &format!("Content-Type: application/sdp\r\n{many}"),
+        &sdp(["1", "2"]),
+    );
+    assert_ne!(status(&sent), ["420"]);
     // A CANCEL before its INVITE is for nothing, and bars nothing.
     let mut rig = Rig::new();
     rig.cseq = 1;
@@ -476,7 +499,7 @@ fn an_invite_that_comes_again_after_a_restart_gets_its_answer() {
     let answer = rig.done(Some(1)).remove(0);
     let kept = rig.agent.keep().unwrap();
     let mut next = Rig::new();
-    next.agent.take_up(&kept, |_, _| true).unwrap();
+    next.agent.take_up(&kept, |_, _| true, rig.now).unwrap();
     (next.cseq, next.now) = (1, rig.now);
     assert_eq!(next.put(&text), std::slice::from_ref(&answer));
     next.keep_tag(&answer);
