@@ -42,6 +42,8 @@ pub(super) struct Call {
     pub(super) refused: Option<Refused>,
     /// Whether rtpengine has it no more.
     pub(super) is_gone: bool,
+    /// Whether it has ended but for us: all of its parties are deleted.
+    pub(super) has_ended: bool,
     /// Why it will have ended here, if it ends.
     pub(super) over: Over,
     /// Packets that capture had taken at the last look, if rtpengine was silent then.
@@ -123,6 +125,7 @@ impl Call {
             is_done: false,
             refused: None,
             is_gone: false,
+            has_ended: false,
             over: Over::HungUp,
             silent_at: None,
             wishes: Vec::new(),

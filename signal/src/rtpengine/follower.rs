@@ -366,6 +366,9 @@ impl Follower {
     fn decline(&self, why: Declined) {
         let incoming = &self.settings.incoming;
         incoming.declined(Bringer::Rtpengine, why);
+        if why == Declined::NoAccount {
+            incoming.turned_away(Bringer::Rtpengine, why, self.settings.address, 1);
+        }
     }
 
     fn work(&mut self, key: u64, work: Work) {

@@ -217,7 +217,13 @@ impl Follower {
                 .and_then(|subscription| session.offered(&subscription)),
         };
         if let Err(why) = offered {
-            self.decline(Declined::Unusable);
+            let is_recorded = self
+                .calls
+                .get(&key)
+                .is_some_and(|call| call.session.is_some());
+            if !is_recorded {
+                self.decline(Declined::Unusable);
+            }
             return self.refuse(key, NotForked::Refused(why), now);
         }
         let local = self.settings.media_is_local;
@@ -286,10 +292,7 @@ impl Follower {
                 self.settle_known(key);
             }
             Some(Verdict::UnknownCall) => self.gone(key),
-            Some(Verdict::Error(why)) => {
-                call.over = Over::Error;
-                self.refuse(key, NotForked::Refused(why), now);
-            }
+            Some(Verdict::Error(why)) => self.refuse(key, NotForked::Refused(why), now),
             None => {
                 // Whatever it is, it is made anew.
                 if let Some(session) = &mut call.session {
@@ -322,7 +325,9 @@ impl Follower {
         // Of a call that rtpengine has no more it may have known the end for as long as it keeps ended ones.
         let ending = match call.over {
             Over::Timeout => Ending::Silent,
-            Over::HungUp if call.is_gone => Ending::Late(self.settings.delete_delay),
+            Over::HungUp if call.is_gone || call.has_ended => {
+                Ending::Late(self.settings.delete_delay)
+            }
             Over::HungUp | Over::Here | Over::Error | Over::Shutdown => Ending::Now,
         };
         let work = Work::End {
@@ -346,6 +351,7 @@ impl Follower {
     /// what would be without us.
     fn abandon(&mut self, key: u64, now: Mono) {
         if let Some(call) = self.calls.get_mut(&key) {
+            call.has_ended = true;
             call.under_way = Some(UnderWay::Leaving);
             self.ask(key, Ask::Delete, json!({ "delete-delay": 0 }), now);
         }
@@ -369,6 +375,7 @@ impl Follower {
             call.query_due = now + AGAIN;
             return self.warn(key, format!("a change of it is not taken: {why}"));
         }
+        call.over = Over::Error;
         match why {
             NotForked::Busy(_) => call.query_due = now + AGAIN,
             NotForked::Unknown
