@@ -39,8 +39,11 @@ const MISSING: i64 = 15_000_000;
 /// What came together and is followed by nothing was held up, if it is later by less than this.
 const HELD_UP: i64 = 320_000_000;
 
-/// Frames that are held at most.
+/// Frames that are held at most, once the call is open; what is looked at to decide about one.
 const MOST_HELD: usize = 256;
+
+/// Frames that wait until the call is open at most: 40 s of them.
+const MOST_UNDECIDED: usize = 2_048;
 
 /// How far ahead of its time a packet may go out: less than `capture` takes.
 const AHEAD: i64 = 100_000_000;
@@ -287,7 +290,8 @@ impl Player {
     pub(super) fn has_room(&self) -> bool {
         // In pace nothing waits; behind a call that was slow to open, as much as that took.
         let is_slow = self.delay > 0 || !self.is_open;
-        self.waiting < MOST_WAITING && (is_slow || self.queue.len() < MOST_QUEUED)
+        let is_little = self.waiting < MOST_WAITING && self.held.len() < MOST_UNDECIDED;
+        is_little && (is_slow || self.queue.len() < MOST_QUEUED)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -357,6 +361,7 @@ impl Player {
         let until = self.held.front().map_or(0, |first| first.arrival + WAIT);
         self.held
             .iter()
+            .take(MOST_HELD)
             .take_while(move |held| held.arrival < until)
     }
 
