@@ -128,6 +128,17 @@ impl Daemon {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Waits until it has written `text` to stderr: its log has a thread of its own, behind what it tells of.
+    ///
+    /// # Panics
+    /// When it does not come.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str) {
+        wait_for(text, Duration::from_secs(20), || {
+            self.log().contains(text).then_some(())
+        });
+    }
+
     /// What `reeld callbacks` says of those that are `pending` or `dead`.
     ///
     /// # Panics

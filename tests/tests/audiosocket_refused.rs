@@ -50,8 +50,7 @@ fn what_is_no_audiosocket_is_closed_at_once() {
             assert!(connection.closed().is_empty());
         }
     });
-    let log = bed.daemon.log();
-    assert!(log.contains("is no AudioSocket"), "{log}");
+    bed.daemon.wait_log("is no AudioSocket");
     // Who hangs up or fails before a word was none.
     let counts = ["unusable", "given-up"].map(|reason| refused(&bed, reason));
     assert_eq!(counts, [4, 1]);
@@ -67,8 +66,7 @@ fn who_is_not_allowed_is_closed_and_a_call_without_an_account_too() {
     let bed = Bed::start(setup);
     let mut connection = bed.call(1);
     assert!(connection.closed().is_empty());
-    let log = bed.daemon.log();
-    assert!(log.contains("calls.routes"), "{log}");
+    bed.daemon.wait_log("calls.routes");
     bed.client().wait_figure(
         "reeld_incoming_calls_refused_total{source=\"audiosocket\",reason=\"no-account\"}",
         1,

@@ -113,8 +113,7 @@ fn without_an_account_nothing_is_recorded_and_the_log_says_so() {
     let bed = Bed::start(setup, KEYS);
     Sender::new().play(bed.port, Voice::new(1).say(&[1; 50 * 160]));
     assert_eq!(bed.recordings(0).len(), 0);
-    let log = bed.daemon.log();
-    assert!(log.contains("calls.routes"), "{log}");
+    bed.daemon.wait_log("calls.routes");
 }
 
 #[test]
