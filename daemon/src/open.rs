@@ -17,8 +17,8 @@ use reeld_config::Config;
 use reeld_ingest::{Door, OpenPort, OpenSettings};
 use reeld_model::incoming::Declined;
 use reeld_model::{
-    AccountSid, Bringer, CallSid, Channels, Control, EndedBy, OpenCall, PauseBehavior, SourceRule,
-    TrackSelection,
+    AccountSid, Bringer, CallSid, Channels, Control, EndedBy, Ending, OpenCall, PauseBehavior,
+    SourceRule, TrackSelection,
 };
 use reeld_signal::route::{Caller, Route, Source};
 use reeld_signal::work::{By, Failure, Wanted};
@@ -267,10 +267,13 @@ async fn begin(worker: &Worker, ledger: &Ledger, wish: Wish) {
         }
         tracing::error!(call = %open.call, ?failure, "a stream at an open port is not recorded");
         if is_first {
-            let incoming = &ledger.incoming;
-            incoming.declined(Bringer::OpenPort, failure.declined());
+            let why = failure.declined();
+            match by.address {
+                Some(address) => ledger.declined(Bringer::OpenPort, why, address),
+                None => ledger.incoming.declined(Bringer::OpenPort, why),
+            }
             // Its stream shows itself again, and is tried again.
-            worker.complete(&open).await;
+            worker.end(open.account, open.call, Ending::Now).await;
         }
         return;
     }

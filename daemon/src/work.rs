@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reeld_model::{
-    AccountSid, Answer, CallView, ChangeRecording, Command, Control, Ending, OpenCall,
+    AccountSid, Answer, CallSid, CallView, ChangeRecording, Command, Control, Ending, OpenCall,
     PauseBehavior, RecordingRef, RecordingSid, Refusal, Request, Rules, StartRecording, Trim,
 };
 use reeld_signal::work::{Begin, By, Change, Failure, Outcome, Wanted, Work};
@@ -78,16 +78,7 @@ impl Worker {
                 call,
                 ending,
             } => {
-                let command = Command::CompleteCall {
-                    account,
-                    call,
-                    ending,
-                };
-                // Ended by another, it is over too.
-                match self.ask(command).await {
-                    Ok(_) | Err(Refusal::CallUnknown) => {}
-                    Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
-                }
+                self.end(account, call, ending).await;
                 Ok((None, None))
             }
             Work::Look { account, call } => {
@@ -128,7 +119,7 @@ impl Worker {
             Err(failure) => {
                 // One that others record goes on.
                 if view.recordings.is_empty() {
-                    self.complete(&open).await;
+                    self.end(open.account, open.call, Ending::Now).await;
                 }
                 return Err(failure);
             }
@@ -335,17 +326,16 @@ impl Worker {
         }
     }
 
-    /// Ends a call, if it is there.
-    pub(crate) async fn complete(&self, open: &OpenCall) {
-        let (account, call) = (open.account, open.call);
+    /// Ends a call, if it is there: one that others have ended is over too.
+    pub(crate) async fn end(&self, account: AccountSid, call: CallSid, ending: Ending) {
         let command = Command::CompleteCall {
             account,
             call,
-            ending: Ending::Now,
+            ending,
         };
         match self.ask(command).await {
             Ok(_) | Err(Refusal::CallUnknown) => {}
-            Err(refusal) => tracing::error!(%call, %refusal, "a refused call stays open"),
+            Err(refusal) => tracing::error!(%call, %refusal, "a call does not end"),
         }
     }
 
