@@ -25,6 +25,7 @@ use crate::work::{Begin, Change, Failure, Outcome, Work};
 
 mod answers;
 mod client;
+mod clients;
 mod kept;
 mod offers;
 mod requests;

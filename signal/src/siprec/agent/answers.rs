@@ -2,7 +2,8 @@
 
 use reeld_model::Mono;
 
-use super::requests::{ALLOW, bringer_of, warning};
+use super::clients::bringer_of;
+use super::requests::{ALLOW, warning};
 use super::*;
 
 /// What a call is answered with whose account, by the rules, is not there.
