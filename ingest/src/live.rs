@@ -253,7 +253,8 @@ impl LiveCall {
         self.drain(reader, Reach::TICK, which);
         self.guard(now, |leg| which == Sockets::All || leg.is_flooded());
         self.read = now;
-        self.call.handle_tick(monotonic());
+        // Not what time it is: of what came since, while the thread was not run perhaps, nothing has been read.
+        self.call.handle_tick(now);
         self.transmit();
     }
 
