@@ -136,7 +136,7 @@ bench: release
 	}; \
 	measure capture capture --calls 500 --seconds 60 --runs 5 --peer ffmpeg --peer gstreamer --check; \
 	measure full capture --calls 2500 --seconds 60 --runs 5 --check; \
-	measure busy capture --calls 2500 --seconds 60 --encode --check; \
+	measure busy capture --calls 2500 --seconds 60 --encode --bundle 3 --check; \
 	measure growth growth --check; \
 	measure end end; \
 	measure siprec siprec; \

@@ -75,7 +75,8 @@ ratio to the daemon's with all calls.",
     Section {
         file: "busy",
         title: "2,500 calls while every encoder is busy",
-        how: "`reeld bench capture --calls 2500 --seconds 60 --encode`: the same, while twice as many customers as there are encoders
+        how: "`reeld bench capture --calls 2500 --seconds 60 --encode --bundle 3`: the same, three packets of a stream at a time, since one by one sender
+and daemon leave nothing of two cores, and 1 to 4 of 15,000,000 packets came too late; while twice as many customers as there are encoders
 ask for MP3s of two minutes, each several in turn; an encoder a core, nothing kept. The daemon's cost includes them.",
     },
     Section {
