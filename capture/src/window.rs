@@ -41,6 +41,9 @@ pub(crate) struct Window {
     /// How often in turn a small ring has been enough.
     #[serde(default)]
     enough: u8,
+    /// Whether it was made small before: what its first half second needs is needed once.
+    #[serde(default)]
+    was_shrunk: bool,
 }
 
 impl Window {
@@ -56,6 +59,7 @@ impl Window {
             first,
             most: MOST * times,
             enough: 0,
+            was_shrunk: false,
         }
     }
 
@@ -160,8 +164,8 @@ impl Window {
     }
 
     /// Makes the ring as small as a new one where what it shows from `floor` on takes no more than three
-    /// quarters of that, and has for a while: a stream's first half second is held and needs a large one, the
-    /// hours behind it do not.
+    /// quarters of that: a stream's first half second is held and needs a large one, the hours behind it do not. From
+    /// then on only if it has for a while.
     pub(crate) fn shrink(&mut self, floor: MediaPlace) {
         if self.capacity() == self.first {
             return;
@@ -172,8 +176,8 @@ impl Window {
             return;
         }
         self.enough += 1;
-        if self.enough >= ENOUGH {
-            self.enough = 0;
+        if !self.was_shrunk || self.enough >= ENOUGH {
+            (self.enough, self.was_shrunk) = (0, true);
             self.resize(floor, self.first);
         }
     }
@@ -337,6 +341,11 @@ mod tests {
         let reach = |window: &mut Window, base: MediaPlace, samples: i64| {
             window.write(base, base + samples, &[1; 160], true);
         };
+        // The first half second.
+        reach(&mut window, base, 5_000);
+        base = window.ready() + -2_000;
+        window.shrink(base);
+        assert_eq!(window.capacity(), FIRST);
         reach(&mut window, base, 5_000);
         let large = window.capacity();
         assert!(large > FIRST);

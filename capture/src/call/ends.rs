@@ -12,9 +12,7 @@ impl Call {
     pub fn complete(&mut self, now: Mono, ended_by: EndedBy) {
         self.release_all();
         self.decide(None);
-        let (to, report) = (self.end(now), report(&self.tracks));
-        self.timeline.finish_all(to, ended_by, now, &report);
-        self.over = true;
+        self.finish(self.end(now), ended_by, now);
     }
 
     /// Ends a call whose end is known of `late`, if it ends in that much silence: then that is not the call's. A call
@@ -29,10 +27,7 @@ impl Call {
             true => heard.max(end + -samples(late)).min(end),
             false => end,
         };
-        let report = report(&self.tracks);
-        self.timeline
-            .finish_all(to, EndedBy::CallCompleted, now, &report);
-        self.over = true;
+        self.finish(to, EndedBy::CallCompleted, now);
     }
 
     /// Ends a call of which nothing is heard any more: every recording ends with its last packet.
@@ -43,9 +38,12 @@ impl Call {
     }
 
     fn fall_silent(&mut self, now: Mono) {
-        let (to, report) = (self.timeline.mixer.written_end(), report(&self.tracks));
-        self.timeline
-            .finish_all(to, EndedBy::Inactivity, now, &report);
+        self.finish(self.timeline.mixer.written_end(), EndedBy::Inactivity, now);
+    }
+
+    fn finish(&mut self, to: MediaPlace, ended_by: EndedBy, now: Mono) {
+        let report = report(&self.tracks);
+        self.timeline.finish_all(to, ended_by, now, &report);
         self.over = true;
     }
 

@@ -57,23 +57,7 @@ pub(super) async fn serve(
         }
     };
     let mut connection = Connection {
-        session: Session::new(Seed {
-            ssrc: u32::from_ne_bytes(
-                kept::random().to_ne_bytes()[..4]
-                    .try_into()
-                    .unwrap_or([7; 4]),
-            ),
-            sequence: u16::from_ne_bytes(
-                kept::random().to_ne_bytes()[..2]
-                    .try_into()
-                    .unwrap_or([7; 2]),
-            ),
-            stamp: u32::from_ne_bytes(
-                kept::random().to_ne_bytes()[..4]
-                    .try_into()
-                    .unwrap_or([7; 4]),
-            ),
-        }),
+        session: Session::new(seed()),
         _counted: shared.ledger.incoming.connected(Way::AudioSocket),
         shared,
         stream,
@@ -109,6 +93,17 @@ pub(super) async fn serve(
         shared.end(call.account, call.call, ending).await;
         // Until here it is nobody else's.
         drop(name);
+    }
+}
+
+/// From what a stream starts, at random.
+fn seed() -> Seed {
+    let [a, b, c, d, e, f, ..] = kept::random().to_ne_bytes();
+    let [g, h, i, j, ..] = kept::random().to_ne_bytes();
+    Seed {
+        ssrc: u32::from_ne_bytes([a, b, c, d]),
+        sequence: u16::from_ne_bytes([e, f]),
+        stamp: u32::from_ne_bytes([g, h, i, j]),
     }
 }
 
